@@ -1,0 +1,278 @@
+/* cpool: pooling, forward and backward, at memory speed, without a framework.
+ *
+ * The whole public C API. C11 and C++17. No function here allocates, except cpool_threads_create; none keeps a pointer after
+ * it returns; none prints, aborts or raises a signal. Every function may be called from any number of threads at once, as long
+ * as no two calls write the same memory.
+ *
+ * A call is: fill cpool_pool_params, list the arrays as cpool_arg by role, ask cpool_pool_describe for the shape of the result
+ * and cpool_pool_query for the workspace, provide both, call cpool_pool_forward or cpool_pool_backward.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CPOOL_CPOOL_H
+#define CPOOL_CPOOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CPOOL_VERSION "0.1.0"
+#define CPOOL_ABI_VERSION 0 /* 0: not declared stable yet; this number changes with every incompatible change of this file */
+
+#if defined(_WIN32) && !defined(CPOOL_STATIC)
+#  ifdef CPOOL_BUILD
+#    define CPOOL_API __declspec(dllexport)
+#  else
+#    define CPOOL_API __declspec(dllimport)
+#  endif
+#elif defined(__GNUC__)
+#  define CPOOL_API __attribute__((visibility("default")))
+#else
+#  define CPOOL_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Status and errors ------------------------------------------------------------------------------------------------- */
+
+typedef enum cpool_status {
+    CPOOL_OK = 0,
+    CPOOL_INVALID_VALUE = 1, /* a shape, range or combination that cannot be */
+    CPOOL_INVALID_TYPE = 2,  /* a dtype that cannot be */
+    CPOOL_NO_MEMORY = 3,     /* a workspace that is missing or too small, a size that cannot be allocated */
+    CPOOL_UNSUPPORTED = 4    /* something a newer library may know */
+} cpool_status;
+
+/* What went wrong, in the vocabulary of the arguments. Owned by the caller, written only when a call fails, always terminated;
+ * every function takes NULL for it. `struct_size` = sizeof(cpool_error). A zeroed struct with struct_size set is a valid start. */
+typedef struct cpool_error {
+    size_t struct_size;
+    int32_t status; /* cpool_status */
+    int32_t role;   /* the role of the array at fault, or 0 */
+    char message[256];
+} cpool_error;
+
+/* ---- Arrays ------------------------------------------------------------------------------------------------------------ */
+
+/* dtype_code, the numbers of DLPack. Elements are float 32 or 64 (values), uint 8 or int 32 or 64 (taps), int 64 (indices). */
+enum { CPOOL_INT = 0, CPOOL_UINT = 1, CPOOL_FLOAT = 2 };
+
+#define CPOOL_MAX_NDIM 64
+
+/* A borrowed array. Strides are in bytes, may be negative, zero (inputs only) or odd; NULL means C order. `data` is element
+ * [0, 0, ...] and may have any alignment; it may be NULL if the array is empty, or where only the shape is read (describe, query).
+ * shape and strides have ndim entries. dtype_lanes is 1; reserved is 0. */
+typedef struct cpool_view {
+    void *data;
+    const int64_t *shape;
+    const int64_t *strides;
+    int32_t ndim; /* 0 to CPOOL_MAX_NDIM */
+    uint8_t dtype_code, dtype_bits;
+    uint16_t dtype_lanes;
+    int64_t reserved[4];
+} cpool_view;
+
+/* What an array is to a call. CPOOL_GRAD | role is the gradient with respect to that role: CPOOL_GRAD | CPOOL_Y enters
+ * backward, the others leave it, and one that is not listed is not computed. */
+enum {
+    CPOOL_X = 1,       /* the input */
+    CPOOL_Y = 2,       /* the result */
+    CPOOL_TAPS = 3,    /* per result, which tap of its window was selected; see cpool_pool_describe for its dtype */
+    CPOOL_INDICES = 4, /* int64 positions in the spatial plane */
+    CPOOL_P = 8,       /* exponent of CPOOL_LP: ndim 0, [1] or [C]; dtype of x or float64 */
+    CPOOL_GRAD = 256
+};
+
+typedef struct cpool_arg {
+    int32_t role;
+    int32_t reserved; /* 0 */
+    cpool_view view;
+} cpool_arg;
+
+/* ---- Pooling ----------------------------------------------------------------------------------------------------------- */
+
+/* Operators, and the roles each takes (optional ones in parentheses). Padding never takes part in a result. A window without
+ * real elements gives -inf (max), +inf (min) or 0 (the others), tap none, and no gradient.
+ *
+ *   CPOOL_MAX, CPOOL_MIN   forward  X -> Y (TAPS)             backward  GRAD|Y, TAPS -> GRAD|X
+ *       The first of equals in row-major order; NaN wins; a zero result is +0.
+ *   CPOOL_AVG              forward  X -> Y                    backward  GRAD|Y -> GRAD|X
+ *       Sum over the real elements divided by their number, by the number of window positions inside input or padding
+ *       (CPOOL_COUNT_INCLUDE_PAD), or by params.divisor (CPOOL_DIVISOR).
+ *   CPOOL_LP               forward  X, P -> Y                 backward  GRAD|Y, X, P -> (GRAD|X) (GRAD|P)
+ *       (sum |x|^p)^(1/p), or with CPOOL_MEAN (sum |x|^p / n)^(1/p); p > 0, +inf is the maximum of |x|.
+ *   CPOOL_UNPOOL           forward  X, INDICES -> Y           backward  GRAD|Y, INDICES -> GRAD|X
+ *       Y is 0 except y[index] = x, per plane; index -1 is skipped; of several x for one index the last wins, or with
+ *       CPOOL_ADD they are summed. Sliding windows without ceil only; they determine the default output size. */
+enum { CPOOL_MAX = 1, CPOOL_MIN = 2, CPOOL_AVG = 3, CPOOL_LP = 4, CPOOL_UNPOOL = 5 };
+
+/* geometry. SLIDING: window, stride, dilation, padding. ADAPTIVE: window holds the output size; bin i of an axis of length n
+ * covers floor(i n / out) to ceil((i + 1) n / out) - 1. WHOLE: one window, the whole plane. */
+enum { CPOOL_SLIDING = 0, CPOOL_ADAPTIVE = 1, CPOOL_WHOLE = 2 };
+
+/* padding_mode. EXPLICIT: pad_before and pad_after. The SAME modes give ceil(n / stride) results. */
+enum { CPOOL_EXPLICIT = 0, CPOOL_VALID = 1, CPOOL_SAME_UPPER = 2, CPOOL_SAME_LOWER = 3 };
+
+/* flags */
+#define CPOOL_CEIL_MODE UINT32_C(1)
+#define CPOOL_COUNT_INCLUDE_PAD UINT32_C(2)
+#define CPOOL_DIVISOR UINT32_C(4)
+#define CPOOL_MEAN UINT32_C(8)
+#define CPOOL_ADD UINT32_C(16)
+
+/* Start from CPOOL_POOL_PARAMS_INIT, then set op, rank, axes and window. Only the first `rank` entries of the arrays are read.
+ * A smaller struct_size (an older caller) takes the defaults of INIT for what is missing; a larger one (a newer caller) must
+ * hold zeros beyond this library's size, else CPOOL_UNSUPPORTED. */
+typedef struct cpool_pool_params {
+    size_t struct_size;
+    int32_t op;
+    int32_t rank;     /* number of spatial axes, 1 to 3 */
+    int32_t geometry;
+    int32_t padding_mode;
+    int32_t axes[3];      /* the spatial axes, positions in x's shape, slowest first; default: the last ones, as -rank .. -1 */
+    int32_t channel_axis; /* the axis [C] parameters go along, a position in x's shape; CPOOL_AXIS_DEFAULT, CPOOL_AXIS_NONE */
+    int64_t window[3];    /* ADAPTIVE: the output size */
+    int64_t stride[3];    /* CPOOL_SIZE_DEFAULT: the window */
+    int64_t dilation[3];
+    int64_t pad_before[3], pad_after[3]; /* 0 <= pad < (window - 1) * dilation + 1 */
+    int64_t output_size[3];              /* CPOOL_UNPOOL: spatial size of the result; CPOOL_SIZE_DEFAULT: (n - 1) * stride - pads
+                                            + (window - 1) * dilation + 1 */
+    uint32_t flags;
+    uint32_t reserved_flags; /* 0 */
+    double divisor;          /* with CPOOL_DIVISOR: finite, not 0 */
+    int64_t reserved[8];     /* 0 */
+} cpool_pool_params;
+
+/* channel_axis: the axis before the spatial ones where these are last, else the last that is not spatial; or no axis at all. */
+#define CPOOL_AXIS_DEFAULT INT32_MIN
+#define CPOOL_AXIS_NONE (INT32_MIN + 1)
+/* stride, output_size: not given. 0 is a value like any other, and an error. */
+#define CPOOL_SIZE_DEFAULT INT64_MIN
+
+/* clang-format off */
+#define CPOOL_POOL_PARAMS_INIT { \
+    sizeof(cpool_pool_params), /* struct_size */ \
+    0, 2,                      /* op, rank */ \
+    CPOOL_SLIDING,             /* geometry */ \
+    CPOOL_EXPLICIT,            /* padding_mode */ \
+    {CPOOL_AXIS_DEFAULT, CPOOL_AXIS_DEFAULT, CPOOL_AXIS_DEFAULT}, /* axes */ \
+    CPOOL_AXIS_DEFAULT,        /* channel_axis */ \
+    {0, 0, 0},                 /* window */ \
+    {CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT}, /* stride */ \
+    {1, 1, 1},                 /* dilation */ \
+    {0, 0, 0}, {0, 0, 0},      /* pad_before, pad_after */ \
+    {CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT}, /* output_size */ \
+    0, 0, 0.0,                 /* flags, reserved_flags, divisor */ \
+    {0, 0, 0, 0, 0, 0, 0, 0} } /* reserved */
+/* clang-format on */
+
+/* Runs body(arg, lo, hi, worker) over a partition of [0, n) and returns when all of it is done; ranges below `grain` are not
+ * worth splitting. `worker` is in [0, workers) of the cpool_exec that it was given in, and no two bodies that run at the same
+ * time share one. Bodies do not block, do not fail, and may run in any order and on any thread. */
+typedef void (*cpool_parallel_for)(void *ctx, int64_t n, int64_t grain,
+                                   void (*body)(void *arg, int64_t lo, int64_t hi, int worker), void *arg);
+
+/* How to run. A zeroed struct with struct_size set runs on the calling thread with the best instruction set, if the workspace
+ * needed is 0. `workspace` has any alignment and is garbage afterwards. parallel_for NULL or workers <= 1: the calling thread.
+ * The result has the same bits for every workers, parallel_for and isa. */
+typedef struct cpool_exec {
+    size_t struct_size;
+    void *workspace;
+    size_t workspace_size; /* at least what cpool_pool_query said for these workers */
+    cpool_parallel_for parallel_for;
+    void *parallel_ctx;
+    int32_t workers;
+    int32_t isa; /* CPOOL_ISA_*; 0: the best, or what the environment variable CPOOL_ISA names */
+    cpool_error *error;
+    int64_t reserved[4]; /* 0 */
+} cpool_exec;
+
+/* A shape, by value. */
+typedef struct cpool_shape {
+    size_t struct_size;
+    int64_t shape[CPOOL_MAX_NDIM];
+    int32_t ndim;
+    uint8_t dtype_code, dtype_bits;
+    uint16_t dtype_lanes;
+} cpool_shape;
+
+/* What a call needs. Bit r of a role set is role r, bit 32 + r is CPOOL_GRAD | role r. */
+typedef struct cpool_info {
+    size_t struct_size;
+    size_t workspace_size; /* bytes, for `workers` workers; the same on every instruction set */
+    int32_t workers;       /* how many of the workers asked for are worth it: 1 for small work */
+    int32_t reserved_int;
+    uint64_t required, optional; /* roles of this direction, in and out */
+    uint64_t kept;               /* roles of forward (in and out) that backward reads */
+    int64_t reserved[4];
+} cpool_info;
+
+enum { CPOOL_FORWARD = 0, CPOOL_BACKWARD = 1 };
+
+/* Shape and dtype that `role` must have, given X (its shape and dtype; data is not read) and, for backward roles, the same X or
+ * GRAD|X. CPOOL_TAPS: uint8 with 255 = none where a window has at most 255 taps, else int32, or int64 where it has more than
+ * 2^31 - 1, with -1 = none. A tap is the row-major offset in the unclipped window; in adaptive windows the offset in the largest
+ * bin, counted from the bin's own start; in whole windows the position in the plane. */
+CPOOL_API cpool_status cpool_pool_describe(const cpool_pool_params *params, const cpool_arg *args, int32_t n, int32_t role,
+                                           cpool_shape *out, cpool_error *error);
+
+/* Workspace and roles of a call with these arguments (data is not read). info->struct_size must be set by the caller. */
+CPOOL_API cpool_status cpool_pool_query(const cpool_pool_params *params, const cpool_arg *args, int32_t n, int32_t direction,
+                                        int32_t workers, cpool_info *info, cpool_error *error);
+
+/* Compute. Every check, that of indices included, precedes the first write: a call that fails has written nothing, a call that
+ * has begun to write does not fail. Results may not share an element with an input, another result or themselves
+ * (interleaved arrays that share none are fine). Contents of taps, indices and lengths are not trusted: whatever they hold, or
+ * another thread makes them hold meanwhile, nothing outside the arrays is read or written. */
+CPOOL_API cpool_status cpool_pool_forward(const cpool_pool_params *params, const cpool_arg *args, int32_t n,
+                                          const cpool_exec *exec);
+CPOOL_API cpool_status cpool_pool_backward(const cpool_pool_params *params, const cpool_arg *args, int32_t n,
+                                           const cpool_exec *exec);
+
+/* X (shape only), TAPS -> INDICES: positions in the flattened spatial plane, -1 = none. A tap that selects nothing real gives -1.
+ * Needs no workspace. */
+CPOOL_API cpool_status cpool_taps_to_indices(const cpool_pool_params *params, const cpool_arg *args, int32_t n,
+                                             const cpool_exec *exec);
+
+/* ---- Instruction sets -------------------------------------------------------------------------------------------------- */
+
+enum {
+    CPOOL_ISA_BEST = 0,
+    CPOOL_ISA_SCALAR = 1,
+    CPOOL_ISA_SSE41 = 2,
+    CPOOL_ISA_AVX2 = 3,
+    CPOOL_ISA_AVX512 = 4,
+    CPOOL_ISA_NEON = 5,
+    CPOOL_ISA_WASM = 6
+};
+
+/* Name of an instruction set ("scalar", "sse41", "avx2", "avx512", "neon", "wasm"), or NULL where the number is none. */
+CPOOL_API const char *cpool_isa_name(int32_t isa);
+/* 1 if this library was built with it and this CPU has it, else 0. */
+CPOOL_API int cpool_isa_available(int32_t isa);
+/* The set that CPOOL_ISA_BEST stands for, in *isa: the best of this CPU, or the one that the environment variable CPOOL_ISA
+ * names; an unknown or absent name is CPOOL_INVALID_VALUE. The variable is read once, at the first call. */
+CPOOL_API cpool_status cpool_isa_best(int32_t *isa, cpool_error *error);
+
+/* ---- Threads ----------------------------------------------------------------------------------------------------------- */
+
+/* The default thread pool: n workers, the calling thread being one of them; threads start with the first parallel call. A call
+ * that finds the pool busy (another thread, or a body that calls again) runs on its own thread. After fork the child's first
+ * parallel call starts threads of its own. NULL if n < 1 or memory is short. */
+typedef struct cpool_threads cpool_threads;
+CPOOL_API cpool_threads *cpool_threads_create(int32_t n);
+/* Joins the threads; no call may be under way. NULL is allowed. */
+CPOOL_API void cpool_threads_destroy(cpool_threads *threads);
+/* A cpool_parallel_for; ctx is the cpool_threads. */
+CPOOL_API void cpool_threads_run(void *ctx, int64_t n, int64_t grain,
+                                 void (*body)(void *arg, int64_t lo, int64_t hi, int worker), void *arg);
+
+/* ---- Version ----------------------------------------------------------------------------------------------------------- */
+
+CPOOL_API const char *cpool_version(void);    /* CPOOL_VERSION of the library */
+CPOOL_API int32_t cpool_abi_version(void);    /* CPOOL_ABI_VERSION of the library */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

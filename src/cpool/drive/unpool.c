@@ -1,0 +1,189 @@
+#include <inttypes.h>
+#include <string.h>
+
+#include "drive/drive.h"
+#include "error.h"
+#include "fpenv.h"
+#include "plan/layout.h"
+
+/* Values are scattered plane by plane in row-major order, so of several for one place the last stays, or their sum has one order,
+ * whatever the threads. */
+
+enum { INPUT, PLANE, INDEX }; /* grids: x or dx; y or dy; indices */
+
+/* Places that one pass of the backward direction remembers: half a MiB of bits. */
+enum { PLACES = 1 << 22 };
+
+typedef struct cp_unpool {
+    const cp_pool *pool;
+    const cp_engine *engine;
+    cp_layout layout;
+    int64_t places; /* of an output plane */
+    int32_t direction;
+} cp_unpool;
+
+static void plan_unpool(cp_unpool *u, const cp_pool *pool, int32_t direction)
+{
+    const cpool_view *views[CP_GRIDS] = {pool->array[CPOOL_X], pool->array[CPOOL_Y], pool->array[CPOOL_INDICES]};
+    if (direction == CPOOL_BACKWARD) {
+        views[INPUT] = pool->grad[CPOOL_X];
+        views[PLANE] = pool->grad[CPOOL_Y];
+    }
+    u->pool = pool;
+    u->direction = direction;
+    u->places = pool->out[0] * pool->out[1] * pool->out[2];
+    cp_layout_make(&u->layout, pool, views, 0);
+}
+
+cp_cost cp_unpool_cost(const cp_pool *pool, int32_t direction)
+{
+    cp_unpool u;
+    plan_unpool(&u, pool, direction);
+    int64_t places = u.places < PLACES ? u.places : PLACES;
+    double elements = (double)(pool->in[0] * pool->in[1] * pool->in[2]) * 4.0 + (double)u.places * 0.5;
+    cp_cost cost = {0, 0, (double)u.layout.outer * elements};
+    if (direction == CPOOL_BACKWARD && !(pool->params.flags & CPOOL_ADD)) {
+        cost.per_worker = ((size_t)places / 8 + 64) / 64 * 64;
+    }
+    return cost;
+}
+
+static int64_t read_index(const char *at)
+{
+    int64_t index;
+    memcpy(&index, at, sizeof index);
+    return index;
+}
+
+/* Where element `index` of a row-major plane of `size` lies. */
+static int64_t place(const int64_t *size, const int64_t *step, int64_t index)
+{
+    int64_t row = index / size[2];
+    return row / size[1] * step[0] + row % size[1] * step[1] + index % size[2] * step[2];
+}
+
+cpool_status cp_unpool_check(const cp_pool *pool, cpool_error *error)
+{
+    cp_unpool u;
+    int64_t channel = 0, count = pool->in[0] * pool->in[1] * pool->in[2];
+    plan_unpool(&u, pool, pool->array[CPOOL_Y] != NULL ? CPOOL_FORWARD : CPOOL_BACKWARD);
+    for (int64_t plane = 0; plane < u.layout.outer; plane++) {
+        const char *indices = u.layout.grid[INDEX].data + cp_layout_offset(&u.layout, INDEX, plane, &channel);
+        for (int64_t j = 0; j < count; j++) {
+            int64_t index = read_index(indices + place(pool->in, u.layout.grid[INDEX].space, j));
+            if (index < -1 || index >= u.places) {
+                return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_INDICES, "indices holds %" PRId64 "; each must be 0 to %" PRId64
+                               ", a position in the output plane, or -1 for none", index, u.places - 1);
+            }
+        }
+    }
+    return CPOOL_OK;
+}
+
+static void clear_plane(const cp_unpool *u, char *y)
+{
+    const int64_t *size = u->pool->out, *step = u->layout.grid[PLANE].space;
+    size_t item = (size_t)u->layout.grid[PLANE].item;
+    for (int64_t d = 0; d < size[0]; d++) {
+        for (int64_t h = 0; h < size[1]; h++) {
+            char *row = y + d * step[0] + h * step[1];
+            if (step[2] == (int64_t)item) {
+                memset(row, 0, (size_t)size[2] * item);
+                continue;
+            }
+            for (int64_t i = 0; i < size[2]; i++) {
+                memset(row + i * step[2], 0, item);
+            }
+        }
+    }
+}
+
+static void add(char *y, const char *x, int32_t dtype)
+{
+    if (dtype == CP_DTYPE_f32) {
+        cp_write_f32(y, (double)((float)cp_read_f32(y) + (float)cp_read_f32(x)));
+    } else {
+        cp_write_f64(y, cp_read_f64(y) + cp_read_f64(x));
+    }
+}
+
+static void scatter(const cp_unpool *u, char *y, const char *x, const char *indices)
+{
+    const cp_grid *grid = u->layout.grid;
+    const int64_t *in = u->pool->in;
+    int64_t count = in[0] * in[1] * in[2];
+    clear_plane(u, y);
+    for (int64_t j = 0; j < count; j++) {
+        int64_t index = read_index(indices + place(in, grid[INDEX].space, j));
+        if (index < 0 || index >= u->places) { /* checked before, but another thread may write it */
+            continue;
+        }
+        char *to = y + place(u->pool->out, grid[PLANE].space, index);
+        const char *from = x + place(in, grid[INPUT].space, j);
+        if (u->pool->params.flags & CPOOL_ADD) {
+            add(to, from, u->pool->dtype);
+        } else {
+            memcpy(to, from, (size_t)grid[PLANE].item);
+        }
+    }
+}
+
+/* Backwards through the plane, so that the first met is the one that stayed. `seen` has a bit for each of PLACES places. */
+static void collect(const cp_unpool *u, char *dx, const char *dy, const char *indices, unsigned char *seen)
+{
+    const cp_grid *grid = u->layout.grid;
+    const int64_t *in = u->pool->in;
+    int64_t count = in[0] * in[1] * in[2];
+    int every = (u->pool->params.flags & CPOOL_ADD) != 0;
+    for (int64_t low = 0; low < u->places; low += PLACES) {
+        int64_t left = u->places - low, range = every ? u->places : left < PLACES ? left : PLACES;
+        if (!every) {
+            memset(seen, 0, (size_t)range / 8 + 1);
+        }
+        for (int64_t j = count; j-- > 0;) {
+            int64_t index = read_index(indices + place(in, grid[INDEX].space, j)), bit = index - low;
+            char *to = dx + place(in, grid[INPUT].space, j);
+            int here = index >= low && bit < range;
+            if (here && (every || !(seen[bit / 8] >> bit % 8 & 1))) {
+                memcpy(to, dy + place(u->pool->out, grid[PLANE].space, index), (size_t)grid[INPUT].item);
+            } else if (here || (low == 0 && index < 0)) {
+                memset(to, 0, (size_t)grid[INPUT].item);
+            }
+            if (here && !every) {
+                seen[bit / 8] |= (unsigned char)(1 << bit % 8);
+            }
+        }
+        if (every) {
+            return;
+        }
+    }
+}
+
+static void run_planes(void *arg, int64_t lo, int64_t hi, int worker)
+{
+    const cp_unpool *u = arg;
+    const cp_layout *layout = &u->layout;
+    size_t bytes = cp_unpool_cost(u->pool, u->direction).per_worker;
+    int64_t channel = 0;
+    cp_fpenv environment = cp_fpenv_enter();
+    for (int64_t plane = lo; plane < hi; plane++) {
+        char *at[CP_GRIDS];
+        for (int32_t g = 0; g < CP_GRIDS; g++) {
+            at[g] = layout->grid[g].data + cp_layout_offset(layout, g, plane, &channel);
+        }
+        if (u->direction == CPOOL_FORWARD) {
+            scatter(u, at[PLANE], at[INPUT], at[INDEX]);
+        } else {
+            collect(u, at[INPUT], at[PLANE], at[INDEX], (unsigned char *)u->engine->workspace + (size_t)worker * bytes);
+        }
+    }
+    cp_fpenv_leave(environment);
+}
+
+void cp_unpool_run(const cp_pool *pool, int32_t direction, const cp_engine *engine)
+{
+    cp_unpool u;
+    plan_unpool(&u, pool, direction);
+    u.engine = engine;
+    engine->parallel_for(engine->parallel_ctx, u.layout.outer, 1, run_planes, &u);
+}

@@ -1,0 +1,20 @@
+/* float in memory, at any alignment. Every element type is exact in a double; the conversion to lanes folds away. */
+#ifndef CP_DTYPE_F32_H
+#define CP_DTYPE_F32_H
+
+#include <string.h>
+
+static inline double cp_read_f32(const char *address)
+{
+    float value;
+    memcpy(&value, address, sizeof value);
+    return value;
+}
+
+static inline void cp_write_f32(char *address, double value)
+{
+    float stored = (float)value;
+    memcpy(address, &stored, sizeof stored);
+}
+
+#endif

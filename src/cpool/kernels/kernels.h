@@ -1,0 +1,12 @@
+/* Every kernel of one instruction set, and their table: included by isa/<name>.c inside its region, behind its primitives and
+ * with CP_ISA_NAME defined. */
+#include "kernels/math.h"
+
+#include "kernels/lane_f32.h"
+#include "kernels/lane_f64.h"
+#include "kernels/lp.h"
+
+const cp_kernels CP_GLUE(cp_kernels_, CP_ISA_NAME) = {
+    {&CP_GLUE(lane_f32_, CP_ISA_NAME), &CP_GLUE(lane_f64_, CP_ISA_NAME)},
+    &CP_GLUE(lp_table_, CP_ISA_NAME),
+};

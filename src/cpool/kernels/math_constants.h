@@ -1,0 +1,53 @@
+/* Written by tools/make_math.py, which says how: change that, not this. */
+#ifndef CP_KERNELS_MATH_CONSTANTS_H
+#define CP_KERNELS_MATH_CONSTANTS_H
+
+/* sqrt(1/2): its bits cut the mantissas so that 1 lies inside */
+#define CP_SQRT_HALF_BITS 0x3fe6a09e667f3bcdu
+
+/* log2(m) = s (C0 + z (C1 + z Q(z))), s = (m - 1) / (m + 1), z = s^2, C0 = 2/ln2, C1 = C0/3 */
+#define CP_LOG2_C0_HI 0x1.7154760000000p+1
+#define CP_LOG2_C0_LO 0x1.4ae0bf85ddf44p-25
+#define CP_LOG2_C1_HI 0x1.ec709d8000000p-1
+#define CP_LOG2_C1_LO 0x1.0e80ff5d27f05p-27
+/* Q(x), 0 <= x <= 0.0294373: relative error 2^-65.8 of the whole */
+#define CP_LOG2_Q_0 0x1.2776c50ef9bfep-1
+#define CP_LOG2_Q_1 0x1.a61762a7adfa8p-2
+#define CP_LOG2_Q_2 0x1.484b13d79c410p-2
+#define CP_LOG2_Q_3 0x1.0c9a84bf4b885p-2
+#define CP_LOG2_Q_4 0x1.c68f2f05fc1d8p-3
+#define CP_LOG2_Q_5 0x1.89fed19a0954ap-3
+#define CP_LOG2_Q_6 0x1.59e09fb241a29p-3
+#define CP_LOG2_Q_7 0x1.5a5fb73c059a5p-3
+
+/* 2^f = 1 + f (C1 + f (C2 + f P(f))), C1 = ln2, C2 = ln2^2 / 2 */
+#define CP_EXP2_C1_HI 0x1.62e42f8000000p-1
+#define CP_EXP2_C1_LO 0x1.be8e7bcd5e4f2p-27
+#define CP_EXP2_C2_HI 0x1.ebfbdf8000000p-3
+#define CP_EXP2_C2_LO 0x1.e0b163aa1bc5bp-29
+/* P(x), -0.500001 <= x <= 0.500001: relative error 2^-60.8 of the whole */
+#define CP_EXP2_P_0 0x1.c6b08d704a0c0p-5
+#define CP_EXP2_P_1 0x1.3b2ab6fba4e77p-7
+#define CP_EXP2_P_2 0x1.5d87fe78a5dc5p-10
+#define CP_EXP2_P_3 0x1.430912f86c3ccp-13
+#define CP_EXP2_P_4 0x1.ffcbfc61f6fb8p-17
+#define CP_EXP2_P_5 0x1.62c0223e17acep-20
+#define CP_EXP2_P_6 0x1.b52508786202ap-24
+#define CP_EXP2_P_7 0x1.e4cf279023fe3p-28
+#define CP_EXP2_P_8 0x1.e9bbddc59c6dcp-32
+#define CP_EXP2_P_9 0x1.c47c5add75202p-36
+
+/* log(m) = s (2 + z R(z)); ln2 as a whole and in two parts: an exponent times the first is exact */
+#define CP_LN2 0x1.62e42fefa39efp-1
+#define CP_LN2_TOP 0x1.62e42fee00000p-1
+#define CP_LN2_REST 0x1.a39ef35793c76p-33
+/* R(x), 0 <= x <= 0.0294373: relative error 2^-57.6 of the whole */
+#define CP_LOG_R_0 0x1.5555555555558p-1
+#define CP_LOG_R_1 0x1.99999999952e2p-2
+#define CP_LOG_R_2 0x1.2492492df148dp-2
+#define CP_LOG_R_3 0x1.c71c62e5800a1p-3
+#define CP_LOG_R_4 0x1.7462b4ab2ef62p-3
+#define CP_LOG_R_5 0x1.39fe606542e57p-3
+#define CP_LOG_R_6 0x1.2b584aae78acfp-3
+
+#endif

@@ -1,0 +1,185 @@
+/* Small loops over one row: fill, map, permute, and the way from and to arrays. */
+
+static void NAME(fill)(void *dst, double value, int64_t n)
+{
+    CP_ELEMENT *d = dst;
+    for (int64_t i = 0; i < n; i++) {
+        d[i] = (CP_ELEMENT)value;
+    }
+}
+
+static void NAME(iota)(void *dst, double first, int64_t n)
+{
+    CP_ELEMENT *d = dst;
+    for (int64_t i = 0; i < n; i++) {
+        d[i] = (CP_ELEMENT)(first + (double)i);
+    }
+}
+
+enum { NAME(ABSOLUTE), NAME(PLUS_ZERO), NAME(DIVIDE), NAME(MULTIPLY) };
+
+CP_TEMPLATE void NAME(map)(int kind, void *row, CP_ELEMENT operand, int64_t n)
+{
+    CP_ELEMENT *r = row;
+    CP_VECTOR b = V(set1)(operand);
+    for (int64_t i = 0; i < n; i += V(N)) {
+        int64_t m = n - i < V(N) ? n - i : V(N);
+        CP_VECTOR x = NAME(load)(r + i, m, 0.0);
+        x = kind == NAME(ABSOLUTE)    ? V(abs)(x)
+            : kind == NAME(PLUS_ZERO) ? V(add)(x, b)
+            : kind == NAME(DIVIDE)    ? V(div)(x, b)
+                                      : V(mul)(x, b);
+        NAME(save)(r + i, x, m);
+    }
+}
+
+static void NAME(absolute)(void *row, int64_t n)
+{
+    NAME(map)(NAME(ABSOLUTE), row, 0, n);
+}
+
+static void NAME(plus_zero)(void *row, int64_t n)
+{
+    NAME(map)(NAME(PLUS_ZERO), row, 0, n);
+}
+
+static void NAME(divide)(void *row, double divisor, int64_t n)
+{
+    uint64_t bits;
+    memcpy(&bits, &divisor, sizeof bits);
+    /* By a power of two, the product with the inverse is the same number. */
+    if ((bits & UINT64_C(0x000fffffffffffff)) == 0 && divisor >= 1.0 && divisor <= 0x1p60) {
+        NAME(map)(NAME(MULTIPLY), row, (CP_ELEMENT)(1.0 / divisor), n);
+    } else {
+        NAME(map)(NAME(DIVIDE), row, (CP_ELEMENT)divisor, n);
+    }
+}
+
+static void NAME(copy_sign)(void *row, const void *sign, int64_t n)
+{
+    CP_ELEMENT *r = row;
+    const CP_ELEMENT *s = sign;
+    for (int64_t i = 0; i < n; i++) {
+        r[i] = s[i] == 0 ? 0 : s[i] < 0 ? -r[i] : r[i];
+    }
+}
+
+static void NAME(stride)(void *dst, const void *src, int64_t step, int64_t n)
+{
+    CP_ELEMENT *d = dst;
+    const CP_ELEMENT *s = src;
+    for (int64_t i = 0; i < n; i++) {
+        d[i] = s[i * step];
+    }
+}
+
+static void NAME(pick)(void *dst, const void *src, const int32_t *first, const int32_t *lo, const int32_t *hi, int64_t step,
+                       int32_t tap, double fill, int64_t n)
+{
+    CP_ELEMENT *d = dst;
+    const CP_ELEMENT *s = src;
+    for (int64_t i = 0; i < n; i++) {
+        d[i] = tap >= lo[i] && tap < hi[i] ? s[first[i] + tap * step] : (CP_ELEMENT)fill;
+    }
+}
+
+static void NAME(first_taps)(void *taps, const double *first, int64_t columns, int64_t lanes)
+{
+    CP_ELEMENT *t = taps;
+    for (int64_t c = 0; c < columns; c++) {
+        for (int64_t l = c * lanes; l < (c + 1) * lanes; l++) {
+            t[l] = t[l] < 0 ? (CP_ELEMENT)first[c] : t[l];
+        }
+    }
+}
+
+/* Arrays are walked along their shorter stride: the other side is a row in cache. */
+CP_TEMPLATE void NAME(load_rows)(double (*read)(const char *), int64_t size, void *dst, const char *src, int64_t columns,
+                                 int64_t column_stride, int64_t lanes, int64_t lane_stride)
+{
+    CP_ELEMENT *d = dst;
+    if (lanes == 1 && column_stride == size) { /* one row: the loop below with its inner and outer counts exchanged */
+        lanes = columns;
+        columns = 1;
+        lane_stride = size;
+    }
+    if (lane_stride == size) {
+        for (int64_t c = 0; c < columns; c++) {
+            for (int64_t l = 0; l < lanes; l++) {
+                d[c * lanes + l] = (CP_ELEMENT)read(src + c * column_stride + l * size);
+            }
+        }
+        return;
+    }
+    for (int64_t l = 0; l < lanes; l++) {
+        for (int64_t c = 0; c < columns; c++) {
+            d[c * lanes + l] = (CP_ELEMENT)read(src + c * column_stride + l * lane_stride);
+        }
+    }
+}
+
+CP_TEMPLATE void NAME(store_rows)(void (*write)(char *, double), int64_t size, char *dst, const void *src, int64_t columns,
+                                  int64_t column_stride, int64_t lanes, int64_t lane_stride)
+{
+    const CP_ELEMENT *s = src;
+    if (lanes == 1 && column_stride == size) {
+        lanes = columns;
+        columns = 1;
+        lane_stride = size;
+    }
+    if (lane_stride == size) {
+        for (int64_t c = 0; c < columns; c++) {
+            for (int64_t l = 0; l < lanes; l++) {
+                write(dst + c * column_stride + l * size, (double)s[c * lanes + l]);
+            }
+        }
+        return;
+    }
+    for (int64_t l = 0; l < lanes; l++) {
+        for (int64_t c = 0; c < columns; c++) {
+            write(dst + c * column_stride + l * lane_stride, (double)s[c * lanes + l]);
+        }
+    }
+}
+
+#define LOAD_AND_STORE(name, code, bits, lane) \
+    static void NAME(load_##name)(void *dst, const char *src, int64_t columns, int64_t column_stride, int64_t lanes, \
+                                  int64_t lane_stride) \
+    { NAME(load_rows)(cp_read_##name, bits / 8, dst, src, columns, column_stride, lanes, lane_stride); } \
+    static void NAME(store_##name)(char *dst, const void *src, int64_t columns, int64_t column_stride, int64_t lanes, \
+                                   int64_t lane_stride) \
+    { NAME(store_rows)(cp_write_##name, bits / 8, dst, src, columns, column_stride, lanes, lane_stride); }
+CP_DTYPE_LIST(LOAD_AND_STORE)
+#undef LOAD_AND_STORE
+
+static void NAME(store_taps)(char *dst, int bits, const void *src, int64_t columns, int64_t column_stride, int64_t lanes,
+                             int64_t lane_stride)
+{
+    const CP_ELEMENT *s = src;
+    for (int64_t c = 0; c < columns; c++) {
+        for (int64_t l = 0; l < lanes; l++) {
+            char *at = dst + c * column_stride + l * lane_stride;
+            int64_t tap = (int64_t)s[c * lanes + l];
+            int32_t tap32 = (int32_t)tap;
+            if (bits == 8) {
+                *(uint8_t *)at = (uint8_t)tap; /* -1, none, is 255 */
+            } else if (bits == 32) {
+                memcpy(at, &tap32, sizeof tap32);
+            } else {
+                memcpy(at, &tap, sizeof tap);
+            }
+        }
+    }
+}
+
+static void NAME(load_positions)(void *dst, int bits, const char *taps, int64_t columns, int64_t column_stride, int64_t lanes,
+                                 int64_t lane_stride, const cp_tap_map *map, const double *base)
+{
+    CP_ELEMENT *d = dst;
+    for (int64_t c = 0; c < columns; c++) {
+        for (int64_t l = 0; l < lanes; l++) {
+            const char *at = taps + c * column_stride + l * lane_stride;
+            d[c * lanes + l] = (CP_ELEMENT)(base[c] + cp_tap_offset(map, cp_read_tap(at, bits)));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+/* What drivers may ask of an instruction set: rows of lanes, and nothing of shapes, windows or layouts.
+ *
+ * A lane row is contiguous float (CP_LANE_f32) or double (CP_LANE_f64). A state of a fold is one or more rows, the second a
+ * pitch behind the first. Every function works on n >= 1 lanes and touches nothing else. */
+#ifndef CP_KERNELS_TABLE_H
+#define CP_KERNELS_TABLE_H
+
+#include <stdint.h>
+
+#include "dtype/list.h"
+
+enum { CP_LANE_f32, CP_LANE_f64, CP_LANES };
+
+/* Folds, with their states. */
+enum {
+    CP_SUM,        /* sum */
+    CP_MAX,        /* maximum; NaN wins */
+    CP_MIN,        /* minimum; NaN wins */
+    CP_MAX_TAP,    /* maximum, and the number of the first tap that has it; -1 before any */
+    CP_MIN_TAP,    /* the same of the minimum */
+    CP_SCALED_SUM, /* sum = row 0 * 2^row 1, of any magnitude; f64 lanes only */
+    CP_ENTROPY,    /* what the gradient of an exponent needs, see kernels/lp.h; f64 lanes only */
+    CP_FOLDS
+};
+enum { CP_ENTROPY_ROWS = 6, CP_MAX_ROWS = CP_ENTROPY_ROWS };
+
+/* How a fold runs. */
+enum {
+    CP_CONTINUE = 1, /* begin with what the destination holds instead of the identity */
+    CP_TREE = 2,     /* blocks of 64, then 16, then 4, each (a + b) + (c + d), then single taps; without: one tap after another */
+    CP_LEAF = 4      /* taps are elements: the state's second row is the tap's offset, not read */
+};
+enum { CP_FOLD_TAPS = 64 }; /* taps of one call at most */
+
+/* Taps as positions: tap j of axis a lies weight[a] * j behind the window's first; near[t] is the sum for the first 256 taps, NaN
+ * for those that the window does not have. */
+typedef struct cp_tap_map {
+    int64_t taps[3], weight[3];
+    double near[256];
+} cp_tap_map;
+
+/* Exponents of one Lp pool, per lane (step 1) or one for all (step 0). */
+typedef struct cp_exponent {
+    const double *p;
+    int64_t step;
+} cp_exponent;
+
+typedef struct cp_lane_kernels {
+    /* Fold taps[t][0 .. n) over t into dst; rows of the taps' states are tap_pitch apart, those of dst dst_pitch.
+     * Folds that carry a tap number add offsets[t] to it. */
+    void (*fold[CP_FOLDS])(void *dst, int64_t dst_pitch, const void *const *taps, int64_t tap_pitch, const double *offsets,
+                           int64_t count, int64_t n, int mode);
+    /* dst += taps[t] where taps[t] + pitch (a position) equals self, t ascending; self_step 0: one position for all lanes. */
+    void (*gather)(void *dst, const void *const *taps, int64_t tap_pitch, int64_t count, const void *self, int64_t self_step,
+                   int64_t n);
+    void (*fill)(void *dst, double value, int64_t n);
+    void (*iota)(void *dst, double first, int64_t n);
+    void (*absolute)(void *row, int64_t n);
+    void (*plus_zero)(void *row, int64_t n); /* -0 becomes +0 */
+    void (*divide)(void *row, double divisor, int64_t n);
+    void (*copy_sign)(void *row, const void *sign, int64_t n); /* row * sign(sign), 0 where sign is 0 */
+    /* dst[i] = src[first + i * step] */
+    void (*stride)(void *dst, const void *src, int64_t step, int64_t n);
+    /* dst[i] = lo[i] <= tap < hi[i] ? src[first[i] + tap * step] : fill */
+    void (*pick)(void *dst, const void *src, const int32_t *first, const int32_t *lo, const int32_t *hi, int64_t step, int32_t tap,
+                 double fill, int64_t n);
+    /* Where the tap is -1, what `first` says of the column (columns of `lanes` lanes each). */
+    void (*first_taps)(void *taps, const double *first, int64_t columns, int64_t lanes);
+    /* Arrays of elements (columns * lanes of them, strides in bytes) from and to rows, lanes fastest. */
+    void (*load[CP_DTYPES])(void *dst, const char *src, int64_t columns, int64_t column_stride, int64_t lanes, int64_t lane_stride);
+    void (*store[CP_DTYPES])(char *dst, const void *src, int64_t columns, int64_t column_stride, int64_t lanes,
+                             int64_t lane_stride);
+    /* base[column] + the tap's offset; NaN, which equals no position, for tap none or a tap that the window does not have. */
+    void (*load_positions)(void *dst, int bits, const char *taps, int64_t columns, int64_t column_stride, int64_t lanes,
+                           int64_t lane_stride, const cp_tap_map *map, const double *base);
+    void (*store_taps)(char *dst, int bits, const void *src, int64_t columns, int64_t column_stride, int64_t lanes,
+                       int64_t lane_stride);
+} cp_lane_kernels;
+
+typedef struct cp_lp_kernels { /* f64 lanes; see kernels/lp.h */
+    void (*map)(double *dst, int64_t pitch, const double *x, int64_t n, cp_exponent p);
+    void (*map_entropy)(double *dst, int64_t pitch, const double *x, int64_t n, cp_exponent p);
+    void (*root)(double *sum, int64_t pitch, int64_t n, cp_exponent p, double count);
+    void (*window_gradient)(double *sum, int64_t pitch, const double *dy, int64_t n, cp_exponent p, double count);
+    void (*input_gradient)(double *sum, int64_t pitch, const double *x, int64_t n, cp_exponent p);
+    void (*exponent_gradient)(double *entropy, int64_t pitch, const double *dy, int64_t n, cp_exponent p, double count);
+} cp_lp_kernels;
+
+typedef struct cp_kernels {
+    const cp_lane_kernels *lane[CP_LANES];
+    const cp_lp_kernels *lp;
+} cp_kernels;
+
+/* clang-format off */
+extern const cp_kernels cp_kernels_scalar, cp_kernels_sse41, cp_kernels_avx2, cp_kernels_avx512, cp_kernels_neon, cp_kernels_wasm;
+/* clang-format on */
+
+#endif

@@ -1,0 +1,42 @@
+/* How a kernel is written once for every lane type and instruction set: V(add) is the primitive of the lane at hand, NAME(fold)
+ * the instance (fold_f32_avx2), and a CP_TEMPLATE function with a constant argument is expanded where it is called. */
+#ifndef CP_KERNELS_TEMPLATE_H
+#define CP_KERNELS_TEMPLATE_H
+
+#include <stdint.h>
+#include <string.h>
+
+/* Not from math.h: nothing here depends on it. */
+static inline double cp_infinity(void)
+{
+    const uint64_t bits = UINT64_C(0x7ff0000000000000);
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline double cp_nan(void)
+{
+    const uint64_t bits = UINT64_C(0x7ff8000000000000);
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* The exponent of 0, negated that of infinity: no finite number's, yet finite, so that differences of exponents are. */
+#define CP_FAR 0x1p600
+
+#define CP_GLUE_(a, b) a##b
+#define CP_GLUE(a, b) CP_GLUE_(a, b)
+
+#define CP_VECTOR CP_GLUE(v, CP_LANE)
+#define V(operation) CP_GLUE(CP_VECTOR, _##operation)
+#define NAME(kernel) CP_GLUE(CP_GLUE(kernel##_, CP_LANE), CP_GLUE(_, CP_ISA_NAME))
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#  define CP_TEMPLATE static __forceinline
+#else
+#  define CP_TEMPLATE static inline __attribute__((always_inline))
+#endif
+
+#endif

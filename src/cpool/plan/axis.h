@@ -1,0 +1,42 @@
+/* Axis tables: which source positions each target position of one axis reads. Geometry of every kind (sliding, adaptive, whole,
+ * and the transposition of each that gradients follow) is one of these and nothing else. They are functions rather than stored
+ * tables, so an axis of any length costs no memory. */
+#ifndef CP_PLAN_AXIS_H
+#define CP_PLAN_AXIS_H
+
+#include <stdint.h>
+
+typedef enum cp_axis_kind {
+    CP_AXIS_SLIDING,    /* target t reads t * stride - pad + j * dilation, 0 <= j < window */
+    CP_AXIS_BINS,       /* target t reads floor(t * sources / targets) to ceil((t + 1) * sources / targets) - 1 */
+    CP_AXIS_TRANSPOSED, /* target t reads the outputs of a sliding axis whose windows hold t, ascending */
+} cp_axis_kind;
+
+typedef struct cp_axis {
+    cp_axis_kind kind;
+    int64_t sources, targets;
+    int64_t taps; /* of the widest window; every window of the axis is folded as if it had this many, some of them absent */
+    int64_t window, stride, dilation, pad; /* sliding, and the sliding axis that a transposed one comes from */
+    int64_t gcd, inverse;                  /* transposed: of stride and dilation; of dilation / gcd modulo stride / gcd */
+} cp_axis;
+
+/* Source of tap j is first + j * step; it is there for lo <= j < hi, and 0 <= lo <= hi <= taps. */
+typedef struct cp_span {
+    int64_t first, step, lo, hi;
+} cp_span;
+
+cp_axis cp_axis_sliding(int64_t sources, int64_t targets, int64_t window, int64_t stride, int64_t dilation, int64_t pad);
+cp_axis cp_axis_bins(int64_t sources, int64_t targets);
+cp_axis cp_axis_transpose(const cp_axis *axis);
+cp_span cp_axis_span(const cp_axis *axis, int64_t target);
+
+/* Number of taps of a target below `limit` (the end of the padding, for averages that count it). */
+int64_t cp_axis_count_below(const cp_axis *axis, int64_t target, int64_t limit);
+
+/* Distance in sources from one target to the next where it is the same everywhere, else 0. */
+int64_t cp_axis_advance(const cp_axis *axis);
+
+/* Sources from the first to the last that any of `targets` neighbouring targets may read, absent ones included; INT64_MAX if huge. */
+int64_t cp_axis_reach(const cp_axis *axis, int64_t targets);
+
+#endif

@@ -1,0 +1,122 @@
+#include "plan/layout.h"
+
+static int mergeable(const cp_layout *layout, int32_t dim) /* dim - 1 and dim */
+{
+    for (int32_t g = 0; g < CP_GRIDS; g++) {
+        const cp_grid *grid = &layout->grid[g];
+        if (grid->item != 0 && grid->batch[dim - 1] != grid->batch[dim] * layout->length[dim]) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+void cp_layout_make(cp_layout *layout, const cp_pool *pool, const cpool_view *const *views, int keep_channels)
+{
+    int64_t strides[CP_GRIDS][CPOOL_MAX_NDIM];
+    for (int32_t g = 0; g < CP_GRIDS; g++) {
+        cp_grid *grid = &layout->grid[g];
+        grid->item = 0;
+        if (views[g] == NULL) {
+            continue;
+        }
+        cp_view_strides(views[g], strides[g]);
+        grid->data = views[g]->data;
+        grid->bits = views[g]->dtype_bits;
+        grid->item = grid->bits / 8;
+        for (int32_t s = 0; s < CP_SPACE; s++) {
+            grid->space[s] = pool->space[s] < 0 ? 0 : strides[g][pool->space[s]];
+        }
+    }
+    layout->dims = 0;
+    layout->channel = -1;
+    for (int32_t i = 0; i < pool->batch_count; i++) {
+        int32_t axis = pool->batch[i], dim = layout->dims;
+        int is_channel = keep_channels && axis == pool->channel;
+        layout->length[dim] = pool->x_shape[axis];
+        for (int32_t g = 0; g < CP_GRIDS; g++) {
+            layout->grid[g].batch[dim] = layout->grid[g].item != 0 ? strides[g][axis] : 0;
+        }
+        if (is_channel) {
+            layout->channel = dim;
+        } else if (layout->length[dim] == 1) {
+            continue;
+        } else if (dim > 0 && mergeable(layout, dim)) {
+            layout->length[dim - 1] *= layout->length[dim];
+            for (int32_t g = 0; g < CP_GRIDS; g++) {
+                layout->grid[g].batch[dim - 1] = layout->grid[g].batch[dim];
+            }
+            continue;
+        }
+        layout->dims++;
+    }
+    layout->lane = -1;
+    layout->lanes = 1;
+    layout->outer = cp_layout_planes(layout);
+}
+
+void cp_layout_choose_lanes(cp_layout *layout, int64_t targets)
+{
+    /* Below these lengths a vector of lanes stays mostly empty. */
+    enum { FEW_LANES = 8, FEW_COLUMNS = 12 };
+    int32_t longest = -1;
+    for (int32_t dim = 0; dim < layout->dims; dim++) {
+        if (layout->grid[0].batch[dim] == layout->grid[0].item && layout->length[dim] >= FEW_LANES) {
+            layout->lane = dim;
+        }
+        if (longest < 0 || layout->length[dim] > layout->length[longest]) {
+            longest = dim;
+        }
+    }
+    if (layout->lane < 0 && targets < FEW_COLUMNS && longest >= 0 && layout->length[longest] > targets) {
+        layout->lane = longest;
+    }
+    if (layout->lane >= 0) {
+        layout->lanes = layout->length[layout->lane];
+        layout->outer = 1;
+        for (int32_t dim = 0; dim < layout->dims; dim++) {
+            layout->outer *= dim == layout->lane ? 1 : layout->length[dim];
+        }
+    }
+}
+
+int64_t cp_layout_offset(const cp_layout *layout, int32_t g, int64_t index, int64_t *channel)
+{
+    int64_t offset = 0;
+    for (int32_t dim = layout->dims; dim-- > 0;) {
+        if (dim == layout->lane) {
+            continue;
+        }
+        int64_t at = index % layout->length[dim];
+        index /= layout->length[dim];
+        offset += at * layout->grid[g].batch[dim];
+        if (dim == layout->channel) {
+            *channel = at;
+        }
+    }
+    return offset;
+}
+
+int64_t cp_layout_plane(const cp_layout *layout, int64_t index, int64_t lane)
+{
+    int64_t plane = 0, step = 1;
+    for (int32_t dim = layout->dims; dim-- > 0;) {
+        int64_t at = lane;
+        if (dim != layout->lane) {
+            at = index % layout->length[dim];
+            index /= layout->length[dim];
+        }
+        plane += at * step;
+        step *= layout->length[dim];
+    }
+    return plane;
+}
+
+int64_t cp_layout_planes(const cp_layout *layout)
+{
+    int64_t planes = 1;
+    for (int32_t dim = 0; dim < layout->dims; dim++) {
+        planes *= layout->length[dim];
+    }
+    return planes;
+}

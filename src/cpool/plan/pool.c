@@ -1,0 +1,671 @@
+#include "plan/pool.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "dtype/list.h"
+#include "error.h"
+#include "overlap.h"
+
+#define TRY(call) \
+    do { \
+        cpool_status status_ = (call); \
+        if (status_ != CPOOL_OK) { return status_; } \
+    } while (0)
+
+/* ---- Tables ---- */
+
+#define R(role) (UINT64_C(1) << CPOOL_##role)
+#define G(role) (UINT64_C(1) << (32 + CPOOL_##role))
+#define OPERATOR(code, name, flags, forward, forward_optional, backward, backward_optional, kept) \
+    {code, name, flags, {forward, backward}, {forward_optional, backward_optional}, kept},
+static const cp_operator operators[] = {
+#include "ops.def"
+};
+#undef OPERATOR
+#undef G
+#undef R
+
+/* Roles by the names that callers know; a result is `out` where it is what the caller asked for. */
+static const char *role_name(int32_t role)
+{
+    switch (role) {
+    case CPOOL_X: return "x";
+    case CPOOL_Y: return "out";
+    case CPOOL_TAPS: return "taps";
+    case CPOOL_INDICES: return "indices";
+    case CPOOL_P: return "p";
+    case CPOOL_GRAD | CPOOL_X: return "out";
+    case CPOOL_GRAD | CPOOL_Y: return "dy";
+    case CPOOL_GRAD | CPOOL_P: return "the gradient of p";
+    default: return NULL;
+    }
+}
+
+static uint64_t role_bit(int32_t role)
+{
+    return role & CPOOL_GRAD ? UINT64_C(1) << (32 + (role - CPOOL_GRAD)) : UINT64_C(1) << role;
+}
+
+/* Every role of an operator, the positions that its taps stand for included. */
+static uint64_t roles_of(const cp_operator *op)
+{
+    uint64_t roles = op->required[0] | op->optional[0] | op->required[1] | op->optional[1];
+    return roles & role_bit(CPOOL_TAPS) ? roles | role_bit(CPOOL_INDICES) : roles;
+}
+
+static const cpool_view *view_of(const cp_pool *pool, int32_t role)
+{
+    return role & CPOOL_GRAD ? pool->grad[role - CPOOL_GRAD] : pool->array[role];
+}
+
+/* ---- Checked arithmetic ---- */
+
+static int add_overflows(int64_t a, int64_t b) /* b >= 0 */
+{
+    return a > INT64_MAX - b;
+}
+
+static int product_overflows(int64_t a, int64_t b) /* a, b >= 0 */
+{
+    return a != 0 && b > INT64_MAX / a;
+}
+
+/* ---- Views ---- */
+
+int64_t cp_view_size(const cpool_view *view)
+{
+    int64_t size = 1;
+    for (int32_t i = 0; i < view->ndim; i++) {
+        size *= view->shape[i];
+    }
+    return size;
+}
+
+void cp_view_strides(const cpool_view *view, int64_t *strides)
+{
+    int64_t step = view->dtype_bits / 8;
+    for (int32_t i = view->ndim; i-- > 0;) {
+        strides[i] = view->strides != NULL ? view->strides[i] : step;
+        step *= view->shape[i];
+    }
+}
+
+static cpool_status check_view(const cpool_view *view, int32_t role, cpool_error *error)
+{
+    const char *name = role_name(role);
+    if (view->ndim < 0 || view->ndim > CPOOL_MAX_NDIM) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has ndim=%" PRId32 "; 0 to %d are possible", name, view->ndim,
+                       CPOOL_MAX_NDIM);
+    }
+    if (view->ndim > 0 && view->shape == NULL) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has no shape (NULL)", name);
+    }
+    if (view->dtype_lanes != 1 || view->dtype_bits % 8 != 0 || view->dtype_bits == 0) {
+        return cp_fail(error, CPOOL_INVALID_TYPE, role, "%s has dtype_bits=%d, dtype_lanes=%d; bits must be 8, 32 or 64 and lanes 1",
+                       name, view->dtype_bits, view->dtype_lanes);
+    }
+    for (int i = 0; i < 4; i++) {
+        if (view->reserved[i] != 0) {
+            return cp_fail(error, CPOOL_UNSUPPORTED, role, "%s has reserved[%d] set; this library knows no use of it", name, i);
+        }
+    }
+    int64_t size = 1, extent = view->dtype_bits / 8;
+    for (int32_t i = 0; i < view->ndim; i++) {
+        int64_t length = view->shape[i], positive = length > 1 ? length : 1;
+        if (length < 0) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has the negative length %" PRId64 " along axis %" PRId32, name,
+                           length, i);
+        }
+        if (product_overflows(size, positive) || product_overflows(size * positive, view->dtype_bits / 8)) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has shape %s: more than 2^63 - 1 bytes", name,
+                           cp_format_sizes(view->shape, view->ndim).text);
+        }
+        size *= positive;
+        if (view->strides != NULL) {
+            int64_t stride = view->strides[i];
+            if (stride == INT64_MIN || product_overflows(positive - 1, stride < 0 ? -stride : stride) ||
+                add_overflows(extent, (positive - 1) * (stride < 0 ? -stride : stride))) {
+                return cp_fail(error, CPOOL_INVALID_VALUE, role,
+                               "%s has the stride %" PRId64 " along axis %" PRId32 ": it spans more than 2^63 - 1 bytes", name,
+                               stride, i);
+            }
+            extent += (positive - 1) * (stride < 0 ? -stride : stride);
+        }
+    }
+    return CPOOL_OK;
+}
+
+static int is_float(const cpool_view *view)
+{
+    return view->dtype_code == CPOOL_FLOAT && (view->dtype_bits == 32 || view->dtype_bits == 64);
+}
+
+static const char *dtype_kind(uint8_t code)
+{
+    return code == CPOOL_FLOAT ? "float" : code == CPOOL_UINT ? "uint" : code == CPOOL_INT ? "int" : "dtype";
+}
+
+static cpool_status check_dtype(const cpool_view *view, int32_t role, uint8_t code, uint8_t bits, cpool_error *error)
+{
+    if (view->dtype_code == code && view->dtype_bits == bits) {
+        return CPOOL_OK;
+    }
+    return cp_fail(error, CPOOL_INVALID_TYPE, role, "%s has dtype %s%d; it must be %s%d", role_name(role),
+                   dtype_kind(view->dtype_code), view->dtype_bits, dtype_kind(code), bits);
+}
+
+static cpool_status check_shape(const cpool_view *view, int32_t role, const int64_t *shape, int32_t ndim, cpool_error *error)
+{
+    int same = view->ndim == ndim;
+    for (int32_t i = 0; same && i < ndim; i++) {
+        same = view->shape[i] == shape[i];
+    }
+    if (same) {
+        return CPOOL_OK;
+    }
+    return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has shape %s; it must be %s", role_name(role),
+                   cp_format_sizes(view->shape, view->ndim).text, cp_format_sizes(shape, ndim).text);
+}
+
+/* ---- Parameters ---- */
+
+static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, cpool_error *error)
+{
+    static const cpool_pool_params init = CPOOL_POOL_PARAMS_INIT;
+    if (params == NULL) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "params is NULL");
+    }
+    size_t size = params->struct_size;
+    if (size < offsetof(cpool_pool_params, geometry)) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "params.struct_size=%zu is too small; start from CPOOL_POOL_PARAMS_INIT", size);
+    }
+    pool->params = init;
+    memcpy(&pool->params, params, size < sizeof init ? size : sizeof init);
+    for (size_t i = sizeof init; i < size; i++) {
+        if (((const unsigned char *)params)[i] != 0) {
+            return cp_fail(error, CPOOL_UNSUPPORTED, 0, "params sets a field that this library (%s) does not have", CPOOL_VERSION);
+        }
+    }
+    const cpool_pool_params *p = &pool->params;
+    pool->op = NULL;
+    for (size_t i = 0; i < sizeof operators / sizeof operators[0]; i++) {
+        if (operators[i].code == p->op) {
+            pool->op = &operators[i];
+        }
+    }
+    if (pool->op == NULL) {
+        return cp_fail(error, CPOOL_UNSUPPORTED, 0, "params.op=%" PRId32 " is no operator of this library (%s)", p->op, CPOOL_VERSION);
+    }
+    if (p->rank < 1 || p->rank > CP_SPACE) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "rank=%" PRId32 ": 1 to 3 spatial axes are possible", p->rank);
+    }
+    if (p->geometry < CPOOL_SLIDING || p->geometry > CPOOL_WHOLE || p->padding_mode < CPOOL_EXPLICIT ||
+        p->padding_mode > CPOOL_SAME_LOWER) {
+        return cp_fail(error, CPOOL_UNSUPPORTED, 0, "params.geometry=%" PRId32 ", params.padding_mode=%" PRId32
+                       " are not both known to this library", p->geometry, p->padding_mode);
+    }
+    int reserved = p->reserved_flags != 0;
+    for (int i = 0; i < 8; i++) {
+        reserved |= p->reserved[i] != 0;
+    }
+    if (reserved) {
+        return cp_fail(error, CPOOL_UNSUPPORTED, 0, "params.reserved is set; this library knows no use of it");
+    }
+    if ((p->flags & ~pool->op->flags) != 0) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s takes no %s", pool->op->name,
+                       p->flags & ~pool->op->flags & CPOOL_CEIL_MODE           ? "ceil_mode"
+                       : p->flags & ~pool->op->flags & CPOOL_COUNT_INCLUDE_PAD ? "count_include_pad"
+                       : p->flags & ~pool->op->flags & CPOOL_DIVISOR           ? "divisor_override"
+                       : p->flags & ~pool->op->flags & CPOOL_MEAN              ? "norm"
+                       : p->flags & ~pool->op->flags & CPOOL_ADD               ? "duplicates='add'"
+                                                                               : "such flags");
+    }
+    if (p->flags & CPOOL_DIVISOR && !(p->divisor != 0 && p->divisor - p->divisor == 0)) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "divisor_override=%g: it must be finite and not 0", p->divisor);
+    }
+    return CPOOL_OK;
+}
+
+static cpool_status take_args(cp_pool *pool, const cpool_arg *args, int32_t n, int32_t direction, cpool_error *error)
+{
+    uint64_t seen = 0, known;
+    const cp_operator *op = pool->op;
+    known = direction >= 0 ? op->required[direction] | op->optional[direction] : roles_of(op);
+    memset(pool->array, 0, sizeof pool->array);
+    memset(pool->grad, 0, sizeof pool->grad);
+    if (n < 0 || (n > 0 && args == NULL)) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "args is NULL or n=%" PRId32 " is negative", n);
+    }
+    for (int32_t i = 0; i < n; i++) {
+        int32_t role = args[i].role;
+        const char *name = role_name(role);
+        if (name == NULL || args[i].reserved != 0) {
+            return cp_fail(error, CPOOL_UNSUPPORTED, role, "args[%" PRId32 "].role=%" PRId32 " is no role of this library (%s)", i,
+                           role, CPOOL_VERSION);
+        }
+        if ((known & role_bit(role)) == 0) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s takes no %s here", op->name, name);
+        }
+        if ((seen & role_bit(role)) != 0) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s is given twice", name);
+        }
+        seen |= role_bit(role);
+        TRY(check_view(&args[i].view, role, error));
+        if (role & CPOOL_GRAD) {
+            pool->grad[role - CPOOL_GRAD] = &args[i].view;
+        } else {
+            pool->array[role] = &args[i].view;
+        }
+    }
+    return CPOOL_OK;
+}
+
+/* ---- Axes ---- */
+
+static cpool_status take_axis(const cp_pool *pool, int32_t given, const char *name, int32_t *axis, cpool_error *error)
+{
+    if (given < -pool->ndim || given >= pool->ndim) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "%s %" PRId32 " is not an axis of x, which has %" PRId32 ": %" PRId32
+                       " to %" PRId32, name, given, pool->ndim, -pool->ndim, pool->ndim - 1);
+    }
+    *axis = given < 0 ? given + pool->ndim : given;
+    return CPOOL_OK;
+}
+
+static cpool_status take_axes(cp_pool *pool, cpool_error *error)
+{
+    const cpool_pool_params *p = &pool->params;
+    int32_t rank = p->rank, unused = CP_SPACE - rank;
+    uint64_t spatial = 0;
+    if (pool->ndim < rank) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "x has %" PRId32 " dimensions, fewer than the %" PRId32 " spatial axes",
+                       pool->ndim, rank);
+    }
+    for (int32_t s = 0; s < CP_SPACE; s++) {
+        pool->space[s] = -1;
+        pool->in[s] = 1;
+        if (s < unused) {
+            continue;
+        }
+        int32_t given = p->axes[s - unused];
+        TRY(take_axis(pool, given == CPOOL_AXIS_DEFAULT ? s - CP_SPACE : given, "axes:", &pool->space[s], error));
+        if (spatial >> pool->space[s] & 1) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "axes: axis %" PRId32 " is named twice", given);
+        }
+        spatial |= UINT64_C(1) << pool->space[s];
+        pool->in[s] = pool->x_shape[pool->space[s]];
+        if (pool->in[s] < 1) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "x has length 0 along the spatial axis %" PRId32 " (shape %s)",
+                           pool->space[s], cp_format_sizes(pool->x_shape, pool->ndim).text);
+        }
+    }
+    pool->channel = -1;
+    if (p->channel_axis == CPOOL_AXIS_DEFAULT) {
+        for (int32_t i = 0; i < pool->ndim; i++) { /* the last that is not spatial; it is the one before where those are last */
+            pool->channel = spatial >> i & 1 ? pool->channel : i;
+        }
+    } else if (p->channel_axis != CPOOL_AXIS_NONE) {
+        TRY(take_axis(pool, p->channel_axis, "channel_axis", &pool->channel, error));
+        if (spatial >> pool->channel & 1) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "channel_axis %" PRId32 " is one of the spatial axes", p->channel_axis);
+        }
+    }
+    pool->batch_count = 0;
+    for (int32_t i = 0; i < pool->ndim; i++) {
+        if (!(spatial >> i & 1) && i != pool->channel) {
+            pool->batch[pool->batch_count++] = i;
+        }
+    }
+    if (pool->channel >= 0) {
+        pool->batch[pool->batch_count++] = pool->channel;
+    }
+    return CPOOL_OK;
+}
+
+/* ---- Geometry ---- */
+
+/* One axis of sliding windows; `text` is its place in messages, as in "window[1]". */
+static cpool_status slide(cp_pool *pool, int32_t s, int32_t i, cpool_error *error)
+{
+    cpool_pool_params *p = &pool->params;
+    int64_t in = pool->in[s], window = p->window[i], stride = p->stride[i], dilation = p->dilation[i], before, after, out;
+    cp_text windows = cp_format_sizes(p->window, p->rank);
+    if (window < 1) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s: every size must be at least 1", windows.text);
+    }
+    if (stride == CPOOL_SIZE_DEFAULT) {
+        stride = p->stride[i] = window;
+    }
+    if (stride < 1) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "stride=%" PRId64 " along axis %" PRId32 ": it must be at least 1", stride,
+                       pool->space[s]);
+    }
+    if (dilation < 1) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "dilation=%" PRId64 " along axis %" PRId32 ": it must be at least 1", dilation,
+                       pool->space[s]);
+    }
+    if (product_overflows(window - 1, dilation) || (window - 1) * dilation > INT64_MAX / 4) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s, dilation=%" PRId64 ": an extent of more than 2^61", windows.text,
+                       dilation);
+    }
+    int64_t extent = (window - 1) * dilation + 1;
+    if (in > INT64_MAX / 4 || stride > INT64_MAX / 4) {
+        if (in > INT64_MAX / 4) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "x is longer than 2^61 along axis %" PRId32, pool->space[s]);
+        }
+        stride = p->stride[i] = INT64_MAX / 4; /* beyond any input: the same one window */
+    }
+    if (p->padding_mode == CPOOL_EXPLICIT) {
+        before = p->pad_before[i];
+        after = p->pad_after[i];
+        if (before < 0 || after < 0 || before >= extent || after >= extent) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, 0, "padding=(%" PRId64 ", %" PRId64 ") along axis %" PRId32
+                           ": both must be 0 to %" PRId64 ", less than the window's extent %" PRId64, before, after,
+                           pool->space[s], extent - 1, extent);
+        }
+    } else {
+        if (p->flags & CPOOL_CEIL_MODE) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, 0, "ceil_mode=True does not go with padding='%s'",
+                           p->padding_mode == CPOOL_VALID ? "valid" : p->padding_mode == CPOOL_SAME_UPPER ? "same" : "same_lower");
+        }
+        int64_t total = 0;
+        if (p->padding_mode != CPOOL_VALID) {
+            total = (in - 1) / stride * stride + extent - in; /* ceil(in / stride) windows */
+            total = total > 0 ? total : 0;
+        }
+        before = p->padding_mode == CPOOL_SAME_LOWER ? total - total / 2 : total / 2;
+        after = total - before;
+    }
+    p->pad_before[i] = before;
+    p->pad_after[i] = after;
+    if (p->op == CPOOL_UNPOOL) { /* nothing slides; only its output size follows from the window */
+        pool->padded_end[s] = in;
+        pool->axis[s] = cp_axis_sliding(in, in, 1, 1, 1, 0);
+        return CPOOL_OK;
+    }
+    int64_t room = in + before + after - extent;
+    if (room < 0 && !(p->flags & CPOOL_CEIL_MODE && room > -stride)) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "window=%s does not fit: along axis %" PRId32 " its extent is %" PRId64
+                       ", x has %" PRId64 " and padding adds %" PRId64, windows.text, pool->space[s], extent, in, before + after);
+    }
+    if (p->flags & CPOOL_CEIL_MODE) {
+        out = (room + stride - 1) / stride + 1;
+        out -= (out - 1) * stride >= in + before;
+    } else {
+        out = room / stride + 1;
+    }
+    if (out < 1) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "window=%s leaves no output along axis %" PRId32, windows.text,
+                       pool->space[s]);
+    }
+    pool->out[s] = out;
+    pool->padded_end[s] = in + after;
+    pool->axis[s] = cp_axis_sliding(in, out, window, stride, dilation, before);
+    return CPOOL_OK;
+}
+
+static cpool_status adapt(cp_pool *pool, int32_t s, int32_t i, cpool_error *error)
+{
+    const cpool_pool_params *p = &pool->params;
+    int64_t out = p->geometry == CPOOL_WHOLE ? 1 : p->window[i];
+    if (out < 1 || out > INT32_MAX) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=adaptive%s: every output size must be 1 to %" PRId32,
+                       cp_format_sizes(p->window, p->rank).text, INT32_MAX);
+    }
+    if (pool->in[s] > INT64_MAX / 4) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "x is longer than 2^61 along axis %" PRId32, pool->space[s]);
+    }
+    pool->out[s] = out;
+    pool->padded_end[s] = pool->in[s];
+    pool->axis[s] = cp_axis_bins(pool->in[s], out);
+    return CPOOL_OK;
+}
+
+static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
+{
+    const cpool_pool_params *p = &pool->params;
+    int32_t unused = CP_SPACE - p->rank;
+    const char *kind = p->geometry == CPOOL_ADAPTIVE ? "an adaptive" : "a whole";
+    if (p->geometry != CPOOL_SLIDING) {
+        const char *extra = p->padding_mode != CPOOL_EXPLICIT ? "padding" : p->flags & CPOOL_CEIL_MODE ? "ceil_mode" : NULL;
+        for (int32_t i = 0; i < p->rank; i++) {
+            extra = p->stride[i] != CPOOL_SIZE_DEFAULT                     ? "stride"
+                    : p->pad_before[i] != 0 || p->pad_after[i] != 0 ? "padding"
+                    : p->dilation[i] != 1                           ? "dilation"
+                                                                    : extra;
+        }
+        if (p->op == CPOOL_UNPOOL) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, 0, "max_unpool takes no %s window: give the window's sizes, and output_size",
+                           p->geometry == CPOOL_ADAPTIVE ? "adaptive" : "whole");
+        }
+        if (extra != NULL) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s window takes no %s", kind, extra);
+        }
+    } else if (p->op == CPOOL_UNPOOL && p->padding_mode != CPOOL_EXPLICIT && p->padding_mode != CPOOL_VALID) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "max_unpool takes no padding='%s': give the numbers, or output_size",
+                       p->padding_mode == CPOOL_SAME_UPPER ? "same" : "same_lower");
+    }
+    for (int32_t s = 0; s < CP_SPACE; s++) {
+        if (s < unused) {
+            pool->out[s] = pool->padded_end[s] = 1;
+            pool->axis[s] = cp_axis_sliding(1, 1, 1, 1, 1, 0);
+        } else {
+            TRY(p->geometry == CPOOL_SLIDING ? slide(pool, s, s - unused, error) : adapt(pool, s, s - unused, error));
+        }
+    }
+    if (p->op == CPOOL_UNPOOL) {
+        for (int32_t s = unused; s < CP_SPACE; s++) {
+            int32_t i = s - unused;
+            int64_t size = p->output_size[i], extent = (p->window[i] - 1) * p->dilation[i] + 1;
+            if (size == CPOOL_SIZE_DEFAULT) {
+                if (product_overflows(pool->in[s] - 1, p->stride[i]) || (pool->in[s] - 1) * p->stride[i] > INT64_MAX / 4) {
+                    return cp_fail(error, CPOOL_INVALID_VALUE, 0, "stride=%" PRId64 " gives a result longer than 2^61", p->stride[i]);
+                }
+                size = (pool->in[s] - 1) * p->stride[i] - p->pad_before[i] - p->pad_after[i] + extent;
+                if (size < 1) {
+                    return cp_fail(error, CPOOL_INVALID_VALUE, 0, "padding=(%" PRId64 ", %" PRId64 ") along axis %" PRId32
+                                   " leaves no output", p->pad_before[i], p->pad_after[i], pool->space[s]);
+                }
+            } else if (size < 1 || size > INT64_MAX / 4) {
+                return cp_fail(error, CPOOL_INVALID_VALUE, 0, "output_size=%" PRId64 " along axis %" PRId32 ": it must be 1 to 2^61",
+                               size, pool->space[s]);
+            }
+            pool->out[s] = size;
+        }
+    }
+    int64_t size = 1;
+    for (int32_t i = 0; i < pool->ndim + CP_SPACE; i++) {
+        int32_t s = i - pool->ndim;
+        int64_t length = s >= 0 ? pool->out[s] : pool->x_shape[i];
+        int is_space = 0;
+        for (int32_t j = 0; s < 0 && j < CP_SPACE; j++) {
+            is_space |= pool->space[j] == i;
+        }
+        length = is_space || length < 1 ? 1 : length;
+        if (product_overflows(size, length) || size * length > INT64_MAX / 8) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, 0, "the result would have more than 2^60 elements");
+        }
+        size *= length;
+    }
+    pool->window_taps = (double)pool->axis[0].taps * (double)pool->axis[1].taps * (double)pool->axis[2].taps;
+    pool->taps_bits = pool->window_taps <= 255 ? 8 : pool->window_taps <= (double)INT32_MAX ? 32 : 64;
+    return CPOOL_OK;
+}
+
+/* ---- The whole ---- */
+
+static cpool_status check_exponent(const cp_pool *pool, const cpool_view *view, int32_t role, cpool_error *error)
+{
+    const cpool_view *x = pool->array[CPOOL_X] != NULL ? pool->array[CPOOL_X] : pool->grad[CPOOL_X];
+    if (!is_float(view) || (view->dtype_bits != 64 && view->dtype_bits != x->dtype_bits)) {
+        return cp_fail(error, CPOOL_INVALID_TYPE, role, "%s has dtype %s%d; it must be float64 or that of x", role_name(role),
+                       dtype_kind(view->dtype_code), view->dtype_bits);
+    }
+    if (view->ndim > 1) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has shape %s; it must be one number or one per channel",
+                       role_name(role), cp_format_sizes(view->shape, view->ndim).text);
+    }
+    if (view->ndim == 1 && view->shape[0] != 1) {
+        if (pool->channel < 0) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has %" PRId64 " values, but x has no channel axis: give one number",
+                           role_name(role), view->shape[0]);
+        }
+        if (view->shape[0] != pool->x_shape[pool->channel]) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has %" PRId64 " values; x has %" PRId64 " channels along axis %" PRId32,
+                           role_name(role), view->shape[0], pool->x_shape[pool->channel], pool->channel);
+        }
+    }
+    return CPOOL_OK;
+}
+
+static cpool_status check_array(const cp_pool *pool, const cpool_view *view, int32_t role, cpool_error *error)
+{
+    cpool_shape want;
+    if (view == NULL) {
+        return CPOOL_OK;
+    }
+    if (role == CPOOL_P) {
+        return check_exponent(pool, view, role, error);
+    }
+    TRY(cp_pool_shape(pool, role, &want, error));
+    if (role == (CPOOL_GRAD | CPOOL_P) && pool->array[CPOOL_P] != NULL) {
+        const cpool_view *p = pool->array[CPOOL_P];
+        TRY(check_dtype(view, role, p->dtype_code, p->dtype_bits, error));
+        return check_shape(view, role, p->shape, p->ndim, error);
+    }
+    TRY(check_dtype(view, role, want.dtype_code, want.dtype_bits, error));
+    return check_shape(view, role, want.shape, want.ndim, error);
+}
+
+cpool_status cp_pool_plan(cp_pool *pool, const cpool_pool_params *params, const cpool_arg *args, int32_t n, int32_t direction,
+                          cpool_error *error)
+{
+    TRY(take_params(pool, params, error));
+    TRY(take_args(pool, args, n, direction, error));
+    const cpool_view *x = pool->array[CPOOL_X] != NULL ? pool->array[CPOOL_X] : pool->grad[CPOOL_X];
+    int32_t x_role = pool->array[CPOOL_X] != NULL ? CPOOL_X : CPOOL_GRAD | CPOOL_X;
+    if (x == NULL) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "x is missing");
+    }
+    pool->dtype = -1;
+#define ROW(name, code, bits, lane) \
+    if (x->dtype_code == code && x->dtype_bits == bits) { pool->dtype = CP_DTYPE_##name; }
+    CP_DTYPE_LIST(ROW)
+#undef ROW
+    if (pool->dtype < 0) {
+        return cp_fail(error, CPOOL_INVALID_TYPE, x_role, "x has dtype %s%d; cpool pools float32 and float64",
+                       dtype_kind(x->dtype_code), x->dtype_bits);
+    }
+    pool->x_shape = x->shape;
+    pool->ndim = x->ndim;
+    TRY(take_axes(pool, error));
+    TRY(take_geometry(pool, error));
+    for (int32_t role = 1; role < CP_ROLES; role++) {
+        TRY(check_array(pool, pool->array[role], role, error));
+        TRY(check_array(pool, pool->grad[role], CPOOL_GRAD | role, error));
+    }
+    return CPOOL_OK;
+}
+
+cpool_status cp_pool_shape(const cp_pool *pool, int32_t role, cpool_shape *out, cpool_error *error)
+{
+    int32_t kind = role & ~CPOOL_GRAD;
+    const cpool_view *x = pool->array[CPOOL_X] != NULL ? pool->array[CPOOL_X] : pool->grad[CPOOL_X], *p = pool->array[CPOOL_P];
+    out->dtype_lanes = 1;
+    if (kind == CPOOL_P && pool->op->code == CPOOL_LP) {
+        out->ndim = p != NULL ? p->ndim : 0;
+        out->shape[0] = p != NULL && p->ndim > 0 ? p->shape[0] : 1;
+        out->dtype_code = CPOOL_FLOAT;
+        out->dtype_bits = p != NULL ? p->dtype_bits : 64;
+        return CPOOL_OK;
+    }
+    if (role_name(role) == NULL || (roles_of(pool->op) & role_bit(role)) == 0) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has no array of role %" PRId32, pool->op->name, role);
+    }
+    int like_x = kind == CPOOL_X || (pool->op->code == CPOOL_UNPOOL && kind == CPOOL_INDICES);
+    out->ndim = pool->ndim;
+    for (int32_t i = 0; i < pool->ndim; i++) {
+        out->shape[i] = pool->x_shape[i];
+    }
+    for (int32_t s = 0; s < CP_SPACE && !like_x; s++) {
+        if (pool->space[s] >= 0) {
+            out->shape[pool->space[s]] = pool->out[s];
+        }
+    }
+    out->dtype_code = x->dtype_code;
+    out->dtype_bits = x->dtype_bits;
+    if (kind == CPOOL_INDICES) {
+        out->dtype_code = CPOOL_INT;
+        out->dtype_bits = 64;
+    } else if (kind == CPOOL_TAPS) {
+        out->dtype_code = pool->taps_bits == 8 ? CPOOL_UINT : CPOOL_INT;
+        out->dtype_bits = (uint8_t)pool->taps_bits;
+    }
+    return CPOOL_OK;
+}
+
+static cpool_status check_exponent_values(const cpool_view *p, cpool_error *error)
+{
+    int64_t stride;
+    cp_view_strides(p, &stride);
+    for (int64_t i = 0; i < cp_view_size(p); i++) {
+        const char *at = (const char *)p->data + (p->ndim == 0 ? 0 : i * stride);
+        double value = p->dtype_bits == 32 ? cp_read_f32(at) : cp_read_f64(at);
+        if (!(value > 0)) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_P, "p=%g: every exponent must be greater than 0", value);
+        }
+    }
+    return CPOOL_OK;
+}
+
+static cpool_status ready(const cp_pool *pool, uint64_t required, uint64_t results, cpool_error *error)
+{
+    int32_t role[2 * CP_ROLES], count = 0;
+    for (int32_t r = 0; r < 2 * CP_ROLES; r++) {
+        int32_t code = r < CP_ROLES ? r : CPOOL_GRAD | (r - CP_ROLES);
+        const cpool_view *view = r < CP_ROLES ? pool->array[r] : pool->grad[r - CP_ROLES];
+        if (view == NULL && required >> r & 1) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, code, "%s is missing", role_name(code));
+        }
+        if (view != NULL && view->data == NULL && cp_view_size(view) != 0) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, code, "%s has no data (NULL)", role_name(code));
+        }
+        if (view != NULL) {
+            role[count++] = code;
+        }
+    }
+    for (int32_t i = 0; i < count; i++) {
+        const cpool_view *result = view_of(pool, role[i]);
+        if ((results & role_bit(role[i])) == 0) {
+            continue;
+        }
+        if (cp_overlap_self(result)) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, role[i], "%s overlaps itself: several of its elements lie in one place",
+                           role_name(role[i]));
+        }
+        for (int32_t j = 0; j < count; j++) {
+            if (j != i && cp_overlap(result, view_of(pool, role[j]))) {
+                return cp_fail(error, CPOOL_INVALID_VALUE, role[i], "%s shares memory with %s", role_name(role[i]),
+                               role_name(role[j]));
+            }
+        }
+    }
+    if (pool->array[CPOOL_P] != NULL) {
+        TRY(check_exponent_values(pool->array[CPOOL_P], error));
+    }
+    return CPOOL_OK;
+}
+
+cpool_status cp_pool_ready(const cp_pool *pool, int32_t direction, cpool_error *error)
+{
+    uint64_t forward = role_bit(CPOOL_Y) | role_bit(CPOOL_TAPS);
+    uint64_t backward = role_bit(CPOOL_GRAD | CPOOL_X) | role_bit(CPOOL_GRAD | CPOOL_P);
+    return ready(pool, pool->op->required[direction], direction == CPOOL_FORWARD ? forward : backward, error);
+}
+
+cpool_status cp_pool_ready_indices(cp_pool *pool, cpool_error *error)
+{
+    pool->array[CPOOL_X] = NULL; /* only its shape mattered */
+    return ready(pool, role_bit(CPOOL_TAPS) | role_bit(CPOOL_INDICES), role_bit(CPOOL_INDICES), error);
+}

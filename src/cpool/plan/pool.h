@@ -1,0 +1,58 @@
+/* A pooling call, checked: what every driver works from. */
+#ifndef CP_PLAN_POOL_H
+#define CP_PLAN_POOL_H
+
+#include "cpool/cpool.h"
+#include "plan/axis.h"
+
+enum { CP_ROLES = 32 };
+
+/* The spatial axes of a pool are always three, slowest first; those that the rank does not have are of length 1. */
+enum { CP_SPACE = 3 };
+
+typedef struct cp_operator {
+    int32_t code;
+    const char *name;
+    uint32_t flags;
+    uint64_t required[2], optional[2], kept; /* by direction */
+} cp_operator;
+
+typedef struct cp_pool {
+    cpool_pool_params params;
+    const cp_operator *op;
+    const cpool_view *array[CP_ROLES], *grad[CP_ROLES]; /* by role; NULL where absent */
+    const int64_t *x_shape;
+    int32_t ndim;
+    int32_t space[CP_SPACE];        /* the array axis of each spatial axis; -1: none */
+    int32_t batch[CPOOL_MAX_NDIM];  /* the other array axes, the channel axis last */
+    int32_t batch_count;
+    int32_t channel;                /* the array axis of channels; -1: none */
+    int64_t in[CP_SPACE], out[CP_SPACE];
+    int64_t padded_end[CP_SPACE];   /* end of input and padding */
+    cp_axis axis[CP_SPACE];         /* not for CPOOL_UNPOOL */
+    double window_taps;             /* taps of the largest window */
+    int32_t taps_bits;
+    int32_t dtype;                  /* CP_DTYPE_* of x */
+} cp_pool;
+
+/* Checks the parameters and every array that is given, against each other and against what the operator takes; not yet that all
+ * arrays a direction needs are there. direction -1: roles of both directions may be given. */
+cpool_status cp_pool_plan(cp_pool *pool, const cpool_pool_params *params, const cpool_arg *args, int32_t n, int32_t direction,
+                          cpool_error *error);
+
+/* That everything the direction needs is there, with data, and that results share no element with anything. */
+cpool_status cp_pool_ready(const cp_pool *pool, int32_t direction, cpool_error *error);
+
+/* The same for taps to indices. */
+cpool_status cp_pool_ready_indices(cp_pool *pool, cpool_error *error);
+
+/* Shape and dtype of a role. */
+cpool_status cp_pool_shape(const cp_pool *pool, int32_t role, cpool_shape *out, cpool_error *error);
+
+/* Bytes from one element to the next along each axis of a view. */
+void cp_view_strides(const cpool_view *view, int64_t *strides);
+
+/* Elements of a view. */
+int64_t cp_view_size(const cpool_view *view);
+
+#endif
