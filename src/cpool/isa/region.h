@@ -4,12 +4,20 @@
 #ifndef CP_ISA_REGION_H
 #define CP_ISA_REGION_H
 
-#if defined(__FAST_MATH__) || defined(_M_FP_FAST) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
-#  error "cpool's results are defined bit by bit: build without -ffast-math, -ffinite-math-only or /fp:fast"
-#endif
 #include <float.h>
+#include <stdint.h>
+#include <string.h>
+#if defined(__SSE2__) || defined(_M_X64) /* vec_scalar.h takes its square root from these two */
+#  include <emmintrin.h>
+#elif defined(__aarch64__) || defined(_M_ARM64)
+#  include <arm_neon.h>
+#endif
+
+#if defined(__FAST_MATH__) || defined(_M_FP_FAST) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#  error "cpool's results are defined bit by bit: build without -ffast-math, -ffinite-math-only, /fp:fast"
+#endif
 #if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16
-#  error "cpool needs float and double arithmetic without excess precision (on 32-bit x86: -msse2 -mfpmath=sse)"
+#  error "cpool needs arithmetic without excess precision (32-bit x86: -msse2 -mfpmath=sse; s390x: -fexcess-precision=fast)"
 #endif
 
 #define CP_PRAGMA(x) _Pragma(#x)

@@ -22,9 +22,6 @@
 #ifndef CP_ISA_VEC_SCALAR_H
 #define CP_ISA_VEC_SCALAR_H
 
-#include <stdint.h>
-#include <string.h>
-
 #define CP_VEC static inline
 
 #define vf32_N 1
@@ -34,3 +31,80 @@ typedef double vf64;
 typedef int vf32_mask;
 typedef int vf64_mask;
 typedef uint64_t vf64_int;
+
+/* clang-format off */
+CP_VEC vf32 vf32_load(const float *p) { float v; memcpy(&v, p, sizeof v); return v; }
+CP_VEC vf64 vf64_load(const double *p) { double v; memcpy(&v, p, sizeof v); return v; }
+CP_VEC void vf32_store(float *p, vf32 v) { memcpy(p, &v, sizeof v); }
+CP_VEC void vf64_store(double *p, vf64 v) { memcpy(p, &v, sizeof v); }
+/* No n lies between 0 and 1; the same as load and store, so that no branch is left of the choice. */
+CP_VEC vf32 vf32_load_n(const float *p, int64_t n, float fill) { (void)n; (void)fill; return vf32_load(p); }
+CP_VEC vf64 vf64_load_n(const double *p, int64_t n, double fill) { (void)n; (void)fill; return vf64_load(p); }
+CP_VEC void vf32_store_n(float *p, vf32 v, int64_t n) { (void)n; vf32_store(p, v); }
+CP_VEC void vf64_store_n(double *p, vf64 v, int64_t n) { (void)n; vf64_store(p, v); }
+CP_VEC vf32 vf32_set1(float x) { return x; }
+CP_VEC vf64 vf64_set1(double x) { return x; }
+
+CP_VEC vf32 vf32_add(vf32 a, vf32 b) { return a + b; }
+CP_VEC vf64 vf64_add(vf64 a, vf64 b) { return a + b; }
+CP_VEC vf32 vf32_sub(vf32 a, vf32 b) { return a - b; }
+CP_VEC vf64 vf64_sub(vf64 a, vf64 b) { return a - b; }
+CP_VEC vf32 vf32_mul(vf32 a, vf32 b) { return a * b; }
+CP_VEC vf64 vf64_mul(vf64 a, vf64 b) { return a * b; }
+CP_VEC vf32 vf32_div(vf32 a, vf32 b) { return a / b; }
+CP_VEC vf64 vf64_div(vf64 a, vf64 b) { return a / b; }
+
+/* The instruction itself: a compiler that keeps errno calls libm where the argument is negative. */
+#if defined(__SSE2__) || defined(_M_X64)
+CP_VEC vf32 vf32_sqrt(vf32 a) { __m128 v = _mm_set_ss(a); return _mm_cvtss_f32(_mm_sqrt_ss(v)); }
+CP_VEC vf64 vf64_sqrt(vf64 a) { __m128d v = _mm_set_sd(a); return _mm_cvtsd_f64(_mm_sqrt_sd(v, v)); }
+#elif defined(__aarch64__) || defined(_M_ARM64)
+CP_VEC vf32 vf32_sqrt(vf32 a) { return vget_lane_f32(vsqrt_f32(vdup_n_f32(a)), 0); }
+CP_VEC vf64 vf64_sqrt(vf64 a) { return vget_lane_f64(vsqrt_f64(vdup_n_f64(a)), 0); }
+#elif defined(__riscv_d)
+CP_VEC vf32 vf32_sqrt(vf32 a) { vf32 y; __asm__("fsqrt.s %0, %1" : "=f"(y) : "f"(a)); return y; }
+CP_VEC vf64 vf64_sqrt(vf64 a) { vf64 y; __asm__("fsqrt.d %0, %1" : "=f"(y) : "f"(a)); return y; }
+#elif defined(__s390x__)
+CP_VEC vf32 vf32_sqrt(vf32 a) { vf32 y; __asm__("sqebr %0, %1" : "=f"(y) : "f"(a)); return y; }
+CP_VEC vf64 vf64_sqrt(vf64 a) { vf64 y; __asm__("sqdbr %0, %1" : "=f"(y) : "f"(a)); return y; }
+#elif defined(__powerpc64__)
+CP_VEC vf32 vf32_sqrt(vf32 a) { vf32 y; __asm__("fsqrts %0, %1" : "=f"(y) : "f"(a)); return y; }
+CP_VEC vf64 vf64_sqrt(vf64 a) { vf64 y; __asm__("fsqrt %0, %1" : "=d"(y) : "d"(a)); return y; }
+#else
+CP_VEC vf32 vf32_sqrt(vf32 a) { return __builtin_sqrtf(a); }
+CP_VEC vf64 vf64_sqrt(vf64 a) { return __builtin_sqrt(a); }
+#endif
+
+CP_VEC vf64_int vf64_bits(vf64 a) { uint64_t v; memcpy(&v, &a, sizeof v); return v; }
+CP_VEC vf64 vf64_from_bits(vf64_int a) { double v; memcpy(&v, &a, sizeof v); return v; }
+CP_VEC vf64_int vf64_int_set1(uint64_t x) { return x; }
+CP_VEC vf64_int vf64_int_add(vf64_int a, vf64_int b) { return a + b; }
+CP_VEC vf64_int vf64_int_sub(vf64_int a, vf64_int b) { return a - b; }
+CP_VEC vf64_int vf64_int_and(vf64_int a, vf64_int b) { return a & b; }
+CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return a << n; }
+CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return a >> n; }
+
+CP_VEC vf32 vf32_abs(vf32 a) { uint32_t v; memcpy(&v, &a, sizeof v); v &= UINT32_MAX >> 1; memcpy(&a, &v, sizeof v); return a; }
+CP_VEC vf64 vf64_abs(vf64 a) { return vf64_from_bits(vf64_bits(a) & (UINT64_MAX >> 1)); }
+CP_VEC vf32 vf32_max(vf32 a, vf32 b) { vf32 y = a > b ? a : b; return a == a ? y : a; }
+CP_VEC vf64 vf64_max(vf64 a, vf64 b) { vf64 y = a > b ? a : b; return a == a ? y : a; }
+CP_VEC vf32 vf32_min(vf32 a, vf32 b) { vf32 y = a < b ? a : b; return a == a ? y : a; }
+CP_VEC vf64 vf64_min(vf64 a, vf64 b) { vf64 y = a < b ? a : b; return a == a ? y : a; }
+
+CP_VEC vf32_mask vf32_gt(vf32 a, vf32 b) { return a > b; }
+CP_VEC vf64_mask vf64_gt(vf64 a, vf64 b) { return a > b; }
+CP_VEC vf32_mask vf32_eq(vf32 a, vf32 b) { return a == b; }
+CP_VEC vf64_mask vf64_eq(vf64 a, vf64 b) { return a == b; }
+CP_VEC vf32_mask vf32_isnan(vf32 a) { return a != a; }
+CP_VEC vf64_mask vf64_isnan(vf64 a) { return a != a; }
+CP_VEC vf32_mask vf32_mask_and(vf32_mask a, vf32_mask b) { return a & b; }
+CP_VEC vf64_mask vf64_mask_and(vf64_mask a, vf64_mask b) { return a & b; }
+CP_VEC vf32_mask vf32_mask_or(vf32_mask a, vf32_mask b) { return a | b; }
+CP_VEC vf64_mask vf64_mask_or(vf64_mask a, vf64_mask b) { return a | b; }
+CP_VEC vf32_mask vf32_mask_andnot(vf32_mask a, vf32_mask b) { return a & !b; }
+CP_VEC vf64_mask vf64_mask_andnot(vf64_mask a, vf64_mask b) { return a & !b; }
+CP_VEC vf32 vf32_select(vf32_mask m, vf32 a, vf32 b) { return m ? a : b; }
+CP_VEC vf64 vf64_select(vf64_mask m, vf64 a, vf64 b) { return m ? a : b; }
+/* clang-format on */
+
+#endif

@@ -1,0 +1,66 @@
+"""Pooling, forward and backward, at memory speed, without a framework.
+
+An operator is called like a ufunc on arrays of float32 or float64, in whatever layout they are:
+
+>>> import numpy as np, cpool
+>>> x = np.random.default_rng(0).normal(size=(1, 3, 8, 8)).astype(np.float32)
+>>> y = cpool.max_pool(x, 3, stride=2, padding=1)
+>>> y.shape
+(1, 3, 4, 4)
+
+Its ``forward`` also returns what its ``backward`` needs:
+
+>>> y, saved = cpool.max_pool.forward(x, 3, stride=2, padding=1)
+>>> dx = cpool.max_pool.backward(np.ones_like(y), saved)
+>>> dx.shape
+(1, 3, 8, 8)
+"""
+
+from cpool._config import (
+    get_include,
+    get_num_threads,
+    isa,
+    isas,
+    num_threads,
+    set_num_threads,
+    show_config,
+    using_isa,
+)
+from cpool._core import __version__
+from cpool._windows import adaptive, whole
+from cpool.pooling import (
+    adaptive_avg_pool,
+    adaptive_max_pool,
+    avg_pool,
+    global_avg_pool,
+    global_max_pool,
+    l2_pool,
+    lp_pool,
+    max_pool,
+    max_unpool,
+    min_pool,
+)
+
+__all__ = [
+    "__version__",
+    "adaptive",
+    "adaptive_avg_pool",
+    "adaptive_max_pool",
+    "avg_pool",
+    "get_include",
+    "get_num_threads",
+    "global_avg_pool",
+    "global_max_pool",
+    "isa",
+    "isas",
+    "l2_pool",
+    "lp_pool",
+    "max_pool",
+    "max_unpool",
+    "min_pool",
+    "num_threads",
+    "set_num_threads",
+    "show_config",
+    "using_isa",
+    "whole",
+]

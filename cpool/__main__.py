@@ -1,0 +1,56 @@
+"""The command line: ``cpool`` and ``python -m cpool``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cpool
+
+
+def libs() -> str:
+    """Linker flags: the full path needs no unversioned link and suits any linker, the rpath finds it again at run time."""
+    folder = Path(cpool.__file__).parent / "lib"
+    return f"{folder / 'libcpool.so.1'} -Wl,-rpath,{folder}"
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="cpool", description="Pooling, forward and backward, on NumPy arrays, without a framework.",
+        epilog="A C program is built with  cc prog.c $(cpool --cflags --libs)")
+    p.add_argument("--version", action="version", version=f"cpool {cpool.__version__}")
+    p.add_argument("--cflags", action="store_true", help="print the compiler flags of a C program that uses cpool")
+    p.add_argument("--libs", action="store_true", help="print the linker flags of a C program that uses cpool")
+    commands = p.add_subparsers(dest="command", metavar="command")
+    commands.add_parser("info", help="print the version, the instruction sets and the threads in use")
+    demo = commands.add_parser(
+        "demo", help="train a small network on handwritten digits and pool a photograph by every operator",
+        description="Train a small convolutional network on the handwritten digits of scikit-learn (convolution in NumPy, "
+                    "pooling by cpool), then pool a photograph by every operator and write one labelled picture. "
+                    "Needs the packages of  pip install 'cpool[demo]'.")
+    demo.add_argument("--out", type=Path, default=Path("cpool_demo.png"), metavar="FILE",
+                      help="where the picture goes (default: %(default)s)")
+    return p
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command line; without arguments, print the help."""
+    p = parser()
+    args = p.parse_args(argv)
+    flags = [f"-I{cpool.get_include()}"] * args.cflags + [libs()] * args.libs
+    if flags and args.command:
+        p.error(f"--cflags and --libs go without a command, got {args.command!r}")
+    if flags:
+        print(*flags)
+    elif args.command == "info":
+        cpool.show_config()
+    elif args.command == "demo":
+        from cpool import demo
+
+        demo.main(args.out)
+    else:
+        p.print_help()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,887 @@
+# cython: language_level=3, binding=False, autotestdict=False, boundscheck=False, wraparound=False, cdivision=True
+# SPDX-License-Identifier: BSD-3-Clause
+"""Between NumPy arrays and libcpool: arguments are converted, results allocated, errors raised. What is right is decided in C."""
+
+cimport cython
+cimport numpy as cnp
+from cpython.long cimport PyLong_CheckExact
+from cpython.number cimport PyIndex_Check
+from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MIN, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uintptr_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+ctypedef void (*Body)(void *, int64_t, int64_t, int) noexcept nogil
+
+cdef extern from "cpool/cpool.h" nogil:
+    const char *HEADER_VERSION "CPOOL_VERSION"
+    int HEADER_ABI_VERSION "CPOOL_ABI_VERSION"
+    enum:
+        CPOOL_OK, CPOOL_INVALID_TYPE, CPOOL_NO_MEMORY
+        CPOOL_INT, CPOOL_UINT, CPOOL_FLOAT, CPOOL_MAX_NDIM
+        CPOOL_X, CPOOL_Y, CPOOL_TAPS, CPOOL_INDICES, CPOOL_P, CPOOL_GRAD
+        CPOOL_MAX, CPOOL_MIN, CPOOL_AVG, CPOOL_LP, CPOOL_UNPOOL
+        CPOOL_ADAPTIVE, CPOOL_WHOLE
+        CPOOL_VALID, CPOOL_SAME_UPPER, CPOOL_SAME_LOWER
+        CPOOL_CEIL_MODE, CPOOL_COUNT_INCLUDE_PAD, CPOOL_DIVISOR, CPOOL_MEAN, CPOOL_ADD
+        CPOOL_FORWARD, CPOOL_BACKWARD
+    ctypedef int cpool_status
+    ctypedef struct cpool_error:
+        size_t struct_size
+        int32_t status
+        char message[256]
+    ctypedef struct cpool_view:
+        void *data
+        const int64_t *shape
+        const int64_t *strides
+        int32_t ndim
+        uint8_t dtype_code
+        uint8_t dtype_bits
+        uint16_t dtype_lanes
+    ctypedef struct cpool_arg:
+        int32_t role
+        cpool_view view
+    ctypedef struct cpool_pool_params:
+        size_t struct_size
+        int32_t op
+        int32_t rank
+        int32_t geometry
+        int32_t padding_mode
+        int32_t axes[3]
+        int32_t channel_axis
+        int64_t window[3]
+        int64_t stride[3]
+        int64_t dilation[3]
+        int64_t pad_before[3]
+        int64_t pad_after[3]
+        int64_t output_size[3]
+        uint32_t flags
+        double divisor
+    ctypedef void (*cpool_parallel_for)(void *, int64_t, int64_t, Body, void *) noexcept
+    ctypedef struct cpool_exec:
+        size_t struct_size
+        void *workspace
+        size_t workspace_size
+        cpool_parallel_for parallel_for
+        void *parallel_ctx
+        int32_t workers
+        int32_t isa
+        cpool_error *error
+    ctypedef struct cpool_shape:
+        size_t struct_size
+        int64_t shape[64]
+        int32_t ndim
+        uint8_t dtype_code
+        uint8_t dtype_bits
+    ctypedef struct cpool_info:
+        size_t struct_size
+        size_t workspace_size
+        int32_t workers
+    ctypedef struct cpool_threads:
+        pass
+    cpool_status cpool_pool_describe(const cpool_pool_params *, const cpool_arg *, int32_t, int32_t, cpool_shape *, cpool_error *)
+    cpool_status cpool_pool_query(const cpool_pool_params *, const cpool_arg *, int32_t, int32_t, int32_t, cpool_info *,
+                                  cpool_error *)
+    cpool_status cpool_pool_forward(const cpool_pool_params *, const cpool_arg *, int32_t, const cpool_exec *)
+    cpool_status cpool_pool_backward(const cpool_pool_params *, const cpool_arg *, int32_t, const cpool_exec *)
+    cpool_status cpool_taps_to_indices(const cpool_pool_params *, const cpool_arg *, int32_t, const cpool_exec *)
+    const char *cpool_isa_name(int32_t)
+    bint cpool_isa_available(int32_t)
+    cpool_status cpool_isa_best(int32_t *, cpool_error *)
+    cpool_threads *cpool_threads_create(int32_t)
+    void cpool_threads_run(void *, int64_t, int64_t, Body, void *) noexcept
+    const char *cpool_version()
+    int32_t cpool_abi_version()
+
+cdef extern from *:
+    """
+    static const cpool_pool_params core_params_init = CPOOL_POOL_PARAMS_INIT;
+    """
+    const cpool_pool_params core_params_init
+
+__version__ = cpool_version().decode()
+if __version__ != HEADER_VERSION.decode() or cpool_abi_version() != HEADER_ABI_VERSION:
+    raise ImportError(f"libcpool {__version__} (ABI {cpool_abi_version()}) was loaded by an extension built for "
+                      f"{HEADER_VERSION.decode()} (ABI {HEADER_ABI_VERSION}): install cpool again")
+
+import sys
+from contextvars import ContextVar
+from operator import index
+from threading import local
+
+import numpy as np
+
+from cpool._windows import adaptive, whole
+
+cnp.import_array()
+
+abi_version = cpool_abi_version()
+MAX_THREADS = 1024
+
+cdef enum:
+    MAX_ARGS = 5            # GRAD|Y, X, P, GRAD|X, GRAD|P
+    STACK_WORKSPACE = 8192
+    CACHED_WORKSPACE = 4 << 20
+    KEEP_GIL = 500          # elements of the largest array: work below it ends sooner than the GIL would come back
+
+
+# ---- A call ---------------------------------------------------------------------------------------------------------------------
+
+cdef struct Call:
+    cpool_pool_params params
+    cpool_error error
+    int32_t n
+    int64_t largest
+    cpool_arg args[MAX_ARGS]
+    int64_t lengths[MAX_ARGS][2][CPOOL_MAX_NDIM]  # copies of shape and strides: another thread may assign a.shape meanwhile
+
+
+cdef void begin(Call *call, const cpool_pool_params *params) noexcept:
+    call.params = params[0]
+    call.error.struct_size = sizeof(cpool_error)
+    call.error.status = CPOOL_OK
+    call.error.message[0] = 0
+    call.n = 0
+    call.largest = 0
+
+
+cdef int check(cpool_error *error, cpool_status status) except -1:
+    if status == CPOOL_OK:
+        return 0
+    message = error.message.decode("utf-8", "replace")
+    raise (TypeError if status == CPOOL_INVALID_TYPE else MemoryError if status == CPOOL_NO_MEMORY else ValueError)(message)
+
+
+cdef cpool_view *add(Call *call, int32_t role, void *data, int32_t ndim, uint8_t code, int bits) noexcept:
+    """Append an argument whose lengths the caller fills in."""
+    cdef cpool_arg *arg = &call.args[call.n]
+    memset(arg, 0, sizeof(cpool_arg))
+    arg.role = role
+    arg.view.data = data
+    arg.view.shape = call.lengths[call.n][0]
+    arg.view.strides = call.lengths[call.n][1]
+    arg.view.ndim = ndim
+    arg.view.dtype_code = code
+    arg.view.dtype_bits = <uint8_t>bits
+    arg.view.dtype_lanes = 1
+    call.n += 1
+    return &arg.view
+
+
+cdef int add_array(Call *call, int32_t role, cnp.ndarray a, str name) except -1:
+    cdef int i, ndim = cnp.PyArray_NDIM(a)
+    cdef int64_t *lengths = call.lengths[call.n][0]
+    cdef int64_t *strides = call.lengths[call.n][1]
+    cdef int code, typenum = cnp.PyArray_TYPE(a)
+    if cnp.PyTypeNum_ISFLOAT(typenum):
+        code = CPOOL_FLOAT
+    elif cnp.PyTypeNum_ISSIGNED(typenum):
+        code = CPOOL_INT
+    elif cnp.PyTypeNum_ISUNSIGNED(typenum):
+        code = CPOOL_UINT
+    else:
+        raise TypeError(f"{name} has dtype {(<object>a).dtype}, which it cannot have")
+    add(call, role, cnp.PyArray_DATA(a), ndim, <uint8_t>code, 8 * <int>cnp.PyArray_ITEMSIZE(a))
+    for i in range(ndim):
+        lengths[i] = cnp.PyArray_DIM(a, i)
+        strides[i] = cnp.PyArray_STRIDE(a, i)
+    call.largest = max(call.largest, <int64_t>cnp.PyArray_SIZE(a))
+    return 0
+
+
+cdef int add_shape(Call *call, int32_t role, tuple shape, int typenum, str name) except -1:
+    """Append an array of which only the shape is known yet."""
+    cdef int i = 0
+    cdef int64_t *lengths = call.lengths[call.n][0]
+    if len(shape) > CPOOL_MAX_NDIM:
+        raise ValueError(f"{name} has {len(shape)} axes; the most are {CPOOL_MAX_NDIM}")
+    add(call, role, NULL, <int32_t>len(shape), CPOOL_FLOAT, 64 if typenum == cnp.NPY_DOUBLE else 32).strides = NULL
+    for length in shape:
+        lengths[i] = integer(length, name, shape)
+        i += 1
+    return 0
+
+
+# ---- Settings -------------------------------------------------------------------------------------------------------------------
+
+cdef int32_t default_threads = 1
+cdef dict pools = {}  # by size; never destroyed, since threads may be at work when the interpreter ends
+scope = ContextVar("cpool", default=(0, 0))  # threads and instruction set of the innermost `with`; 0: the default
+
+
+def set_threads(int n):
+    global default_threads
+    default_threads = n
+
+
+def threads():
+    return scope.get()[0] or default_threads
+
+
+def isa_number(str name):
+    """The number of an instruction set of this machine, or 0."""
+    cdef int32_t i = 1
+    while cpool_isa_name(i) != NULL:
+        if cpool_isa_name(i).decode() == name:
+            return i if cpool_isa_available(i) else 0
+        i += 1
+    return 0
+
+
+def isa_names():
+    """The instruction sets of this machine, simplest first."""
+    cdef int32_t i = 1
+    names = []
+    while cpool_isa_name(i) != NULL:
+        if cpool_isa_available(i):
+            names.append(cpool_isa_name(i).decode())
+        i += 1
+    return tuple(names)
+
+
+def isa_name():
+    """The instruction set in effect."""
+    cdef int32_t isa = scope.get()[1]
+    cdef cpool_error error
+    error.struct_size = sizeof(error)
+    if isa == 0:
+        check(&error, cpool_isa_best(&isa, &error))
+    return cpool_isa_name(isa).decode()
+
+
+cdef void *pool_of(int32_t n) except NULL:
+    cdef cpool_threads *created
+    known = pools.get(n)  # two threads that find none at once cost a pool that never starts its threads
+    if known is None:
+        created = cpool_threads_create(n)
+        if created == NULL:
+            raise MemoryError(f"no memory for a pool of {n} threads")
+        known = pools[n] = <uintptr_t>created
+    return <void *><uintptr_t>known
+
+
+cdef struct Team:
+    void *pool
+    int64_t workers
+
+
+cdef void run_team(void *ctx, int64_t n, int64_t grain, Body body, void *arg) noexcept nogil:
+    """Run on fewer workers than the pool has: it numbers them below the number of chunks."""
+    cdef const Team *team = <const Team *>ctx
+    cpool_threads_run(team.pool, n, max(grain, (n - 1) // team.workers + 1), body, arg)
+
+
+cdef class _Block:
+    """Workspace that a thread keeps from call to call."""
+    cdef void *data
+    cdef size_t size
+
+    def __dealloc__(self):
+        free(self.data)
+
+    cdef int reserve(self, size_t size) except -1:
+        if size > self.size:
+            free(self.data)
+            self.size = 0
+            self.data = malloc(size)
+            if self.data == NULL:
+                raise MemoryError(f"no memory for a workspace of {size} bytes")
+            self.size = size
+        return 0
+
+
+class _Local(local):
+    def __init__(self):
+        self.block = _Block()
+
+
+_blocks = _Local()
+
+ctypedef cpool_status (*Entry)(const cpool_pool_params *, const cpool_arg *, int32_t, const cpool_exec *) noexcept nogil
+
+
+cdef int execute(Call *call, int direction) except -1:
+    cdef Entry entry = cpool_pool_forward if direction == CPOOL_FORWARD else cpool_pool_backward
+    cdef cpool_info info
+    cdef cpool_exec how
+    cdef cpool_status status
+    cdef Team team
+    cdef char stack[STACK_WORKSPACE]
+    cdef _Block block
+    cdef int32_t workers, isa
+    workers, isa = scope.get()
+    if workers == 0:
+        workers = default_threads
+    memset(&info, 0, sizeof(info))
+    info.struct_size = sizeof(info)
+    check(&call.error, cpool_pool_query(&call.params, call.args, call.n, direction, workers, &info, &call.error))
+    memset(&how, 0, sizeof(how))
+    how.struct_size = sizeof(how)
+    how.error = &call.error
+    how.isa = isa
+    how.workers = info.workers
+    if info.workers > 1:
+        team.pool = pool_of(workers)
+        team.workers = info.workers
+        how.parallel_for = run_team if info.workers < workers else cpool_threads_run
+        how.parallel_ctx = &team if info.workers < workers else team.pool
+    if info.workspace_size <= STACK_WORKSPACE:
+        how.workspace = stack
+        how.workspace_size = STACK_WORKSPACE
+    else:  # no Python code runs on this thread from here to the end of the work, so a nested call cannot meet the block in use
+        block = _blocks.block if info.workspace_size <= CACHED_WORKSPACE else _Block()
+        block.reserve(info.workspace_size)
+        how.workspace = block.data
+        how.workspace_size = block.size
+    if call.largest <= KEEP_GIL:
+        status = entry(&call.params, call.args, call.n, &how)
+    else:
+        with nogil:
+            status = entry(&call.params, call.args, call.n, &how)
+    return check(&call.error, status)
+
+
+# ---- Converting -----------------------------------------------------------------------------------------------------------------
+
+cdef str show(object value):
+    try:
+        text = repr(value)
+    except ValueError:  # an int of more digits than Python converts
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+cdef int64_t integer(object value, str name, object argument) except? -1:
+    """One integer of an argument; messages show all of it."""
+    cdef int64_t result
+    if not PyLong_CheckExact(value):
+        if isinstance(value, bool) or not PyIndex_Check(value):
+            raise TypeError(f"{name}={show(argument)} must be made of integers, not of {type(value).__name__}")
+        try:
+            value = index(value)
+        except TypeError:
+            raise TypeError(f"{name}={show(argument)} must be made of integers, not of {type(value).__name__}") from None
+    try:
+        result = value
+    except OverflowError:
+        result = INT64_MIN
+    if result == INT64_MIN:  # which is CPOOL_SIZE_DEFAULT and no size
+        raise ValueError(f"{name}={show(argument)} is out of range: sizes are at most 2**63 - 1")
+    return result
+
+
+cdef int sizes(int64_t *to, object value, int rank, str name) except -1:
+    """One integer for all spatial axes, or one for each."""
+    cdef int i
+    cdef int64_t same
+    if isinstance(value, (tuple, list)):
+        if len(value) != rank:
+            raise ValueError(f"{name}={show(value)} has {len(value)} entries for {rank} spatial axes")
+        for i in range(rank):
+            to[i] = integer(value[i], name, value)
+    else:
+        same = integer(value, name, value)
+        for i in range(rank):
+            to[i] = same
+    return 0
+
+
+cdef bint truth(object value, str name) except -1:
+    if value is False or value is True:
+        return value is True
+    if isinstance(value, np.bool_):
+        return bool(value)
+    raise TypeError(f"{name}={show(value)} must be True or False")
+
+
+cdef double real(object value, str name) except? -1:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (float, int, np.floating, np.integer)):
+        raise TypeError(f"{name}={show(value)} must be a number")
+    try:
+        return <double>value
+    except OverflowError:
+        raise ValueError(f"{name}={show(value)} is too large for a float") from None
+
+
+cdef int32_t axis(object value, str name, object argument) except? -1:
+    cdef int64_t position = integer(value, name, argument)
+    if position <= INT32_MIN + 1 or position > INT32_MAX:  # where C keeps its own constants, too
+        raise ValueError(f"{name}={show(argument)} names an axis that x does not have")
+    return <int32_t>position
+
+
+cdef int fill_padding(cpool_pool_params *params, object padding) except -1:
+    cdef int i, rank = params.rank
+    if isinstance(padding, str):
+        modes = {"valid": CPOOL_VALID, "same": CPOOL_SAME_UPPER, "same_upper": CPOOL_SAME_UPPER, "same_lower": CPOOL_SAME_LOWER}
+        if padding not in modes:
+            raise ValueError(f"padding={show(padding)} must be one of {', '.join(map(repr, modes))}, or numbers")
+        params.padding_mode = modes[padding]
+    elif isinstance(padding, (tuple, list)) and any([isinstance(pair, (tuple, list)) for pair in padding]):
+        if len(padding) != rank:
+            raise ValueError(f"padding={show(padding)} has {len(padding)} entries for {rank} spatial axes")
+        for i in range(rank):
+            pair = padding[i]
+            if not isinstance(pair, (tuple, list)):
+                pair = (pair, pair)
+            if len(pair) != 2:
+                raise ValueError(f"padding={show(padding)} must hold (before, after) pairs, not {show(pair)}")
+            params.pad_before[i] = integer(pair[0], "padding", padding)
+            params.pad_after[i] = integer(pair[1], "padding", padding)
+    else:
+        sizes(params.pad_before, padding, rank, "padding")
+        for i in range(rank):
+            params.pad_after[i] = params.pad_before[i]
+    return 0
+
+
+cdef int rank_of(object window, object axes, int ndim, str name, object written) except -1:
+    """The number of spatial axes: as many as the window has entries, else as there are axes, else 2 for matrices and images."""
+    if isinstance(window, (tuple, list)):
+        rank = len(window)
+    elif axes is not None:
+        rank = len(axes) if isinstance(axes, (tuple, list)) else 1
+    elif ndim == 2 or ndim == 4:
+        rank = 2
+    elif ndim == 0:
+        raise ValueError("x is 0-d; pooling needs at least one axis")
+    else:
+        ranks = [1] if ndim == 1 else [1, 2] if ndim == 3 else [2, 3]
+        ways = [show(tuple(range(-r, 0)) if written is whole else (written,) * r) for r in ranks]
+        ways = [f"{'axes=' if written is whole else ''}{way} the last {['', 'axis', 'two', 'three'][r]}"
+                for way, r in zip(ways, ranks)]
+        raise ValueError(f"{name}={show(written)} is ambiguous for {ndim}-d x: "
+                         + ", ".join(ways).replace(" the", " pools the", 1))
+    if not 1 <= rank <= 3:
+        argument, value = (name, window) if isinstance(window, (tuple, list)) else ("axes", axes)
+        raise ValueError(f"{argument}={show(value)} has {rank} entries; 1 to 3 axes can be spatial")
+    return rank
+
+
+cdef int fill(cpool_pool_params *params, int32_t op, int ndim, object window, object stride, object padding, object dilation,
+              object ceil_mode, object axes, object channel_axis) except -1:
+    """Start the parameters of a call: what all operators share."""
+    cdef int i
+    params[0] = core_params_init
+    params.op = op
+    if PyLong_CheckExact(window) or isinstance(window, (tuple, list)):
+        params.rank = rank_of(window, axes, ndim, "window", window)
+        sizes(params.window, window, params.rank, "window")
+    elif window is whole:
+        params.geometry = CPOOL_WHOLE
+        params.rank = rank_of(None, axes, ndim, "window", whole)
+    elif isinstance(window, adaptive):
+        params.geometry = CPOOL_ADAPTIVE
+        params.rank = rank_of(window.sizes, axes, ndim, "output_size", window.sizes)
+        sizes(params.window, window.sizes, params.rank, "output_size")
+    else:
+        if isinstance(window, bool) or not PyIndex_Check(window):
+            raise TypeError(f"window={show(window)} must be an integer, a tuple of integers, cpool.adaptive(...) or cpool.whole")
+        params.rank = rank_of(window, axes, ndim, "window", window)
+        sizes(params.window, window, params.rank, "window")
+    if stride is not None:
+        sizes(params.stride, stride, params.rank, "stride")
+    if not PyLong_CheckExact(padding) or padding != 0:
+        fill_padding(params, padding)
+    if not PyLong_CheckExact(dilation) or dilation != 1:
+        sizes(params.dilation, dilation, params.rank, "dilation")
+    if truth(ceil_mode, "ceil_mode"):
+        params.flags |= CPOOL_CEIL_MODE
+    if axes is not None:
+        if not isinstance(axes, (tuple, list)):
+            axes = (axes,)
+        if len(axes) != params.rank:
+            raise ValueError(f"axes={show(axes)} has {len(axes)} entries for {params.rank} spatial axes")
+        for i in range(params.rank):
+            params.axes[i] = axis(axes[i], "axes", axes)
+    if channel_axis is not None:
+        params.channel_axis = axis(channel_axis, "channel_axis", channel_axis)
+    return 0
+
+
+cdef int refuse_masked(object value, str name) except -1:
+    ma = sys.modules.get("numpy.ma")  # while it is not imported, nothing is masked
+    if ma is not None and isinstance(value, ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost: write {name}.filled(...)")
+    return 0
+
+
+cdef cnp.ndarray as_array(object value, str name):
+    """What is not a plain array of the machine's own byte order and alignment, as one; the dtype stays."""
+    refuse_masked(value, name)
+    try:
+        value = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} cannot be made an array: {error}") from None
+    if not cnp.PyArray_ISBEHAVED_RO(value):
+        value = np.array(value, value.dtype.newbyteorder("="))
+    return value
+
+
+cdef cnp.ndarray as_values(object value, str name):
+    cdef cnp.ndarray a
+    cdef int typenum
+    if cnp.PyArray_CheckExact(value) and cnp.PyArray_ISBEHAVED_RO(value):
+        a = value
+    else:
+        a = as_array(value, name)
+    typenum = cnp.PyArray_TYPE(a)
+    if typenum == cnp.NPY_FLOAT or typenum == cnp.NPY_DOUBLE:
+        return a
+    dtype = (<object>a).dtype
+    cast = f"{name}.astype(np.float32)" if isinstance(value, np.ndarray) else f"np.asarray({name}, np.float32)"
+    raise TypeError(f"{name} has dtype {dtype}; cpool pools float32 and float64" + (f": write {cast}" if dtype.kind in "biuf" else ""))
+
+
+cdef cnp.ndarray as_indices(object value):
+    cdef cnp.ndarray a = as_array(value, "indices")
+    dtype = (<object>a).dtype
+    if dtype.kind == "i" and (dtype.itemsize == 8 or not isinstance(value, np.ndarray)):
+        return (<object>a).astype(np.int64, copy=False)
+    raise TypeError(f"indices has dtype {dtype}; positions are int64"
+                    + (": write indices.astype(np.int64)" if dtype.kind in "iu" else ""))
+
+
+cdef cnp.ndarray as_out(object out, int typenum):
+    """The array behind `out`; its shape is checked in C."""
+    if isinstance(out, tuple):
+        if len(out) != 1:
+            raise ValueError(f"out is a tuple of {len(out)}; there is one result")
+        out = out[0]
+    refuse_masked(out, "out")
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be an array, not {type(out).__name__}")
+    if cnp.PyArray_TYPE(out) != typenum or cnp.PyArray_ISBYTESWAPPED(out):
+        raise TypeError(f"out has dtype {out.dtype.str}; the result has {np.dtype('f4' if typenum == cnp.NPY_FLOAT else 'f8').str}")
+    if not cnp.PyArray_ISWRITEABLE(out):
+        raise ValueError("out is read-only")
+    if not cnp.PyArray_ISALIGNED(out):
+        raise ValueError("out is misaligned; results are written to aligned arrays only")
+    return out
+
+
+# ---- Allocating -----------------------------------------------------------------------------------------------------------------
+
+cdef cnp.ndarray empty(const int64_t *shape, int ndim, int typenum, cnp.ndarray like):
+    """A new array whose axes lie in memory in the order of those of `like`, as the results of ufuncs do."""
+    cdef cnp.npy_intp dims[CPOOL_MAX_NDIM]
+    cdef cnp.npy_intp strides[CPOOL_MAX_NDIM]
+    cdef int order[CPOOL_MAX_NDIM]
+    cdef int i, j, place
+    cdef size_t stride
+    cdef cnp.npy_intp a, b
+    for i in range(ndim):
+        dims[i] = <cnp.npy_intp>shape[i]
+        if dims[i] != shape[i]:
+            raise MemoryError(f"a result with an axis of length {shape[i]} cannot be allocated")
+    if cnp.PyArray_IS_C_CONTIGUOUS(like) or cnp.PyArray_NDIM(like) != ndim:
+        return cnp.PyArray_EMPTY(ndim, dims, typenum, 0)
+    for i in range(ndim):  # insertion sort, slowest first; an axis that never steps may lie anywhere and moves only with others
+        place = i
+        for j in range(i - 1, -1, -1):
+            a = abs(cnp.PyArray_STRIDE(like, order[j])) if cnp.PyArray_DIM(like, order[j]) > 1 else 0
+            b = abs(cnp.PyArray_STRIDE(like, i)) if cnp.PyArray_DIM(like, i) > 1 else 0
+            if a != 0 and b != 0:
+                if a >= b:
+                    break
+                place = j
+        for j in range(i, place, -1):
+            order[j] = order[j - 1]
+        order[place] = i
+    stride = 8 if typenum == cnp.NPY_DOUBLE or typenum == cnp.NPY_INT64 else 4 if typenum != cnp.NPY_UINT8 else 1
+    for j in range(ndim - 1, -1, -1):  # unsigned: a product that overflows is refused by the allocation
+        strides[order[j]] = <cnp.npy_intp>stride
+        stride *= <size_t>max(dims[order[j]], 1)
+    return cnp.PyArray_New(np.ndarray, ndim, dims, typenum, strides, NULL, 0, 0, None)
+
+
+cdef cnp.ndarray new_result(Call *call, int32_t role, cnp.ndarray like):
+    cdef cpool_shape shape
+    cdef int typenum
+    shape.struct_size = sizeof(shape)
+    check(&call.error, cpool_pool_describe(&call.params, call.args, call.n, role, &shape, &call.error))
+    if shape.dtype_code == CPOOL_FLOAT:
+        typenum = cnp.NPY_FLOAT32 if shape.dtype_bits == 32 else cnp.NPY_FLOAT64
+    elif shape.dtype_code == CPOOL_UINT:
+        typenum = cnp.NPY_UINT8
+    else:
+        typenum = cnp.NPY_INT32 if shape.dtype_bits == 32 else cnp.NPY_INT64
+    return empty(shape.shape, shape.ndim, typenum, like)
+
+
+# ---- Forward --------------------------------------------------------------------------------------------------------------------
+
+@cython.final
+cdef class Saved:
+    """What ``forward`` keeps for ``backward``: immutable, and picklable.
+
+    Attributes
+    ----------
+    op : operator
+        The operator whose ``forward`` made it.
+    nbytes : int
+        Bytes of the arrays that it keeps alive.
+    indices : ndarray of int64
+        Where the selected elements are in the flattened spatial plane, -1 for none: of ``max_pool`` and ``min_pool``. The
+        positions given to ``max_unpool``.
+    """
+    cdef cpool_pool_params params
+    cdef tuple shape   # of x
+    cdef int typenum   # of x
+    cdef object x, taps, positions, p  # arrays or None; p may be a float
+    cdef readonly object op
+
+    def __init__(self):
+        raise TypeError("a saved object comes from forward, not from its class")
+
+    @property
+    def nbytes(self):
+        return sum([a.nbytes for a in (self.x, self.taps, self.positions, self.p) if isinstance(a, np.ndarray)])
+
+    @property
+    def indices(self):
+        cdef Call call
+        cdef cpool_exec how
+        cdef cpool_status status
+        cdef cnp.ndarray result
+        if self.positions is not None:
+            return self.positions
+        if self.taps is None:
+            raise AttributeError(f"{self.op.__name__} selects no elements: it has no indices")
+        begin(&call, &self.params)
+        add_shape(&call, CPOOL_X, self.shape, self.typenum, "x")
+        add_array(&call, CPOOL_TAPS, self.taps, "saved")
+        result = new_result(&call, CPOOL_INDICES, self.taps)
+        add_array(&call, CPOOL_INDICES, result, "indices")
+        memset(&how, 0, sizeof(how))
+        how.struct_size = sizeof(how)
+        how.error = &call.error
+        with nogil:
+            status = cpool_taps_to_indices(&call.params, call.args, call.n, &how)
+        check(&call.error, status)
+        return result
+
+    def __repr__(self):
+        return f"<cpool saved of {getattr(self.op, '__name__', None)}, {self.nbytes} bytes>"
+
+    def __reduce__(self):
+        cdef cpool_pool_params *p = &self.params
+        numbers = p.op, p.rank, p.geometry, p.padding_mode, p.channel_axis, p.flags, p.divisor
+        lengths = [(p.axes[i], p.window[i], p.stride[i], p.dilation[i], p.pad_before[i], p.pad_after[i], p.output_size[i])
+                   for i in range(3)]
+        return restore, (self.op, numbers, lengths, self.shape, self.typenum == cnp.NPY_DOUBLE, self.x, self.taps,
+                         self.positions, self.p)
+
+
+cdef object kept_array(object value):
+    if value is None:
+        return None
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"saved is damaged: it holds {show(value)} for an array")
+    return as_array(value, "an array of saved")
+
+
+def restore(op, numbers, lengths, shape, bint wide, x, taps, positions, p):
+    """A pickled Saved. It may be damaged or forged: only kinds are checked here, the rest in C at every use."""
+    cdef Saved saved = Saved.__new__(Saved)
+    cdef cpool_pool_params *to = &saved.params
+    cdef int i
+    to[0] = core_params_init
+    to.op, to.rank, to.geometry, to.padding_mode, to.channel_axis, to.flags, to.divisor = numbers
+    for i in range(3):
+        (to.axes[i], to.window[i], to.stride[i], to.dilation[i], to.pad_before[i], to.pad_after[i],
+         to.output_size[i]) = lengths[i]
+    saved.op = op
+    saved.shape = tuple(shape)
+    saved.typenum = cnp.NPY_DOUBLE if wide else cnp.NPY_FLOAT
+    saved.x = kept_array(x)
+    saved.taps = kept_array(taps)
+    saved.positions = kept_array(positions)
+    saved.p = p if isinstance(p, float) else kept_array(p)
+    return saved
+
+
+cdef object forward(Call *call, object op, bint keep, cnp.ndarray x, object out, object positions, object p):
+    """Provide the results of a call that has its inputs, and compute them."""
+    cdef cnp.ndarray y
+    cdef cnp.ndarray taps = None
+    cdef Saved saved
+    if out is None:
+        y = new_result(call, CPOOL_Y, x)
+    else:
+        y = as_out(out, cnp.PyArray_TYPE(x))
+    if keep and (call.params.op == CPOOL_MAX or call.params.op == CPOOL_MIN):
+        taps = new_result(call, CPOOL_TAPS, x)
+        add_array(call, CPOOL_TAPS, taps, "taps")
+    add_array(call, CPOOL_Y, y, "out")
+    execute(call, CPOOL_FORWARD)
+    if not keep:
+        return y
+    saved = Saved.__new__(Saved)
+    saved.params = call.params
+    saved.op = op
+    saved.shape = (<object>x).shape
+    saved.typenum = cnp.PyArray_TYPE(x)
+    saved.x = x if call.params.op == CPOOL_LP else None
+    saved.taps = taps
+    saved.positions = positions
+    saved.p = p
+    return y, saved
+
+
+def select(op, bint keep, bint largest, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, out):
+    cdef Call call
+    cdef cpool_pool_params params
+    cdef cnp.ndarray a = as_values(x, "x")
+    fill(&params, CPOOL_MAX if largest else CPOOL_MIN, cnp.PyArray_NDIM(a), window, stride, padding, dilation, ceil_mode, axes,
+         channel_axis)
+    begin(&call, &params)
+    add_array(&call, CPOOL_X, a, "x")
+    return forward(&call, op, keep, a, out, None, None)
+
+
+def average(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, count_include_pad,
+            divisor_override, out):
+    cdef Call call
+    cdef cpool_pool_params params
+    cdef cnp.ndarray a = as_values(x, "x")
+    fill(&params, CPOOL_AVG, cnp.PyArray_NDIM(a), window, stride, padding, dilation, ceil_mode, axes, channel_axis)
+    if truth(count_include_pad, "count_include_pad"):
+        params.flags |= CPOOL_COUNT_INCLUDE_PAD
+    if divisor_override is not None:
+        params.divisor = real(divisor_override, "divisor_override")
+        params.flags |= CPOOL_DIVISOR
+    begin(&call, &params)
+    add_array(&call, CPOOL_X, a, "x")
+    return forward(&call, op, keep, a, out, None, None)
+
+
+def power(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, p, norm, out):
+    cdef Call call
+    cdef cpool_pool_params params
+    cdef double scalar
+    cdef cnp.ndarray a = as_values(x, "x")
+    fill(&params, CPOOL_LP, cnp.PyArray_NDIM(a), window, stride, padding, dilation, ceil_mode, axes, channel_axis)
+    if norm == "mean":
+        params.flags |= CPOOL_MEAN
+    elif norm != "sum":
+        raise (ValueError if isinstance(norm, str) else TypeError)(f"norm={show(norm)} must be 'sum' or 'mean'")
+    begin(&call, &params)
+    add_array(&call, CPOOL_X, a, "x")
+    if isinstance(p, (np.ndarray, tuple, list)):
+        if not isinstance(p, np.ndarray) and np.asarray(p).dtype.kind in "iu":
+            p = np.asarray(p, np.float64)
+        p = as_values(p, "p").copy()  # the caller's optimizer writes it before backward reads it
+        add_array(&call, CPOOL_P, p, "p")
+    else:
+        p = scalar = real(p, "p")
+        add(&call, CPOOL_P, &scalar, 0, CPOOL_FLOAT, 64)
+    return forward(&call, op, keep, a, out, None, p)
+
+
+cdef int fill_unpool(cpool_pool_params *params, int ndim, object window, object stride, object padding, object dilation,
+                     object axes, object channel_axis, object output_size, object duplicates) except -1:
+    fill(params, CPOOL_UNPOOL, ndim, window, stride, padding, dilation, False, axes, channel_axis)
+    if output_size is not None:
+        sizes(params.output_size, output_size, params.rank, "output_size")
+    if duplicates == "add":
+        params.flags |= CPOOL_ADD
+    elif duplicates != "overwrite":
+        raise (ValueError if isinstance(duplicates, str) else TypeError)(
+            f"duplicates={show(duplicates)} must be 'overwrite' or 'add'")
+    return 0
+
+
+def unpool(op, bint keep, x, indices, window, stride, padding, dilation, axes, channel_axis, output_size, duplicates, out):
+    cdef Call call
+    cdef cpool_pool_params params
+    cdef cnp.ndarray a = as_values(x, "x")
+    cdef cnp.ndarray positions = as_indices(indices)
+    fill_unpool(&params, cnp.PyArray_NDIM(a), window, stride, padding, dilation, axes, channel_axis, output_size, duplicates)
+    begin(&call, &params)
+    add_array(&call, CPOOL_X, a, "x")
+    add_array(&call, CPOOL_INDICES, positions, "indices")
+    return forward(&call, op, keep, a, out, positions, None)
+
+
+# ---- Shapes ---------------------------------------------------------------------------------------------------------------------
+
+cdef tuple shape_of(const cpool_pool_params *params, object x_shape):
+    cdef Call call
+    cdef cpool_shape shape
+    begin(&call, params)
+    add_shape(&call, CPOOL_X, tuple(x_shape), cnp.NPY_FLOAT, "x_shape")
+    shape.struct_size = sizeof(shape)
+    check(&call.error, cpool_pool_describe(&call.params, call.args, call.n, CPOOL_Y, &shape, &call.error))
+    return tuple([shape.shape[i] for i in range(shape.ndim)])
+
+
+cdef tuple as_shape(object x_shape):
+    if not isinstance(x_shape, (tuple, list)):
+        raise TypeError(f"x_shape={show(x_shape)} must be a tuple of integers")
+    return tuple(x_shape)
+
+
+def output_shape(x_shape, window, stride, padding, dilation, ceil_mode, axes, channel_axis):
+    cdef cpool_pool_params params
+    x_shape = as_shape(x_shape)
+    fill(&params, CPOOL_MAX, len(x_shape), window, stride, padding, dilation, ceil_mode, axes, channel_axis)
+    return shape_of(&params, x_shape)
+
+
+def unpool_output_shape(x_shape, window, stride, padding, dilation, axes, channel_axis, output_size):
+    cdef cpool_pool_params params
+    x_shape = as_shape(x_shape)
+    fill_unpool(&params, len(x_shape), window, stride, padding, dilation, axes, channel_axis, output_size, "overwrite")
+    return shape_of(&params, x_shape)
+
+
+# ---- Backward -------------------------------------------------------------------------------------------------------------------
+
+def backward(op, dy, saved, bint want_x, bint want_p, out):
+    """The gradients with respect to x and p, None for those that are not wanted."""
+    cdef Call call
+    cdef Saved s
+    cdef cnp.ndarray dy_array = as_values(dy, "dy")
+    cdef cnp.ndarray dx = None
+    cdef cnp.ndarray dp = None
+    cdef double p, dp_scalar = 0
+    cdef cpool_info info
+    if not isinstance(saved, Saved):
+        raise TypeError(f"saved must be what {op.__name__}.forward returned, not {type(saved).__name__}")
+    s = saved
+    if s.op is not op:
+        raise ValueError(f"saved is of {getattr(s.op, '__name__', None)}; {op.__name__}.backward needs that of {op.__name__}.forward")
+    if out is not None and not want_x:
+        raise ValueError("out receives the gradient of x, which wrt leaves out")
+    begin(&call, &s.params)
+    add_array(&call, CPOOL_GRAD | CPOOL_Y, dy_array, "dy")
+    if s.taps is not None:
+        add_array(&call, CPOOL_TAPS, s.taps, "saved")
+    if s.positions is not None:
+        add_array(&call, CPOOL_INDICES, s.positions, "saved")
+    if s.x is not None:
+        add_array(&call, CPOOL_X, s.x, "saved")
+    if isinstance(s.p, float):
+        p = s.p
+        add(&call, CPOOL_P, &p, 0, CPOOL_FLOAT, 64)
+    elif s.p is not None:
+        add_array(&call, CPOOL_P, s.p, "saved")
+    if want_p:
+        if isinstance(s.p, float):
+            add(&call, CPOOL_GRAD | CPOOL_P, &dp_scalar, 0, CPOOL_FLOAT, 64)
+        else:
+            dp = np.empty_like(s.p)
+            add_array(&call, CPOOL_GRAD | CPOOL_P, dp, "p")
+    if want_x:
+        if out is None:  # nothing is allocated for a call that cannot be
+            add_shape(&call, CPOOL_GRAD | CPOOL_X, s.shape, s.typenum, "saved")
+            memset(&info, 0, sizeof(info))
+            info.struct_size = sizeof(info)
+            check(&call.error, cpool_pool_query(&call.params, call.args, call.n, CPOOL_BACKWARD, 1, &info, &call.error))
+            call.n -= 1
+            dx = empty(call.lengths[call.n][0], <int>len(s.shape), s.typenum, dy_array)
+        else:
+            dx = as_out(out, s.typenum)
+        add_array(&call, CPOOL_GRAD | CPOOL_X, dx, "out")
+    execute(&call, CPOOL_BACKWARD)
+    return dx, np.float64(dp_scalar) if want_p and dp is None else dp

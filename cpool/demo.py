@@ -1,0 +1,150 @@
+"""The demonstration behind ``cpool demo``: a network that trains on real digits, and a photograph pooled by every operator."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TextIO
+
+import numpy as np
+
+import cpool
+from cpool.example_convnet import Adam, Array, Network, cross_entropy
+
+TARGET = 0.97
+SEED = 0
+
+
+def require_extra() -> None:
+    """Exit with the command to run where what the demonstration shows cannot be loaded."""
+    try:
+        import matplotlib  # noqa: F401
+        import PIL  # noqa: F401
+        import sklearn  # noqa: F401
+    except ImportError as missing:
+        raise SystemExit(f"cpool demo: {missing.name} is not installed; run  pip install 'cpool[demo]'  "
+                         "(in a checkout  pip install '.[demo]')") from None
+
+
+def progress(done: int, total: int, text: str, stream: TextIO) -> None:
+    """Draw a bar: in place on a terminal, as one line per call in a file or pipe."""
+    full = 30 * done // total
+    bar = f"[{'#' * full}{'.' * (30 - full)}] {done}/{total}  {text}"
+    if stream.isatty():
+        stream.write(f"\r\x1b[K{bar}" + ("\n" if done == total else ""))
+    else:
+        stream.write(bar + "\n")
+    stream.flush()
+
+
+def accuracy(network: Network, images: Array, labels: Array) -> float:
+    return float((network.forward(images).argmax(axis=1) == labels).mean())
+
+
+def train(network: Network, images: Array, labels: Array, *, epochs: int = 30, batch: int = 32,
+          stream: TextIO | None = None) -> None:
+    """Train on images [N, 8, 8, 1] with their labels, in an order that is the same in every run."""
+    stream = sys.stderr if stream is None else stream
+    rng = np.random.default_rng(SEED)
+    adam = Adam(network.parameters)
+    for epoch in range(1, epochs + 1):
+        order = rng.permutation(len(images))
+        losses = []
+        for start in range(0, len(order), batch):
+            chosen = order[start : start + batch]
+            loss, dscores = cross_entropy(network.forward(images[chosen]), labels[chosen])
+            network.backward(dscores)
+            adam.step(network.gradients)
+            losses.append(loss)
+        reached = accuracy(network, images, labels)
+        progress(epoch, epochs, f"loss {np.mean(losses):.4f}  training accuracy {reached:.1%}", stream)
+
+
+def digits() -> tuple[Array, Array, Array, Array]:
+    """The handwritten digits of scikit-learn: training and test images as [N, 8, 8, 1] in [0, 1], then their labels."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    data = load_digits()
+    images = (data.images / 16).astype(np.float32)[..., np.newaxis]
+    train_x, test_x, train_y, test_y = train_test_split(images, data.target, test_size=0.25, random_state=SEED,
+                                                        stratify=data.target)
+    return train_x, test_x, train_y, test_y
+
+
+def photograph() -> Array:
+    """A photograph of scikit-learn, [H, W, 3], converted from uint8 to float32 in [0, 1]."""
+    from sklearn.datasets import load_sample_image
+
+    img = load_sample_image("flower.jpg")
+    return img.astype(np.float32) / 255
+
+
+def panels(x: Array) -> Iterator[tuple[str, Array]]:
+    """Pool the picture x [H, W, 3] by every operator there is: the call, but for the axes, and the picture it gives."""
+    axes = (0, 1)
+
+    def call(name: str, *args: Any, **options: Any) -> tuple[str, Array]:
+        shown = ["x", *map(repr, args), *(f"{key}={value!r}" for key, value in options.items())]
+        return f"{name}({', '.join(shown)})", getattr(cpool, name)(x, *args, axes=axes, **options)
+
+    yield "x, the photograph", x
+    yield call("max_pool", 8)
+    yield call("min_pool", 8)
+    yield call("avg_pool", 8)
+    yield call("l2_pool", 8)
+    yield call("lp_pool", 8, p=0.5, norm="mean")
+    yield call("lp_pool", 8, p=8.0, norm="mean")
+    y, saved = cpool.max_pool.forward(x, 2, axes=axes)
+    sparse = cpool.max_unpool(y, saved.indices, 2, axes=axes)
+    height, width = sparse.shape[0] // 3, sparse.shape[1] // 3
+    yield "max_unpool(y, indices, 2), the middle", sparse[height : 2 * height, width : 2 * width]
+    yield call("max_pool", 9, stride=1, padding="same")
+    yield call("min_pool", 9, stride=1, padding="same")
+    yield call("avg_pool", (1, 65), stride=1, padding="same")
+    yield call("max_pool", 2, stride=1, dilation=50)
+    yield call("adaptive_avg_pool", (12, 18))
+    yield call("adaptive_max_pool", (12, 18))
+    yield call("global_avg_pool")
+    yield call("global_max_pool")
+
+
+def write_sheet(path: Path, pictures: list[tuple[str, Array]], columns: int = 4) -> None:
+    """Write the labelled pictures as one image file."""
+    from matplotlib.figure import Figure
+
+    rows = -(-len(pictures) // columns)
+    height, width = pictures[0][1].shape[:2]
+    figure = Figure(figsize=(4 * columns, rows * (4 * height / width + 0.5) + 0.5), layout="constrained")
+    figure.suptitle(f"cpool {cpool.__version__}: x is a picture [{height}, {width}, 3], every call also has axes=(0, 1)")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes:
+        ax.set_axis_off()
+    for ax, (label, picture) in zip(axes, pictures, strict=False):
+        # A size of its own for every result would make small ones unreadable: all are drawn as large as the first.
+        interpolation = "nearest" if picture.shape[1] < width else "auto"
+        ax.imshow(np.clip(picture, 0, 1), extent=(0, width, height, 0), interpolation=interpolation)
+        ax.set_title(f"{label}\n{' x '.join(map(str, picture.shape))}", fontsize=10)
+    figure.savefig(path, dpi=100)
+
+
+def main(out: Path) -> None:
+    """Run both parts; the network's accuracy and the share of time spent in pooling are printed, the sheet goes to `out`."""
+    require_extra()
+    train_x, test_x, train_y, test_y = digits()
+    network = Network(np.random.default_rng(SEED))
+    print(f"training on {len(train_x)} handwritten digits, convolution in NumPy, pooling by cpool ({cpool.isa()})", flush=True)
+    start = perf_counter()
+    train(network, train_x, train_y)
+    seconds, pooling = perf_counter() - start, network.pooling_seconds
+    reached = accuracy(network, test_x, test_y)
+    print(f"test accuracy {reached:.2%} on {len(test_x)} digits it has not seen")
+    print(f"pooling took {pooling / seconds:.1%} of the time: {pooling:.2f} s of {seconds:.2f} s")
+
+    pictures = list(panels(photograph()))
+    write_sheet(out, pictures)
+    print(f"wrote {out}: a photograph and {len(pictures) - 1} results of pooling it")
+    if reached < TARGET:
+        raise SystemExit(f"cpool demo: test accuracy {reached:.2%} is below the {TARGET:.0%} this network reaches")

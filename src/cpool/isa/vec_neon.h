@@ -1,0 +1,90 @@
+/* The primitive vocabulary of isa/vec_scalar.h for aarch64. */
+#ifndef CP_ISA_VEC_NEON_H
+#define CP_ISA_VEC_NEON_H
+
+#define CP_VEC static inline
+
+#define vf32_N 4
+#define vf64_N 2
+typedef float32x4_t vf32;
+typedef float64x2_t vf64;
+typedef uint32x4_t vf32_mask; /* all bits of a lane, or none */
+typedef uint64x2_t vf64_mask;
+typedef uint64x2_t vf64_int;
+
+/* clang-format off */
+/* Not vld1q and vst1q, which ask for the alignment of an element. */
+CP_VEC vf32 vf32_load(const float *p) { vf32 v; memcpy(&v, p, sizeof v); return v; }
+CP_VEC vf64 vf64_load(const double *p) { vf64 v; memcpy(&v, p, sizeof v); return v; }
+CP_VEC void vf32_store(float *p, vf32 v) { memcpy(p, &v, sizeof v); }
+CP_VEC void vf64_store(double *p, vf64 v) { memcpy(p, &v, sizeof v); }
+CP_VEC vf32 vf32_load_n(const float *p, int64_t n, float fill)
+{
+    float a, b = fill, c = fill;
+    memcpy(&a, p, sizeof a);
+    if (n > 1) { memcpy(&b, p + 1, sizeof b); }
+    if (n > 2) { memcpy(&c, p + 2, sizeof c); }
+    return vsetq_lane_f32(c, vsetq_lane_f32(b, vsetq_lane_f32(a, vdupq_n_f32(fill), 0), 1), 2);
+}
+CP_VEC vf64 vf64_load_n(const double *p, int64_t n, double fill)
+{
+    double a;
+    (void)n;
+    memcpy(&a, p, sizeof a);
+    return vsetq_lane_f64(a, vdupq_n_f64(fill), 0);
+}
+CP_VEC void vf32_store_n(float *p, vf32 v, int64_t n)
+{
+    float lanes[4];
+    memcpy(lanes, &v, sizeof lanes);
+    memcpy(p, lanes, sizeof *p);
+    if (n > 1) { memcpy(p + 1, lanes + 1, sizeof *p); }
+    if (n > 2) { memcpy(p + 2, lanes + 2, sizeof *p); }
+}
+CP_VEC void vf64_store_n(double *p, vf64 v, int64_t n) { (void)n; memcpy(p, &v, sizeof *p); }
+CP_VEC vf32 vf32_set1(float x) { return vdupq_n_f32(x); }
+CP_VEC vf64 vf64_set1(double x) { return vdupq_n_f64(x); }
+
+CP_VEC vf32 vf32_add(vf32 a, vf32 b) { return vaddq_f32(a, b); }
+CP_VEC vf64 vf64_add(vf64 a, vf64 b) { return vaddq_f64(a, b); }
+CP_VEC vf32 vf32_sub(vf32 a, vf32 b) { return vsubq_f32(a, b); }
+CP_VEC vf64 vf64_sub(vf64 a, vf64 b) { return vsubq_f64(a, b); }
+CP_VEC vf32 vf32_mul(vf32 a, vf32 b) { return vmulq_f32(a, b); }
+CP_VEC vf64 vf64_mul(vf64 a, vf64 b) { return vmulq_f64(a, b); }
+CP_VEC vf32 vf32_div(vf32 a, vf32 b) { return vdivq_f32(a, b); }
+CP_VEC vf64 vf64_div(vf64 a, vf64 b) { return vdivq_f64(a, b); }
+CP_VEC vf32 vf32_sqrt(vf32 a) { return vsqrtq_f32(a); }
+CP_VEC vf64 vf64_sqrt(vf64 a) { return vsqrtq_f64(a); }
+CP_VEC vf32 vf32_abs(vf32 a) { return vabsq_f32(a); }
+CP_VEC vf64 vf64_abs(vf64 a) { return vabsq_f64(a); }
+CP_VEC vf32 vf32_max(vf32 a, vf32 b) { return vmaxq_f32(a, b); }
+CP_VEC vf64 vf64_max(vf64 a, vf64 b) { return vmaxq_f64(a, b); }
+CP_VEC vf32 vf32_min(vf32 a, vf32 b) { return vminq_f32(a, b); }
+CP_VEC vf64 vf64_min(vf64 a, vf64 b) { return vminq_f64(a, b); }
+
+CP_VEC vf32_mask vf32_gt(vf32 a, vf32 b) { return vcgtq_f32(a, b); }
+CP_VEC vf64_mask vf64_gt(vf64 a, vf64 b) { return vcgtq_f64(a, b); }
+CP_VEC vf32_mask vf32_eq(vf32 a, vf32 b) { return vceqq_f32(a, b); }
+CP_VEC vf64_mask vf64_eq(vf64 a, vf64 b) { return vceqq_f64(a, b); }
+CP_VEC vf32_mask vf32_isnan(vf32 a) { return vmvnq_u32(vceqq_f32(a, a)); }
+CP_VEC vf64_mask vf64_isnan(vf64 a) { return vreinterpretq_u64_u32(vmvnq_u32(vreinterpretq_u32_u64(vceqq_f64(a, a)))); }
+CP_VEC vf32_mask vf32_mask_and(vf32_mask a, vf32_mask b) { return vandq_u32(a, b); }
+CP_VEC vf64_mask vf64_mask_and(vf64_mask a, vf64_mask b) { return vandq_u64(a, b); }
+CP_VEC vf32_mask vf32_mask_or(vf32_mask a, vf32_mask b) { return vorrq_u32(a, b); }
+CP_VEC vf64_mask vf64_mask_or(vf64_mask a, vf64_mask b) { return vorrq_u64(a, b); }
+CP_VEC vf32_mask vf32_mask_andnot(vf32_mask a, vf32_mask b) { return vbicq_u32(a, b); }
+CP_VEC vf64_mask vf64_mask_andnot(vf64_mask a, vf64_mask b) { return vbicq_u64(a, b); }
+CP_VEC vf32 vf32_select(vf32_mask m, vf32 a, vf32 b) { return vbslq_f32(m, a, b); }
+CP_VEC vf64 vf64_select(vf64_mask m, vf64 a, vf64 b) { return vbslq_f64(m, a, b); }
+
+CP_VEC vf64_int vf64_bits(vf64 a) { return vreinterpretq_u64_f64(a); }
+CP_VEC vf64 vf64_from_bits(vf64_int a) { return vreinterpretq_f64_u64(a); }
+CP_VEC vf64_int vf64_int_set1(uint64_t x) { return vdupq_n_u64(x); }
+CP_VEC vf64_int vf64_int_add(vf64_int a, vf64_int b) { return vaddq_u64(a, b); }
+CP_VEC vf64_int vf64_int_sub(vf64_int a, vf64_int b) { return vsubq_u64(a, b); }
+CP_VEC vf64_int vf64_int_and(vf64_int a, vf64_int b) { return vandq_u64(a, b); }
+CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return vshlq_u64(a, vdupq_n_s64(n)); }
+CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return vshlq_u64(a, vdupq_n_s64(-n)); }
+/* clang-format on */
+
+#endif

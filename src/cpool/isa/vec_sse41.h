@@ -1,0 +1,91 @@
+/* The primitive vocabulary of isa/vec_scalar.h for x86 with SSE4.1. */
+#ifndef CP_ISA_VEC_SSE41_H
+#define CP_ISA_VEC_SSE41_H
+
+#define CP_VEC static inline
+
+#define vf32_N 4
+#define vf64_N 2
+typedef __m128 vf32;
+typedef __m128d vf64;
+typedef __m128 vf32_mask; /* all bits of a lane, or none */
+typedef __m128d vf64_mask;
+typedef __m128i vf64_int;
+
+/* clang-format off */
+CP_VEC vf32 vf32_load(const float *p) { return _mm_loadu_ps(p); }
+CP_VEC vf64 vf64_load(const double *p) { return _mm_loadu_pd(p); }
+CP_VEC void vf32_store(float *p, vf32 v) { _mm_storeu_ps(p, v); }
+CP_VEC void vf64_store(double *p, vf64 v) { _mm_storeu_pd(p, v); }
+CP_VEC vf32 vf32_load_n(const float *p, int64_t n, float fill)
+{
+    float a, b = fill, c = fill;
+    memcpy(&a, p, sizeof a);
+    if (n > 1) { memcpy(&b, p + 1, sizeof b); }
+    if (n > 2) { memcpy(&c, p + 2, sizeof c); }
+    return _mm_setr_ps(a, b, c, fill);
+}
+CP_VEC vf64 vf64_load_n(const double *p, int64_t n, double fill)
+{
+    double a;
+    (void)n;
+    memcpy(&a, p, sizeof a);
+    return _mm_setr_pd(a, fill);
+}
+CP_VEC void vf32_store_n(float *p, vf32 v, int64_t n)
+{
+    float lanes[4];
+    memcpy(lanes, &v, sizeof lanes);
+    memcpy(p, lanes, sizeof *p);
+    if (n > 1) { memcpy(p + 1, lanes + 1, sizeof *p); }
+    if (n > 2) { memcpy(p + 2, lanes + 2, sizeof *p); }
+}
+CP_VEC void vf64_store_n(double *p, vf64 v, int64_t n) { (void)n; memcpy(p, &v, sizeof *p); }
+CP_VEC vf32 vf32_set1(float x) { return _mm_set1_ps(x); }
+CP_VEC vf64 vf64_set1(double x) { return _mm_set1_pd(x); }
+
+CP_VEC vf32 vf32_add(vf32 a, vf32 b) { return _mm_add_ps(a, b); }
+CP_VEC vf64 vf64_add(vf64 a, vf64 b) { return _mm_add_pd(a, b); }
+CP_VEC vf32 vf32_sub(vf32 a, vf32 b) { return _mm_sub_ps(a, b); }
+CP_VEC vf64 vf64_sub(vf64 a, vf64 b) { return _mm_sub_pd(a, b); }
+CP_VEC vf32 vf32_mul(vf32 a, vf32 b) { return _mm_mul_ps(a, b); }
+CP_VEC vf64 vf64_mul(vf64 a, vf64 b) { return _mm_mul_pd(a, b); }
+CP_VEC vf32 vf32_div(vf32 a, vf32 b) { return _mm_div_ps(a, b); }
+CP_VEC vf64 vf64_div(vf64 a, vf64 b) { return _mm_div_pd(a, b); }
+CP_VEC vf32 vf32_sqrt(vf32 a) { return _mm_sqrt_ps(a); }
+CP_VEC vf64 vf64_sqrt(vf64 a) { return _mm_sqrt_pd(a); }
+CP_VEC vf32 vf32_abs(vf32 a) { return _mm_andnot_ps(_mm_set1_ps(-0.0f), a); }
+CP_VEC vf64 vf64_abs(vf64 a) { return _mm_andnot_pd(_mm_set1_pd(-0.0), a); }
+
+/* The instruction returns its second operand where either is NaN; all bits set is a NaN. */
+CP_VEC vf32 vf32_max(vf32 a, vf32 b) { return _mm_or_ps(_mm_max_ps(b, a), _mm_cmpunord_ps(b, b)); }
+CP_VEC vf64 vf64_max(vf64 a, vf64 b) { return _mm_or_pd(_mm_max_pd(b, a), _mm_cmpunord_pd(b, b)); }
+CP_VEC vf32 vf32_min(vf32 a, vf32 b) { return _mm_or_ps(_mm_min_ps(b, a), _mm_cmpunord_ps(b, b)); }
+CP_VEC vf64 vf64_min(vf64 a, vf64 b) { return _mm_or_pd(_mm_min_pd(b, a), _mm_cmpunord_pd(b, b)); }
+
+CP_VEC vf32_mask vf32_gt(vf32 a, vf32 b) { return _mm_cmpgt_ps(a, b); }
+CP_VEC vf64_mask vf64_gt(vf64 a, vf64 b) { return _mm_cmpgt_pd(a, b); }
+CP_VEC vf32_mask vf32_eq(vf32 a, vf32 b) { return _mm_cmpeq_ps(a, b); }
+CP_VEC vf64_mask vf64_eq(vf64 a, vf64 b) { return _mm_cmpeq_pd(a, b); }
+CP_VEC vf32_mask vf32_isnan(vf32 a) { return _mm_cmpunord_ps(a, a); }
+CP_VEC vf64_mask vf64_isnan(vf64 a) { return _mm_cmpunord_pd(a, a); }
+CP_VEC vf32_mask vf32_mask_and(vf32_mask a, vf32_mask b) { return _mm_and_ps(a, b); }
+CP_VEC vf64_mask vf64_mask_and(vf64_mask a, vf64_mask b) { return _mm_and_pd(a, b); }
+CP_VEC vf32_mask vf32_mask_or(vf32_mask a, vf32_mask b) { return _mm_or_ps(a, b); }
+CP_VEC vf64_mask vf64_mask_or(vf64_mask a, vf64_mask b) { return _mm_or_pd(a, b); }
+CP_VEC vf32_mask vf32_mask_andnot(vf32_mask a, vf32_mask b) { return _mm_andnot_ps(b, a); }
+CP_VEC vf64_mask vf64_mask_andnot(vf64_mask a, vf64_mask b) { return _mm_andnot_pd(b, a); }
+CP_VEC vf32 vf32_select(vf32_mask m, vf32 a, vf32 b) { return _mm_blendv_ps(b, a, m); }
+CP_VEC vf64 vf64_select(vf64_mask m, vf64 a, vf64 b) { return _mm_blendv_pd(b, a, m); }
+
+CP_VEC vf64_int vf64_bits(vf64 a) { return _mm_castpd_si128(a); }
+CP_VEC vf64 vf64_from_bits(vf64_int a) { return _mm_castsi128_pd(a); }
+CP_VEC vf64_int vf64_int_set1(uint64_t x) { return _mm_set1_epi64x((long long)x); }
+CP_VEC vf64_int vf64_int_add(vf64_int a, vf64_int b) { return _mm_add_epi64(a, b); }
+CP_VEC vf64_int vf64_int_sub(vf64_int a, vf64_int b) { return _mm_sub_epi64(a, b); }
+CP_VEC vf64_int vf64_int_and(vf64_int a, vf64_int b) { return _mm_and_si128(a, b); }
+CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return _mm_sll_epi64(a, _mm_cvtsi32_si128(n)); }
+CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return _mm_srl_epi64(a, _mm_cvtsi32_si128(n)); }
+/* clang-format on */
+
+#endif

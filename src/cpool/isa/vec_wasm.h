@@ -1,0 +1,89 @@
+/* The primitive vocabulary of isa/vec_scalar.h for WebAssembly with 128-bit SIMD. */
+#ifndef CP_ISA_VEC_WASM_H
+#define CP_ISA_VEC_WASM_H
+
+#define CP_VEC static inline
+
+#define vf32_N 4
+#define vf64_N 2
+typedef v128_t vf32;
+typedef v128_t vf64;
+typedef v128_t vf32_mask; /* all bits of a lane, or none */
+typedef v128_t vf64_mask;
+typedef v128_t vf64_int;
+
+/* clang-format off */
+CP_VEC vf32 vf32_load(const float *p) { return wasm_v128_load(p); }
+CP_VEC vf64 vf64_load(const double *p) { return wasm_v128_load(p); }
+CP_VEC void vf32_store(float *p, vf32 v) { wasm_v128_store(p, v); }
+CP_VEC void vf64_store(double *p, vf64 v) { wasm_v128_store(p, v); }
+CP_VEC vf32 vf32_load_n(const float *p, int64_t n, float fill)
+{
+    float a, b = fill, c = fill;
+    memcpy(&a, p, sizeof a);
+    if (n > 1) { memcpy(&b, p + 1, sizeof b); }
+    if (n > 2) { memcpy(&c, p + 2, sizeof c); }
+    return wasm_f32x4_make(a, b, c, fill);
+}
+CP_VEC vf64 vf64_load_n(const double *p, int64_t n, double fill)
+{
+    double a;
+    (void)n;
+    memcpy(&a, p, sizeof a);
+    return wasm_f64x2_make(a, fill);
+}
+CP_VEC void vf32_store_n(float *p, vf32 v, int64_t n)
+{
+    float lanes[4];
+    memcpy(lanes, &v, sizeof lanes);
+    memcpy(p, lanes, sizeof *p);
+    if (n > 1) { memcpy(p + 1, lanes + 1, sizeof *p); }
+    if (n > 2) { memcpy(p + 2, lanes + 2, sizeof *p); }
+}
+CP_VEC void vf64_store_n(double *p, vf64 v, int64_t n) { (void)n; memcpy(p, &v, sizeof *p); }
+CP_VEC vf32 vf32_set1(float x) { return wasm_f32x4_splat(x); }
+CP_VEC vf64 vf64_set1(double x) { return wasm_f64x2_splat(x); }
+
+CP_VEC vf32 vf32_add(vf32 a, vf32 b) { return wasm_f32x4_add(a, b); }
+CP_VEC vf64 vf64_add(vf64 a, vf64 b) { return wasm_f64x2_add(a, b); }
+CP_VEC vf32 vf32_sub(vf32 a, vf32 b) { return wasm_f32x4_sub(a, b); }
+CP_VEC vf64 vf64_sub(vf64 a, vf64 b) { return wasm_f64x2_sub(a, b); }
+CP_VEC vf32 vf32_mul(vf32 a, vf32 b) { return wasm_f32x4_mul(a, b); }
+CP_VEC vf64 vf64_mul(vf64 a, vf64 b) { return wasm_f64x2_mul(a, b); }
+CP_VEC vf32 vf32_div(vf32 a, vf32 b) { return wasm_f32x4_div(a, b); }
+CP_VEC vf64 vf64_div(vf64 a, vf64 b) { return wasm_f64x2_div(a, b); }
+CP_VEC vf32 vf32_sqrt(vf32 a) { return wasm_f32x4_sqrt(a); }
+CP_VEC vf64 vf64_sqrt(vf64 a) { return wasm_f64x2_sqrt(a); }
+CP_VEC vf32 vf32_abs(vf32 a) { return wasm_f32x4_abs(a); }
+CP_VEC vf64 vf64_abs(vf64 a) { return wasm_f64x2_abs(a); }
+CP_VEC vf32 vf32_max(vf32 a, vf32 b) { return wasm_f32x4_max(a, b); }
+CP_VEC vf64 vf64_max(vf64 a, vf64 b) { return wasm_f64x2_max(a, b); }
+CP_VEC vf32 vf32_min(vf32 a, vf32 b) { return wasm_f32x4_min(a, b); }
+CP_VEC vf64 vf64_min(vf64 a, vf64 b) { return wasm_f64x2_min(a, b); }
+
+CP_VEC vf32_mask vf32_gt(vf32 a, vf32 b) { return wasm_f32x4_gt(a, b); }
+CP_VEC vf64_mask vf64_gt(vf64 a, vf64 b) { return wasm_f64x2_gt(a, b); }
+CP_VEC vf32_mask vf32_eq(vf32 a, vf32 b) { return wasm_f32x4_eq(a, b); }
+CP_VEC vf64_mask vf64_eq(vf64 a, vf64 b) { return wasm_f64x2_eq(a, b); }
+CP_VEC vf32_mask vf32_isnan(vf32 a) { return wasm_f32x4_ne(a, a); }
+CP_VEC vf64_mask vf64_isnan(vf64 a) { return wasm_f64x2_ne(a, a); }
+CP_VEC vf32_mask vf32_mask_and(vf32_mask a, vf32_mask b) { return wasm_v128_and(a, b); }
+CP_VEC vf64_mask vf64_mask_and(vf64_mask a, vf64_mask b) { return wasm_v128_and(a, b); }
+CP_VEC vf32_mask vf32_mask_or(vf32_mask a, vf32_mask b) { return wasm_v128_or(a, b); }
+CP_VEC vf64_mask vf64_mask_or(vf64_mask a, vf64_mask b) { return wasm_v128_or(a, b); }
+CP_VEC vf32_mask vf32_mask_andnot(vf32_mask a, vf32_mask b) { return wasm_v128_andnot(a, b); }
+CP_VEC vf64_mask vf64_mask_andnot(vf64_mask a, vf64_mask b) { return wasm_v128_andnot(a, b); }
+CP_VEC vf32 vf32_select(vf32_mask m, vf32 a, vf32 b) { return wasm_v128_bitselect(a, b, m); }
+CP_VEC vf64 vf64_select(vf64_mask m, vf64 a, vf64 b) { return wasm_v128_bitselect(a, b, m); }
+
+CP_VEC vf64_int vf64_bits(vf64 a) { return a; }
+CP_VEC vf64 vf64_from_bits(vf64_int a) { return a; }
+CP_VEC vf64_int vf64_int_set1(uint64_t x) { return wasm_u64x2_splat(x); }
+CP_VEC vf64_int vf64_int_add(vf64_int a, vf64_int b) { return wasm_i64x2_add(a, b); }
+CP_VEC vf64_int vf64_int_sub(vf64_int a, vf64_int b) { return wasm_i64x2_sub(a, b); }
+CP_VEC vf64_int vf64_int_and(vf64_int a, vf64_int b) { return wasm_v128_and(a, b); }
+CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return wasm_i64x2_shl(a, (uint32_t)n); }
+CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return wasm_u64x2_shr(a, (uint32_t)n); }
+/* clang-format on */
+
+#endif

@@ -1,0 +1,381 @@
+"""The operators as written down in the specification: slow, obvious, and free of the library under test.
+
+Every function works on planes, arrays of shape ``(B, *spatial)`` with one plane per batch entry and channel. Windows are
+listed one by one as arrays of plane positions. Sums run in ``np.longdouble`` on the inputs as they are, and every inexact
+result comes as `Approximate`, a value with the absolute error that an implementation is allowed.
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+WIDE = np.longdouble
+
+
+# ---- Geometry --------------------------------------------------------------------------------------------------------
+
+
+def output_size(n, k, stride, dilation=1, before=0, after=0, ceil=False):
+    """Number of windows along an axis of length n."""
+    extent = (k - 1) * dilation + 1
+    out = (n + before + after - extent + (stride - 1 if ceil else 0)) // stride + 1
+    if ceil and (out - 1) * stride >= n + before:
+        out -= 1
+    return out
+
+
+def same_padding(n, k, stride, dilation=1, lower=False):
+    """(before, after) of the padding 'same_upper', or 'same_lower'."""
+    out = -(-n // stride)
+    total = max((out - 1) * stride + (k - 1) * dilation + 1 - n, 0)
+    small = total // 2
+    return (total - small, small) if lower else (small, total - small)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The windows along one axis: per window the positions inside the input, their taps, and a count with padding."""
+
+    positions: list
+    taps: list
+    padded_counts: list
+    pitch: int  # taps that a window may have
+
+    @classmethod
+    def sliding(cls, n, k, stride, dilation, before, after, ceil):
+        positions, taps, padded_counts = [], [], []
+        for o in range(output_size(n, k, stride, dilation, before, after, ceil)):
+            reads = [o * stride - before + j * dilation for j in range(k)]
+            positions.append([at for at in reads if 0 <= at < n])
+            taps.append([j for j, at in enumerate(reads) if 0 <= at < n])
+            padded_counts.append(sum(at < n + after for at in reads))
+        return cls(positions, taps, padded_counts, k)
+
+    @classmethod
+    def adaptive(cls, n, out):
+        positions = [list(range(i * n // out, ((i + 1) * n + out - 1) // out)) for i in range(out)]
+        counts = [len(p) for p in positions]
+        return cls(positions, [list(range(count)) for count in counts], counts, max(counts))
+
+
+@dataclass(frozen=True)
+class Windows:
+    """All windows over a plane, in row-major order of the results."""
+
+    spatial: tuple
+    shape: tuple  # of the results
+    positions: list  # per window an array of positions in the flattened plane, row-major
+    taps: list  # per window the offsets of the same elements in the unclipped window
+    padded_counts: list  # per window the number of elements that are real or padding
+
+    @classmethod
+    def product(cls, spatial, axes):
+        shape = tuple(len(axis.positions) for axis in axes)
+        positions, taps, padded_counts = [], [], []
+        for at in np.ndindex(shape):
+            position = tap = np.zeros(1, np.int64)
+            padded_count = 1
+            for n, axis, o in zip(spatial, axes, at, strict=True):
+                position = np.add.outer(position * n, np.array(axis.positions[o], np.int64)).ravel()
+                tap = np.add.outer(tap * axis.pitch, np.array(axis.taps[o], np.int64)).ravel()
+                padded_count *= axis.padded_counts[o]
+            positions.append(position)
+            taps.append(tap)
+            padded_counts.append(padded_count)
+        return cls(tuple(spatial), shape, positions, taps, padded_counts)
+
+    @classmethod
+    def sliding(cls, spatial, kernel, stride=None, padding=None, dilation=None, ceil=False):
+        """`padding` is a list of (before, after), or a name."""
+        rank = len(spatial)
+        stride = stride or kernel
+        dilation = dilation or (1,) * rank
+        if padding is None or padding == "valid":
+            padding = ((0, 0),) * rank
+        elif isinstance(padding, str):
+            lower = padding == "same_lower"
+            padding = [same_padding(n, k, s, d, lower) for n, k, s, d in zip(spatial, kernel, stride, dilation, strict=True)]
+        each = zip(spatial, kernel, stride, dilation, padding, strict=True)
+        return cls.product(spatial, [Axis.sliding(n, k, s, d, *pads, ceil) for n, k, s, d, pads in each])
+
+    @classmethod
+    def adaptive(cls, spatial, out):
+        return cls.product(spatial, [Axis.adaptive(n, size) for n, size in zip(spatial, out, strict=True)])
+
+    @classmethod
+    def whole(cls, spatial):
+        return cls.adaptive(spatial, (1,) * len(spatial))
+
+    def flatten(self, x):
+        return x.reshape(len(x), prod(self.spatial))
+
+    def results(self, columns, count, dtype):
+        """Stack one column of `count` results per window into an array (count, *shape)."""
+        stacked = np.stack(columns, axis=1) if columns else np.empty((count, 0))
+        return stacked.astype(dtype).reshape(count, *self.shape)
+
+
+# ---- Accuracy --------------------------------------------------------------------------------------------------------
+
+
+def roundoff(dtype):
+    """The unit roundoff of the bounds, doubled where the reference itself is no more precise than the results."""
+    return np.finfo(dtype).eps / 2 * (1 if np.finfo(WIDE).eps < np.finfo(dtype).eps else 2)
+
+
+@dataclass
+class Approximate:
+    """`value` within `bound`, plus what rounding to a subnormal number costs each of `roundings` terms."""
+
+    value: np.ndarray
+    bound: np.ndarray
+    roundings: np.ndarray
+
+    def reshape(self, *shape):
+        return Approximate(self.value.reshape(shape), self.bound.reshape(shape), self.roundings.reshape(shape))
+
+    def __getitem__(self, key):
+        return Approximate(self.value[key], self.bound[key], self.roundings[key])
+
+    def map(self, function):
+        """`function`, which only rearranges elements, applied to all parts."""
+        return Approximate(function(self.value), function(self.bound), function(self.roundings))
+
+    @classmethod
+    def exact(cls, value):
+        value = np.asarray(value, WIDE)
+        return cls(value, np.zeros_like(value), np.zeros_like(value))
+
+    @classmethod
+    def zeros(cls, shape):
+        return cls(np.zeros(shape, WIDE), np.zeros(shape, WIDE), np.zeros(shape, WIDE))
+
+    def excess(self, actual):
+        """By how much each element of `actual` is off beyond what is allowed; 0 where it is right."""
+        info = np.finfo(actual.dtype)
+        allowed = self.bound + self.roundings * WIDE(info.smallest_subnormal) / 2
+        overflow = WIDE(info.max) * (1 + WIDE(info.eps) / 4)  # from here on the nearest number is infinity
+        with np.errstate(invalid="ignore", over="ignore"):
+            value, wide = self.value, actual.astype(WIDE)
+            right = np.abs(wide - value) <= allowed
+            right |= wide == value
+            right |= np.isnan(wide) & np.isnan(value)
+            right |= np.isinf(wide) & (np.sign(wide) == np.sign(value)) & (np.abs(value) + allowed >= overflow)
+            off = np.abs(wide - value) - allowed
+        return np.where(right, 0, np.where(np.isnan(off), np.inf, off))
+
+
+# ---- Selecting -------------------------------------------------------------------------------------------------------
+
+
+def _select(x, windows, empty, first_best):
+    flat = windows.flatten(x)
+    planes = np.arange(len(flat))
+    values, indices, taps = [], [], []
+    for positions, window_taps in zip(windows.positions, windows.taps, strict=True):
+        if positions.size == 0:
+            values.append(np.full(len(flat), empty))
+            indices.append(np.full(len(flat), -1))
+            taps.append(np.full(len(flat), -1))
+            continue
+        best = first_best(flat[:, positions])
+        values.append(flat[planes, positions[best]] + x.dtype.type(0))  # + 0: a zero is returned as +0
+        indices.append(positions[best])
+        taps.append(window_taps[best])
+    results = [(values, x.dtype), (indices, np.int64), (taps, np.int64)]
+    return tuple(windows.results(columns, len(flat), dtype) for columns, dtype in results)
+
+
+def max_pool(x, windows):
+    """Values, positions in the plane, taps. np.argmax takes the first of equals, and the first NaN before all else."""
+    return _select(x, windows, -np.inf, lambda v: v.argmax(axis=1))
+
+
+def min_pool(x, windows):
+    return _select(x, windows, np.inf, lambda v: v.argmin(axis=1))
+
+
+def select_grad(dy, indices, spatial):
+    """dx[index] += dy: exact with one contribution, else within (j + 1) u mag for j of them."""
+    count = len(dy)
+    value, mag, terms = (np.zeros((count, prod(spatial)), WIDE) for _ in range(3))
+    for b in range(count):
+        for g, i in zip(dy[b].ravel(), indices[b].ravel(), strict=True):
+            if i >= 0:
+                value[b, i] += g
+                mag[b, i] += abs(g)
+                terms[b, i] += 1
+    bound = np.where(terms > 1, (terms + 1) * roundoff(dy.dtype) * mag, 0)
+    return Approximate(value, bound, np.zeros_like(bound)).reshape(count, *spatial)
+
+
+# ---- Averaging -------------------------------------------------------------------------------------------------------
+
+
+def _divisors(windows, count_include_pad, divisor):
+    for positions, padded_count in zip(windows.positions, windows.padded_counts, strict=True):
+        if divisor is not None:
+            yield divisor
+        else:
+            yield padded_count if count_include_pad else positions.size
+
+
+def avg_pool(x, windows, count_include_pad=False, divisor=None):
+    flat = windows.flatten(x).astype(WIDE)
+    values, bounds = [], []
+    for positions, div in zip(windows.positions, _divisors(windows, count_include_pad, divisor), strict=True):
+        if positions.size == 0:
+            values.append(np.zeros(len(flat)))
+            bounds.append(np.zeros(len(flat)))
+            continue
+        with np.errstate(invalid="ignore"):
+            values.append(flat[:, positions].sum(axis=1) / WIDE(div))
+            bounds.append(8 * roundoff(x.dtype) * np.abs(flat[:, positions]).sum(axis=1) / abs(WIDE(div)))
+    count = len(flat)
+    value = windows.results(values, count, WIDE)
+    return Approximate(value, windows.results(bounds, count, WIDE), np.ones_like(value))
+
+
+def avg_grad(dy, windows, count_include_pad=False, divisor=None):
+    count = len(dy)
+    flat = dy.reshape(count, prod(windows.shape)).astype(WIDE)
+    dx = Approximate.zeros((count, prod(windows.spatial)))
+    for o, (positions, div) in enumerate(zip(windows.positions, _divisors(windows, count_include_pad, divisor), strict=True)):
+        if positions.size:
+            share = (flat[:, o] / WIDE(div))[:, None]
+            dx.value[:, positions] += share
+            dx.bound[:, positions] += 8 * roundoff(dy.dtype) * np.abs(share)
+            dx.roundings[:, positions] += 1
+    return dx.reshape(count, *windows.spatial)
+
+
+# ---- Lp --------------------------------------------------------------------------------------------------------------
+
+
+def _lp_window(a, p, mean):
+    """y of windows a of shape (B, n), n > 0."""
+    m = a.max(axis=1)
+    if np.isinf(p):
+        return m
+    r = a / np.where(m == 0, 1, m)[:, None]
+    total = (r**p).sum(axis=1) / (a.shape[1] if mean else 1)
+    return m * total ** (1 / p)
+
+
+def _exponents(p, count):
+    """(exponent, which of the planes have it) for p a number or an array of one exponent per plane."""
+    p = np.broadcast_to(np.asarray(p, WIDE), (count,))
+    for value in np.unique(p):
+        yield value, p == value
+
+
+def lp_pool(x, windows, p, mean=False):
+    flat = np.abs(windows.flatten(x).astype(WIDE))
+    count = len(flat)
+    value = np.zeros((count, len(windows.positions)), WIDE)
+    factor = np.zeros((count, 1), WIDE)
+    for exponent, rows in _exponents(p, count):
+        factor[rows] = 16 * roundoff(x.dtype) * max(WIDE(1), 1 / exponent)
+        for o, positions in enumerate(windows.positions):
+            if positions.size:
+                value[rows, o] = _lp_window(flat[np.ix_(rows, positions)], exponent, mean)
+    if np.any(np.isinf(p)):
+        factor[np.broadcast_to(np.isinf(p), (count,))] = 0  # a maximum is exact
+    return Approximate(value, factor * value, np.ones_like(value)).reshape(count, *windows.shape)
+
+
+def _lp_window_grads(x, dy, p, mean, u):
+    """The share of windows x of shape (B, n) with upstream gradients dy (B,): dx, its bound, dp, the magnitude of dp."""
+    a = np.abs(x)
+    alive = a.max(axis=1) > 0
+    a[~alive] = 1  # any number will do: nothing of such a window has a gradient
+    dy = np.where(alive, dy, 0)[:, None]
+    n = a.shape[1]
+    y = _lp_window(a, p, mean)[:, None]
+    m = a.max(axis=1)[:, None]
+    real = a > 0
+    q = np.where(real, a, y) / y
+    dx = np.where(real, dy * np.sign(x) * q ** (p - 1), 0) / (n if mean else 1)
+    dx_bound = 8 * u * np.abs(dx) * (1 + abs(p - 1) * (1 + np.abs(np.log(q))))
+
+    # Near 1 the logarithms come from differences, which are exact: dp may be tiny against its parts, and so is its bound.
+    near = 2 * a > m
+    log_r = np.where(near, np.log1p(np.where(near, (a - m) / m, 0)), np.log(np.where(real, a, m) / m))
+    power = np.where(real, np.exp(p * log_r), 0)
+    if mean:
+        log_total = np.log1p(np.where(real, np.expm1(p * log_r), -1).sum(axis=1) / n)
+    else:
+        others = np.arange(n) != a.argmax(axis=1)[:, None]
+        log_total = np.log1p((power * others).sum(axis=1))
+    dy, y = dy[:, 0], y[:, 0]
+    entropy = (power * log_r).sum(axis=1) / power.sum(axis=1)
+    dp = dy * (y / p) * (entropy - log_total / p)
+    dp_mag = np.abs(dy) * (y / p) * (np.abs(entropy) + np.abs(log_total) / p)
+    return dx, dx_bound, dp, dp_mag
+
+
+def lp_grad(x, dy, windows, p, mean=False):
+    """dx, and per plane the gradient of p. Only for finite x."""
+    count, u = len(x), roundoff(x.dtype)
+    flat, upstream = windows.flatten(x), dy.reshape(count, prod(windows.shape)).astype(WIDE)
+    dx, dp = Approximate.zeros((count, prod(windows.spatial))), Approximate.zeros(count)
+    for exponent, rows in _exponents(p, count):
+        if np.isinf(exponent):
+            _, indices, _ = max_pool(np.abs(x[rows]), windows)
+            signs = np.sign(np.take_along_axis(flat[rows], indices.reshape(len(indices), -1), axis=1)).reshape(indices.shape)
+            largest = select_grad(dy[rows] * signs, indices, windows.spatial).reshape(-1, prod(windows.spatial))
+            dx.value[rows], dx.bound[rows] = largest.value, largest.bound
+            continue
+        for o, positions in enumerate(windows.positions):
+            if positions.size:
+                at = np.ix_(rows, positions)
+                value, bound, p_value, p_mag = _lp_window_grads(flat[at].astype(WIDE), upstream[rows, o], exponent, mean, u)
+                dx.value[at] += value
+                dx.bound[at] += bound
+                dx.roundings[at] += 1
+                dp.value[rows] += p_value
+                dp.bound[rows] += 32 * u * p_mag
+                dp.roundings[rows] += 1
+    return dx.reshape(count, *windows.spatial), dp
+
+
+def share_p(dp, channels):
+    """Sum the gradients of the planes that share an exponent: all of them (None), or those of a channel."""
+    if channels is None:
+        return dp.map(lambda part: part.sum())
+    return dp.map(lambda part: part.reshape(-1, channels).sum(axis=0) if channels else part)
+
+
+# ---- Unpooling -------------------------------------------------------------------------------------------------------
+
+
+def unpool_size(n, k, stride, dilation=1, before=0, after=0):
+    return (n - 1) * stride - before - after + (k - 1) * dilation + 1
+
+
+def max_unpool(x, indices, spatial, duplicates="overwrite"):
+    count, add = len(x), duplicates == "add"
+    y, mag, terms = (np.zeros((count, prod(spatial)), WIDE) for _ in range(3))
+    for b in range(count):
+        for value, i in zip(x[b].ravel(), indices[b].ravel(), strict=True):
+            if i >= 0:
+                y[b, i] = y[b, i] + value if add else value
+                mag[b, i] += abs(value)
+                terms[b, i] += add
+    bound = np.where(terms > 1, (terms + 1) * roundoff(x.dtype) * mag, 0)
+    return Approximate(y, bound, np.zeros_like(bound)).reshape(count, *spatial)
+
+
+def unpool_grad(dy, indices, duplicates="overwrite"):
+    count = len(dy)
+    flat = dy.reshape(count, prod(dy.shape[1:]))
+    dx = np.zeros(indices.shape, dy.dtype)
+    for b in range(count):
+        last = {}
+        for j, i in enumerate(indices[b].ravel()):
+            last[i] = j
+        for j, i in enumerate(indices[b].ravel()):
+            if i >= 0 and (duplicates == "add" or last[i] == j):
+                dx[b].reshape(-1)[j] = flat[b, i]
+    return dx

@@ -1,0 +1,73 @@
+"""The C interface as a C compiler, a C++ compiler and the loader see it."""
+
+import ctypes
+import re
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cpool
+
+ROOT = Path(__file__).parent.parent
+HEADER = ROOT / "include" / "cpool" / "cpool.h"
+LIBRARY = Path(cpool.__file__).parent / "lib" / "libcpool.so.1"
+WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+
+# In bytes, where pointers have 64 bits.
+SIZES = {
+    "cpool_error": 272,
+    "cpool_view": 64,
+    "cpool_arg": 72,
+    "cpool_pool_params": 264,
+    "cpool_exec": 88,
+    "cpool_shape": 528,
+    "cpool_info": 80,
+}
+
+
+def compile_text(tmp_path, compiler, suffix, standard, text):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no compiler named {compiler}")
+    source = tmp_path / f"source{suffix}"
+    source.write_text(text)
+    flags = [f"-std={standard}", *WARNINGS, f"-I{cpool.get_include()}"]
+    done = subprocess.run([compiler, *flags, "-c", source, "-o", tmp_path / "object.o"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("compiler", "suffix", "standard"), [("cc", ".c", "c11"), ("c++", ".cpp", "c++17")])
+def test_header_and_initializer(tmp_path, compiler, suffix, standard):
+    compile_text(tmp_path, compiler, suffix, standard, """
+        #include <cpool/cpool.h>
+        cpool_pool_params params(void);
+        cpool_pool_params params(void) { cpool_pool_params p = CPOOL_POOL_PARAMS_INIT; return p; }
+    """)
+
+
+@pytest.mark.skipif(struct.calcsize("P") != 8, reason="the sizes are those of 64-bit pointers")
+@pytest.mark.parametrize(("compiler", "suffix", "standard"), [("cc", ".c", "c11"), ("c++", ".cpp", "c++17")])
+def test_sizes_of_structs(tmp_path, compiler, suffix, standard):
+    assert set(re.findall(r"^typedef struct (\w+) \{", HEADER.read_text(), re.MULTILINE)) == set(SIZES)
+    lines = [f'static_assert(sizeof({name}) == {size}, "{name}");' for name, size in SIZES.items()]
+    compile_text(tmp_path, compiler, suffix, standard, "#include <assert.h>\n#include <cpool/cpool.h>\n" + "\n".join(lines) + "\n")
+
+
+def test_symbols_and_instructions_of_the_library():
+    for tool in ("nm", "objdump", "cc"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"no {tool}")
+    script = ROOT / "tools" / "check_symbols.py"
+    done = subprocess.run([sys.executable, script, LIBRARY], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_versions():
+    library = ctypes.CDLL(LIBRARY)
+    library.cpool_version.restype = ctypes.c_char_p
+    text = HEADER.read_text()
+    assert library.cpool_version().decode() == cpool.__version__ == re.search(r'CPOOL_VERSION "(.+)"', text)[1]
+    assert library.cpool_abi_version() == int(re.search(r"CPOOL_ABI_VERSION (\d+)", text)[1])
