@@ -487,12 +487,11 @@ cdef int fill(cpool_pool_params *params, int32_t op, int ndim, object window, ob
     if truth(ceil_mode, "ceil_mode"):
         params.flags |= CPOOL_CEIL_MODE
     if axes is not None:
-        if not isinstance(axes, (tuple, list)):
-            axes = (axes,)
-        if len(axes) != params.rank:
-            raise ValueError(f"axes={show(axes)} has {len(axes)} entries for {params.rank} spatial axes")
+        named = axes if isinstance(axes, (tuple, list)) else (axes,)
+        if len(named) != params.rank:
+            raise ValueError(f"axes={show(axes)} has {len(named)} entries for {params.rank} spatial axes")
         for i in range(params.rank):
-            params.axes[i] = axis(axes[i], "axes", axes)
+            params.axes[i] = axis(named[i], "axes", axes)
     if channel_axis is not None:
         params.channel_axis = axis(channel_axis, "channel_axis", channel_axis)
     return 0
@@ -687,9 +686,8 @@ def restore(op, numbers, lengths, shape, bint wide, x, taps, positions, p):
     cdef int i
     to[0] = core_params_init
     to.op, to.rank, to.geometry, to.padding_mode, to.channel_axis, to.flags, to.divisor = numbers
-    for i in range(3):
-        (to.axes[i], to.window[i], to.stride[i], to.dilation[i], to.pad_before[i], to.pad_after[i],
-         to.output_size[i]) = lengths[i]
+    for i, along in zip(range(3), lengths):
+        (to.axes[i], to.window[i], to.stride[i], to.dilation[i], to.pad_before[i], to.pad_after[i], to.output_size[i]) = along
     saved.op = op
     saved.shape = tuple(shape)
     saved.typenum = cnp.NPY_DOUBLE if wide else cnp.NPY_FLOAT

@@ -78,13 +78,14 @@ class Pool(Layer):
 
     def forward(self, x: Array) -> Array:
         start = perf_counter()
+        y: Array
         y, self.saved = self.operator.forward(x, self.window, axes=(1, 2), **self.options)
         self.seconds += perf_counter() - start
         return y
 
     def backward(self, dy: Array) -> Array:
         start = perf_counter()
-        dx = self.operator.backward(dy, self.saved)
+        dx: Array = self.operator.backward(dy, self.saved)
         self.seconds += perf_counter() - start
         return dx
 
@@ -99,11 +100,13 @@ class Linear(Layer):
 
     def forward(self, x: Array) -> Array:
         self.shape, self.flat = x.shape, x.reshape(len(x), -1)
-        return self.flat @ self.weight + self.bias
+        y: Array = self.flat @ self.weight + self.bias
+        return y
 
     def backward(self, dy: Array) -> Array:
         self.gradients = [self.flat.T @ dy, dy.sum(axis=0)]
-        return (dy @ self.weight.T).reshape(self.shape)
+        dx: Array = dy @ self.weight.T
+        return dx.reshape(self.shape)
 
 
 def cross_entropy(scores: Array, labels: Array) -> tuple[float, Array]:

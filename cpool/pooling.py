@@ -48,9 +48,9 @@ window : int, tuple of int, cpool.adaptive or cpool.whole
 stride : int or tuple of int, optional
     Distance from one window to the next, by default the size of the window.
 padding : int, tuple or str, default 0
-    How far windows may reach beyond the input: an int, one per spatial axis, or one pair (before, after) per spatial axis,
-    each smaller than the window. 'same' (which is 'same_upper') and 'same_lower' give ceil(length / stride) results, 'valid' is 0.
-    Padding never takes part in a result.
+    How far windows may reach beyond the input: an int, one per spatial axis, or one pair (before, after) per spatial
+    axis, each smaller than the window. 'same' (which is 'same_upper') and 'same_lower' give ceil(length / stride)
+    results, 'valid' is 0. Padding never takes part in a result.
 dilation : int or tuple of int, default 1
     Distance between neighbouring elements of a window.
 ceil_mode : bool, default False
@@ -76,7 +76,8 @@ saved : Saved
     What ``forward`` returned with that result.""",
     "dx": """\
 dx : ndarray
-    Gradient with respect to x, of its shape and dtype; `out` itself where it was given. With ``wrt=('x',)`` a named tuple of it.""",
+    Gradient with respect to x, of its shape and dtype; `out` itself where it was given. With ``wrt=('x',)`` a named
+    tuple of it.""",
     "wrt_x": """\
 wrt : 'x' or ('x',), optional
     x is the only input with a gradient, so there is nothing to choose.""",
@@ -717,7 +718,7 @@ class LpPool(_WindowOperator):
         >>> y, saved = cpool.lp_pool.forward(np.array([[3.0, 0.0], [0.0, -4.0]]), 2, p=2.0)
         >>> grads = cpool.lp_pool.backward(np.ones_like(y), saved)
         >>> print(round(grads.p, 6))
-        -0.817579
+        -0.816773
         >>> cpool.lp_pool.backward(np.ones_like(y), saved, wrt='x')
         array([[ 0.6,  0. ],
                [ 0. , -0.8]])

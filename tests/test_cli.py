@@ -32,14 +32,16 @@ def test_no_arguments_print_the_help(capsys):
 def test_version(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["--version"])
-    assert stop.value.code == 0 and capsys.readouterr().out == f"cpool {cpool.__version__}\n"
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"cpool {cpool.__version__}\n"
 
 
 def test_flags_name_files_that_are_there(capsys):
     cflags, libs = printed(capsys, "--cflags"), printed(capsys, "--libs")
     assert (Path(cflags.removeprefix("-I").rstrip("\n")) / "cpool" / "cpool.h").is_file()
     library, rpath = libs.split()
-    assert Path(library).is_file() and rpath == f"-Wl,-rpath,{Path(library).parent}"
+    assert Path(library).is_file()
+    assert rpath == f"-Wl,-rpath,{Path(library).parent}"
     assert printed(capsys, "--libs", "--cflags") == f"{cflags.rstrip()} {libs}"
 
 
@@ -57,7 +59,8 @@ def test_a_c_program_builds_and_runs_with_the_flags(capsys, tmp_path):
 def test_info_is_show_config(capsys):
     cpool.show_config()
     expected = capsys.readouterr().out
-    assert expected and printed(capsys, "info") == expected
+    assert expected
+    assert printed(capsys, "info") == expected
 
 
 def test_demo_passes_the_file_on(monkeypatch):
@@ -74,7 +77,8 @@ def test_demo_passes_the_file_on(monkeypatch):
 def test_what_makes_no_sense_is_an_error(args, capsys):
     with pytest.raises(SystemExit) as stop:
         main(args)
-    assert stop.value.code == 2 and "error:" in capsys.readouterr().err
+    assert stop.value.code == 2
+    assert "error:" in capsys.readouterr().err
 
 
 def test_as_a_module(tmp_path):
@@ -85,4 +89,4 @@ def test_as_a_module(tmp_path):
 def test_importing_the_module_runs_nothing(tmp_path):
     code = "import cpool.__main__"
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert run.stdout == "" and run.stderr == ""
+    assert (run.stdout, run.stderr) == ("", "")

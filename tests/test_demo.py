@@ -10,6 +10,8 @@ import cpool
 from cpool import demo
 from cpool.example_convnet import Adam, Convolution, Network, Relu, cross_entropy
 
+PACKAGES = ["matplotlib", "PIL", "sklearn", "threadpoolctl"]
+
 
 class Terminal(io.StringIO):
     def isatty(self):
@@ -106,7 +108,8 @@ def test_progress_in_a_pipe_is_lines_and_on_a_terminal_one_line():
         demo.progress(2, 2, "all", stream)
     assert pipe.getvalue() == f"[{'#' * 15}{'.' * 15}] 1/2  half\n[{'#' * 30}] 2/2  all\n"
     assert terminal.getvalue().count("\r") == 2
-    assert terminal.getvalue().endswith("all\n") and terminal.getvalue().count("\n") == 1
+    assert terminal.getvalue().endswith("all\n")
+    assert terminal.getvalue().count("\n") == 1
 
 
 def test_every_operator_has_a_panel():
@@ -118,13 +121,13 @@ def test_every_operator_has_a_panel():
     functions = ["global_avg_pool", "global_max_pool", "adaptive_avg_pool", "adaptive_max_pool"]
     assert [name for name in operators + functions if f" {name}(" not in f" {labels}"] == []
     for label, picture in pictures:
-        assert picture.ndim == 3 and picture.shape[2] == 3 and picture.dtype == np.float32, label
-        assert np.isfinite(picture).all() and picture.min() >= 0 and picture.max() <= 1 + 1e-5, label
+        assert (picture.ndim, picture.shape[2], picture.dtype) == (3, 3, np.float32), label
+        assert 0 <= picture.min() <= picture.max() <= 1 + 1e-5, label
 
 
-@pytest.mark.parametrize("package", ["sklearn", "matplotlib", "PIL"])
+@pytest.mark.parametrize("package", PACKAGES)
 def test_a_missing_extra_is_named_with_the_command_to_run(package, monkeypatch, tmp_path):
-    for name in ("sklearn", "matplotlib", "PIL"):
+    for name in PACKAGES:
         monkeypatch.setitem(sys.modules, name, type(sys)(name))
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SystemExit, match=rf"{package}.*pip install 'cpool\[demo\]'"):
@@ -138,14 +141,17 @@ def test_sheet_is_written(tmp_path):
     pictures = [("first", rng.random((20, 30, 3))), ("small", rng.random((2, 3, 3))), ("one colour", rng.random((1, 1, 3)))]
     demo.write_sheet(tmp_path / "sheet.png", pictures, columns=2)
     written = (tmp_path / "sheet.png").read_bytes()
-    assert written.startswith(b"\x89PNG\r\n") and len(written) > 2000
+    assert written.startswith(b"\x89PNG\r\n")
+    assert len(written) > 2000
 
 
 def test_the_real_data():
     pytest.importorskip("sklearn", reason="needs the [demo] extra")
     pytest.importorskip("PIL", reason="needs the [demo] extra")
     train_x, test_x, train_y, test_y = demo.digits()
-    assert train_x.shape == (1347, 8, 8, 1) and test_x.shape == (450, 8, 8, 1) and (len(train_y), len(test_y)) == (1347, 450)
-    assert train_x.dtype == np.float32 and train_x.min() == 0 and train_x.max() == 1
+    assert (train_x.shape, train_y.shape) == ((1347, 8, 8, 1), (1347,))
+    assert (test_x.shape, test_y.shape) == ((450, 8, 8, 1), (450,))
+    assert (train_x.dtype, train_x.min(), train_x.max()) == (np.float32, 0, 1)
     picture = demo.photograph()
-    assert picture.shape == (427, 640, 3) and picture.dtype == np.float32 and 0 <= picture.min() < picture.max() <= 1
+    assert (picture.shape, picture.dtype) == ((427, 640, 3), np.float32)
+    assert 0 <= picture.min() < picture.max() <= 1

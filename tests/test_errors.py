@@ -1,7 +1,8 @@
 """Whatever is wrong raises the right error, which names the argument and its value, and writes nothing."""
 
-import pickle
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ GEOMETRY = {
     "window of 4": (ValueError, [r"window=\(1, 1, 1, 1\)", "1 to 3"], {"window": (1, 1, 1, 1)}),
     "window of 1000": (ValueError, ["window=", "1000", "1 to 3"], {"window": (1,) * 1000}),
     "window array": (TypeError, ["window=", "integer"], {"window": np.array([2, 2])}),
-    "window too large": (ValueError, ["window=5", "4"], {"window": 5}),
+    "window too large": (ValueError, [r"window=\(5, 5\)", "does not fit", r"\b4\b"], {"window": 5}),
     "whole, the type": (TypeError, ["window", "cpool.whole"], {"window": type(cpool.whole)}),
     "stride 0": (ValueError, ["stride", r"\b0\b", "at least 1"], {"stride": 0}),
     "stride -1": (ValueError, ["stride", "-1", "at least 1"], {"stride": (2, -1)}),
@@ -63,7 +64,7 @@ GEOMETRY = {
     "dilation -2": (ValueError, ["dilation", "-2", "at least 1"], {"dilation": -2}),
     "dilation 0.5": (TypeError, [r"dilation=0\.5", "integer"], {"dilation": 0.5}),
     "dilation of 3": (ValueError, [r"dilation=\(1, 1, 1\)", "3 entries for 2"], {"dilation": (1, 1, 1)}),
-    "dilation too large": (ValueError, ["window=2", "extent"], {"dilation": 4}),
+    "dilation too large": (ValueError, [r"window=\(2, 2\)", "does not fit", "extent"], {"dilation": 4}),
     "padding -1": (ValueError, ["padding", "-1"], {"padding": -1}),
     "padding 0.5": (TypeError, [r"padding=0\.5", "integer"], {"padding": 0.5}),
     "padding None": (TypeError, ["padding=None", "integer"], {"padding": None}),
@@ -136,7 +137,7 @@ def test_huge_sizes_are_errors(op, value):
     x = image()
     for given in ({"window": value}, {"window": 2, "dilation": value}, {"window": 2, "padding": value},
                   {"window": (value, value)}, {"window": (value, 2), "dilation": value}, {"window": cpool.adaptive(value, value)},
-                  {"window": value, "padding": value - 1, "dilation": value}, {"window": value, "padding": value // 2}):
+                  {"window": value, "padding": value - 1, "dilation": value}):
         with pytest.raises((ValueError, MemoryError)):
             op(x, **given)
         with pytest.raises((ValueError, MemoryError)):
@@ -149,10 +150,21 @@ def test_huge_sizes_that_are_right(op, value):
     x = image()
     assert np.array_equal(op(x, 2, stride=value), op(x[..., :2, :2], 2))
     assert np.array_equal(op(x, 1, stride=1, dilation=value), op(x, 1))
-    if value <= 2**61:
-        y, saved = op.forward(x, (value, 1), stride=value, padding=((0, value - 4), (0, 0)), axes=(2, 3))
-        assert np.array_equal(y, op(x, (4, 1))) and op.backward(y, saved, wrt="x").shape == x.shape
-        assert np.array_equal(op(x, 2, stride=value, ceil_mode=True), op(x[..., :2, :2], 2))
+    assert np.array_equal(op(x, 2, stride=value, ceil_mode=True), op(x[..., :2, :2], 2))
+
+
+@window_operators
+@pytest.mark.parametrize("value", HUGE[:2])
+def test_huge_windows_end(op, value):
+    """In a process of its own: one that takes the time of all its positions never ends."""
+    program = f"""
+import numpy as np, cpool
+x = np.random.default_rng(0).normal(size=(1, 2, 4, 4))
+y, saved = cpool.{op.__name__}.forward(x, {value}, padding={value // 2})
+assert np.allclose(y, cpool.{op.__name__}(x, cpool.whole))
+assert cpool.{op.__name__}.backward(y, saved, wrt="x").shape == x.shape
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=20)
 
 
 @pytest.mark.parametrize("call", [
@@ -385,14 +397,14 @@ def unpool(x=None, indices=None, window=2, **given):
     (unpool(output_size=2.0), TypeError, [r"output_size=2\.0", "integer"]),
     (unpool(output_size=(4, 4, 4)), ValueError, ["output_size", "3 entries for 2"]),
     (unpool(output_size=2**64), ValueError, [f"output_size={2**64}"]),
-    (unpool(output_size=1), ValueError, ["indices"]),
+    (unpool(output_size=(4, 3), indices=np.full((1, 2, 2, 2), 12)), ValueError, [r"\(1, 2, 4, 3\)|indices"]),
     (unpool(window=cpool.whole), ValueError, ["max_unpool", "whole"]),
     (unpool(window=cpool.adaptive(2, 2)), ValueError, ["max_unpool", "adaptive"]),
     (unpool(padding="same"), ValueError, ["padding='same'", "output_size"]),
     (unpool(padding=2), ValueError, ["padding", "2"]),
     (unpool(window=0), ValueError, ["window", "0"]),
     (unpool(stride=0), ValueError, ["stride", "0"]),
-    (unpool(stride=2**63 - 1), ValueError, ["stride"]),
+    (unpool(stride=2**63 - 1), ValueError, ["2.60|stride"]),
     (unpool(duplicates="sum"), ValueError, ["duplicates='sum'", "'overwrite' or 'add'"]),
     (unpool(duplicates=None), TypeError, ["duplicates=None", "'overwrite' or 'add'"]),
     (unpool(x=np.ones((1, 2, 2, 2), int)), TypeError, ["x has dtype int64", "astype"]),
@@ -460,7 +472,6 @@ def test_saved_has_no_constructor():
         _ = blank.indices
     with pytest.raises(ValueError, match="max_pool"):
         cpool.max_pool.backward(image(), blank)
-    pickle.loads(pickle.dumps(blank))
 
 
 FIELDS = ["op", "numbers", "lengths", "shape", "wide", "x", "taps", "positions", "p"]

@@ -2,8 +2,8 @@
 
     python tools/check_symbols.py [path/to/libcpool.so.1]    # default: that of the importable cpool
 
-Fails if it needs anything of libm, holds a fused multiply-add or an estimate of a reciprocal (each would make bits depend on the
-instruction set), or exports anything but the functions that the header declares. Needs nm and objdump.
+Fails if it needs anything of libm, holds a fused multiply-add or an estimate of a reciprocal (each would make bits depend on
+the instruction set), or exports anything but the functions that the header declares. Needs nm, objdump and cc.
 """
 
 import re
@@ -37,7 +37,8 @@ def symbols_of_libm(library: Path) -> set[str]:
 
 
 def inexact_instructions(library: Path) -> set[str]:
-    mnemonics = set(re.findall(r"^ +[0-9a-f]+:\t(?:\{\w+\} )?(\w+)", run("objdump", "-d", "--no-show-raw-insn", library), re.MULTILINE))
+    text = run("objdump", "-d", "--no-show-raw-insn", library)
+    mnemonics = set(re.findall(r"^ +[0-9a-f]+:\t(?:\{\w+\} )?(\w+)", text, re.MULTILINE))
     if "ret" not in mnemonics:
         raise RuntimeError(f"objdump gave no instructions for {library}")
     return {name for name in mnemonics if INEXACT.fullmatch(name)}
@@ -67,7 +68,7 @@ def main() -> None:
 
         library = Path(cpool.__file__).parent / "lib" / "libcpool.so.1"
     found = problems(library)
-    print(*found or [f"{library}: nothing of libm, no inexact instruction, {len(declared_functions())} functions exported"], sep="\n")
+    print(*found or [f"{library}: no libm, no inexact instruction, {len(declared_functions())} functions exported"], sep="\n")
     sys.exit(bool(found))
 
 

@@ -17,35 +17,42 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 CC = shlex.split(os.environ.get("CC", "cc"))
-FLAGS = ["-std=c11", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-pthread", "-DCPOOL_STATIC",
-         "-Iinclude", "-Isrc/cpool", *shlex.split(os.environ.get("CFLAGS", ""))]
+FLAGS = ["-std=c11", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-pthread",
+         "-DCPOOL_STATIC", "-Iinclude", "-Isrc/cpool", *shlex.split(os.environ.get("CFLAGS", ""))]
+
+
+def run(command: list[str]) -> bool:
+    return subprocess.run(command, cwd=ROOT).returncode == 0
+
+
+def parts(program: Path) -> list[str]:
+    """The macros that select the parts of a program; the last one selects nothing."""
+    return [*sorted(set(re.findall(r"defined\((CHECK_[a-z]\w+)\)", program.read_text(encoding="utf-8")))), "CHECK"]
 
 
 def main() -> None:
     programs = [ROOT / "tests" / "c" / f"check_{name}.c" for name in sys.argv[1:]] or sorted(ROOT.glob("tests/c/check_*.c"))
+    units = [(source, "CHECK") for source in sorted((ROOT / "src").rglob("*.c"))]
+    units += [(program, part) for program in programs for part in parts(program)]
     with tempfile.TemporaryDirectory() as folder:
 
-        def compile_one(source: Path, define: str = "CPOOL_STATIC") -> Path:
-            target = Path(folder) / f"{'_'.join(source.relative_to(ROOT).parts)}.{define}.o"
-            subprocess.run([*CC, *FLAGS, f"-D{define}", "-c", source.relative_to(ROOT), "-o", target], cwd=ROOT, check=True)
+        def compile_one(unit: tuple[Path, str]) -> str:
+            source, part = unit
+            name = source.relative_to(ROOT).as_posix()
+            target = f"{folder}/{name.replace('/', '_')}.{part}.o"
+            if not run([*CC, *FLAGS, f"-D{part}", "-c", name, "-o", target]):
+                raise SystemExit(f"{name} does not compile")
             return target
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            core = pool.map(compile_one, sorted((ROOT / "src").rglob("*.c")))
-            parts = {
-                program: [pool.submit(compile_one, program)] + [
-                    pool.submit(compile_one, program, part)
-                    for part in sorted(set(re.findall(r"defined\((CHECK_\w+)\)", program.read_text(encoding="utf-8"))))]
-                for program in programs}
-            core = list(core)
+            objects = dict(zip(units, pool.map(compile_one, units), strict=True))
 
         failed = []
-        for program, objects in parts.items():
+        for program in programs:
             print(f"-- {program.stem}", flush=True)
-            executable = Path(folder) / program.stem
-            libraries = ["-lquadmath", "-lm"]
-            subprocess.run([*CC, *FLAGS, *(part.result() for part in objects), *core, *libraries, "-o", executable], check=True)
-            if subprocess.run([executable], cwd=folder).returncode:
+            own = [target for (source, _), target in objects.items() if source == program or ROOT / "src" in source.parents]
+            executable = f"{folder}/{program.stem}"
+            if not (run([*CC, *FLAGS, *own, "-lquadmath", "-lm", "-o", executable]) and run([executable])):
                 failed.append(program.stem)
     print(f"{len(programs) - len(failed)} programs passed, {len(failed)} failed", *failed)
     sys.exit(bool(failed))

@@ -69,6 +69,9 @@ static cp_text available_names(void)
 cpool_status cpool_isa_best(int32_t *isa, cpool_error *error)
 {
     static int32_t cache;
+    if (isa == NULL) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "isa is NULL");
+    }
     int32_t best = CP_CACHE_READ(cache);
     if (best == 0) {
         const char *wanted = getenv("CPOOL_ISA");

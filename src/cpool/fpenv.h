@@ -21,18 +21,20 @@
 
 #if defined(__SSE__) || defined(_M_X64)
 
-#include <xmmintrin.h>
+#  include <xmmintrin.h>
 
 typedef unsigned int cp_fpenv;
 
-static inline cp_fpenv cp_fpenv_enter(void) {
+static inline cp_fpenv cp_fpenv_enter(void)
+{
     cp_fpenv old = _mm_getcsr();
     _mm_setcsr(0x1F80); /* the value at reset: nearest, no FTZ, no DAZ, all exceptions masked, no flag set */
     CP_FPENV_FENCE();
     return old;
 }
 
-static inline void cp_fpenv_leave(cp_fpenv old) {
+static inline void cp_fpenv_leave(cp_fpenv old)
+{
     CP_FPENV_FENCE();
     _mm_setcsr(old);
 }
@@ -43,20 +45,21 @@ typedef struct cp_fpenv {
     uint64_t control, status;
 } cp_fpenv;
 
-#if defined(_MSC_VER) && !defined(__clang__)
+#  if defined(_MSC_VER) && !defined(__clang__)
 /* ARM64_SYSREG(3, 3, 4, 4, 0) and (3, 3, 4, 4, 1), without <windows.h>. */
-#  define CP_READ_FPCR(v) ((v) = (uint64_t)_ReadStatusReg(0x5A20))
-#  define CP_READ_FPSR(v) ((v) = (uint64_t)_ReadStatusReg(0x5A21))
-#  define CP_WRITE_FPCR(v) _WriteStatusReg(0x5A20, (__int64)(v))
-#  define CP_WRITE_FPSR(v) _WriteStatusReg(0x5A21, (__int64)(v))
-#else
-#  define CP_READ_FPCR(v) __asm__ volatile("mrs %0, fpcr" : "=r"(v))
-#  define CP_READ_FPSR(v) __asm__ volatile("mrs %0, fpsr" : "=r"(v))
-#  define CP_WRITE_FPCR(v) __asm__ volatile("msr fpcr, %0" : : "r"(v))
-#  define CP_WRITE_FPSR(v) __asm__ volatile("msr fpsr, %0" : : "r"(v))
-#endif
+#    define CP_READ_FPCR(v) ((v) = (uint64_t)_ReadStatusReg(0x5A20))
+#    define CP_READ_FPSR(v) ((v) = (uint64_t)_ReadStatusReg(0x5A21))
+#    define CP_WRITE_FPCR(v) _WriteStatusReg(0x5A20, (__int64)(v))
+#    define CP_WRITE_FPSR(v) _WriteStatusReg(0x5A21, (__int64)(v))
+#  else
+#    define CP_READ_FPCR(v) __asm__ volatile("mrs %0, fpcr" : "=r"(v))
+#    define CP_READ_FPSR(v) __asm__ volatile("mrs %0, fpsr" : "=r"(v))
+#    define CP_WRITE_FPCR(v) __asm__ volatile("msr fpcr, %0" : : "r"(v))
+#    define CP_WRITE_FPSR(v) __asm__ volatile("msr fpsr, %0" : : "r"(v))
+#  endif
 
-static inline cp_fpenv cp_fpenv_enter(void) {
+static inline cp_fpenv cp_fpenv_enter(void)
+{
     cp_fpenv old;
     CP_READ_FPCR(old.control);
     CP_READ_FPSR(old.status);
@@ -65,7 +68,8 @@ static inline cp_fpenv cp_fpenv_enter(void) {
     return old;
 }
 
-static inline void cp_fpenv_leave(cp_fpenv old) {
+static inline void cp_fpenv_leave(cp_fpenv old)
+{
     CP_FPENV_FENCE();
     CP_WRITE_FPCR(old.control);
     CP_WRITE_FPSR(old.status);
@@ -73,15 +77,17 @@ static inline void cp_fpenv_leave(cp_fpenv old) {
 
 #else
 
-/* WebAssembly has no such state. Elsewhere only <fenv.h> reaches it, whose functions live in libm, which the core does not link:
+/* WebAssembly has no such state. Elsewhere only <fenv.h> reaches it, whose functions live in libm, which the core does not use:
  * there the environment is the caller's, and results are as promised as long as that is the default one. */
 typedef int cp_fpenv;
 
-static inline cp_fpenv cp_fpenv_enter(void) {
+static inline cp_fpenv cp_fpenv_enter(void)
+{
     return 0;
 }
 
-static inline void cp_fpenv_leave(cp_fpenv old) {
+static inline void cp_fpenv_leave(cp_fpenv old)
+{
     (void)old;
 }
 

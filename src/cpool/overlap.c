@@ -3,9 +3,9 @@
  * A byte of view a is lo + sum(i[k] * |stride[k]|) + p and, counted from the other end, a byte of view b is
  * last - sum(j[k] * |stride[k]|) - q. They are one byte if all these terms sum to last - lo: is there a solution of
  *     sum(x[k] * c[k]) = target,  0 <= x[k] <= u[k],  c[k] > 0 ?
- * Nested terms are merged (dense arrays collapse to a single one), the rest is a depth-first search from the largest c, which at
- * each level visits only those x that leave a remainder within reach and divisible by the gcd of what is left. The lowest two
- * terms are thereby solved in closed form.
+ * Nested terms are merged (dense arrays collapse to a single one), the rest is a depth-first search from the largest c, which
+ * at each level visits only those x that leave a remainder within reach and divisible by the gcd of what is left. The lowest
+ * two terms are thereby solved in closed form.
  *
  * All sums are below 2^64: those of one view are below 2^63.
  *
@@ -46,7 +46,8 @@ typedef struct cp_equation {
 } cp_equation;
 
 /* 0 if the view is empty. */
-static int read_view(const cpool_view *v, cp_span *s) {
+static int read_view(const cpool_view *v, cp_span *s)
+{
     for (int k = 0; k < v->ndim; k++) {
         if (v->shape[k] == 0) {
             return 0;
@@ -81,7 +82,8 @@ static int read_view(const cpool_view *v, cp_span *s) {
 }
 
 /* By insertion from the end: the axes of most views come sorted. */
-static void add_term(cp_term *term, int *n, uint64_t c, uint64_t u) {
+static void add_term(cp_term *term, int *n, uint64_t c, uint64_t u)
+{
     if (u == 0) {
         return;
     }
@@ -93,7 +95,8 @@ static void add_term(cp_term *term, int *n, uint64_t c, uint64_t u) {
     term[k].u = u;
 }
 
-static uint64_t gcd(uint64_t a, uint64_t b) {
+static uint64_t gcd(uint64_t a, uint64_t b)
+{
     while (b) {
         uint64_t r = a % b;
         a = b;
@@ -103,7 +106,8 @@ static uint64_t gcd(uint64_t a, uint64_t b) {
 }
 
 /* Inverse of a modulo m, for coprime a and m < 2^63; 0 modulo 1. */
-static uint64_t inverse(uint64_t a, uint64_t m) {
+static uint64_t inverse(uint64_t a, uint64_t m)
+{
     int64_t x = 0, next = 1;
     uint64_t r = m, s = a % m;
     while (s) {
@@ -118,7 +122,8 @@ static uint64_t inverse(uint64_t a, uint64_t m) {
 }
 
 /* a * b modulo m, for a, b < m < 2^63. */
-static uint64_t multiply(uint64_t a, uint64_t b, uint64_t m) {
+static uint64_t multiply(uint64_t a, uint64_t b, uint64_t m)
+{
     if (m <= UINT64_C(1) << 32) {
         return a * b % m;
     }
@@ -133,7 +138,8 @@ static uint64_t multiply(uint64_t a, uint64_t b, uint64_t m) {
 }
 
 /* x * c + y * kc takes every multiple of c up to its end if x reaches k - 1. */
-static void merge(cp_equation *e) {
+static void merge(cp_equation *e)
+{
     int last = 0;
     for (int k = 1; k < e->n; k++) {
         cp_term *low = &e->term[last], high = e->term[k];
@@ -147,7 +153,8 @@ static void merge(cp_equation *e) {
 }
 
 /* Levels of the terms from `first` on; their number. */
-static int prepare(cp_equation *e, int first) {
+static int prepare(cp_equation *e, int first)
+{
     cp_level *level = e->level;
     int n = 0;
     for (int k = first; k < e->n; k++, n++) {
@@ -166,7 +173,8 @@ static int prepare(cp_equation *e, int first) {
 }
 
 /* target is at most level->reach and divisible by level->gcd. `depth` levels are below this one. */
-static int search(const cp_level *level, int depth, uint64_t target, int64_t *work_left) {
+static int search(const cp_level *level, int depth, uint64_t target, int64_t *work_left)
+{
     if (depth == 0 || --*work_left < 0) {
         return 1;
     }
@@ -194,7 +202,8 @@ static int search(const cp_level *level, int depth, uint64_t target, int64_t *wo
     }
 }
 
-static int solve_levels(cp_equation *e, int n, uint64_t target) {
+static int solve_levels(cp_equation *e, int n, uint64_t target)
+{
     if (n == 0) {
         return target == 0;
     }
@@ -202,7 +211,8 @@ static int solve_levels(cp_equation *e, int n, uint64_t target) {
     return target <= top->reach && target % top->gcd == 0 && search(top, n - 1, target, &e->work_left);
 }
 
-static int solve(cp_equation *e, uint64_t target) {
+static int solve(cp_equation *e, uint64_t target)
+{
     merge(e);
     if (e->n < 2 || e->term[0].c != 1) {
         return solve_levels(e, prepare(e, 0), target);
@@ -229,7 +239,8 @@ static int solve(cp_equation *e, uint64_t target) {
     return 0;
 }
 
-int cp_overlap(const cpool_view *a, const cpool_view *b) {
+int cp_overlap(const cpool_view *a, const cpool_view *b)
+{
     cp_span s, t;
     if (!read_view(a, &s) || !read_view(b, &t) || t.last < s.lo || s.last < t.lo) {
         return 0;
@@ -250,7 +261,8 @@ int cp_overlap(const cpool_view *a, const cpool_view *b) {
 /* Two elements differ by d[k] steps along each axis. Let k be the axis of the largest stride where they differ, and d[k] > 0:
  * d[k] = 1 + x[k] and d[j] = y[j] - u[j] for the axes j of smaller stride. They share a byte if
  *     c[k] * (1 + x[k]) + sum(c[j] * (y[j] - u[j])) = (item - 1) - z,  0 <= z <= 2 * (item - 1). */
-int cp_overlap_self(const cpool_view *a) {
+int cp_overlap_self(const cpool_view *a)
+{
     cp_span s;
     if (!read_view(a, &s)) {
         return 0;

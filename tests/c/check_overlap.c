@@ -15,7 +15,8 @@ enum { SPACE = 1 << 14, MAX_DIMS = 5 };
 
 static int passed, failed;
 
-static void check(int ok, const char *what) {
+static void check(int ok, const char *what)
+{
     if (ok) {
         passed++;
     } else {
@@ -26,7 +27,8 @@ static void check(int ok, const char *what) {
 
 static uint64_t state = 88172645463325252u;
 
-static int64_t below(int64_t n) {
+static int64_t below(int64_t n)
+{
     state ^= state << 13;
     state ^= state >> 7;
     state ^= state << 17;
@@ -38,7 +40,8 @@ typedef struct array {
     int64_t shape[CPOOL_MAX_NDIM], strides[CPOOL_MAX_NDIM];
 } array;
 
-static void set(array *a, uint64_t address, int item, int ndim) {
+static void set(array *a, uint64_t address, int item, int ndim)
+{
     memset(&a->view, 0, sizeof a->view);
     a->view.data = (void *)(uintptr_t)address;
     a->view.shape = a->shape;
@@ -49,7 +52,8 @@ static void set(array *a, uint64_t address, int item, int ndim) {
     a->view.dtype_lanes = 1;
 }
 
-static void c_order(array *a) {
+static void c_order(array *a)
+{
     int64_t stride = a->view.dtype_bits / 8;
     for (int k = a->view.ndim - 1; k >= 0; k--) {
         a->strides[k] = stride;
@@ -57,7 +61,8 @@ static void c_order(array *a) {
     }
 }
 
-static void swap_axes(array *a, int j, int k) {
+static void swap_axes(array *a, int j, int k)
+{
     int64_t n = a->shape[j], s = a->strides[j];
     a->shape[j] = a->shape[k];
     a->strides[j] = a->strides[k];
@@ -66,7 +71,8 @@ static void swap_axes(array *a, int j, int k) {
 }
 
 /* Any strides at all. */
-static void random_strides(array *a) {
+static void random_strides(array *a)
+{
     static const int items[] = {1, 4, 8};
     int item = items[below(3)], unit = below(2) ? item : 1, ndim = (int)below(MAX_DIMS);
     int64_t reach = 1 + below(60);
@@ -78,7 +84,8 @@ static void random_strides(array *a) {
 }
 
 /* A basic slice of a dense array that starts at `address`, transposed. */
-static void random_slice(array *a, uint64_t address, int item, int ndim, const int64_t *shape) {
+static void random_slice(array *a, uint64_t address, int item, int ndim, const int64_t *shape)
+{
     set(a, address, item, ndim);
     memcpy(a->shape, shape, (size_t)ndim * sizeof *shape);
     c_order(a);
@@ -103,7 +110,8 @@ static void random_slice(array *a, uint64_t address, int item, int ndim, const i
 static unsigned char touched[SPACE];
 
 /* Writes `mark` to every byte; 1 if one of them held `hit` (0 where nothing counts). */
-static int touch(const array *a, unsigned char hit, unsigned char mark) {
+static int touch(const array *a, unsigned char hit, unsigned char mark)
+{
     int64_t index[MAX_DIMS] = {0};
     int found = 0;
     for (int k = 0; k < a->view.ndim; k++) {
@@ -135,7 +143,8 @@ static int touch(const array *a, unsigned char hit, unsigned char mark) {
     }
 }
 
-static void compare(array *a, array *b, const char *what) {
+static void compare(array *a, array *b, const char *what)
+{
     memset(touched, 0, sizeof touched);
     touch(a, 0, 1);
     int want = touch(b, 1, 2);
@@ -150,7 +159,8 @@ static void compare(array *a, array *b, const char *what) {
     check(cp_overlap_self(&a->view) == self, "self overlap");
 }
 
-static void check_random(void) {
+static void check_random(void)
+{
     array a, b;
     for (int i = 0; i < 60000; i++) {
         random_strides(&a);
@@ -179,15 +189,17 @@ static void check_random(void) {
     }
 }
 
-static double now(void) {
+static double now(void)
+{
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* Checks both answers and prints what they cost. */
-static void expect(const char *what, const array *a, const array *b, int both, int self) {
-    int repeats = 200000, wrong = 0;
+static void expect(const char *what, const array *a, const array *b, int both, int self)
+{
+    int repeats = 20000, wrong = 0;
     double start = now();
     for (int i = 0; i < repeats; i++) {
         wrong |= cp_overlap(&a->view, &b->view) != both;
@@ -201,7 +213,8 @@ static void expect(const char *what, const array *a, const array *b, int both, i
     check(!wrong && cp_overlap(&b->view, &a->view) == both, what);
 }
 
-static void set4(array *a, uint64_t address, int item, int64_t n, int64_t c, int64_t h, int64_t w) {
+static void set4(array *a, uint64_t address, int item, int64_t n, int64_t c, int64_t h, int64_t w)
+{
     set(a, address, item, 4);
     a->shape[0] = n;
     a->shape[1] = c;
@@ -210,7 +223,8 @@ static void set4(array *a, uint64_t address, int item, int64_t n, int64_t c, int
     c_order(a);
 }
 
-static void check_cases(void) {
+static void check_cases(void)
+{
     const uint64_t base = UINT64_C(1) << 40;
     array a, b;
 
@@ -355,7 +369,8 @@ static void check_cases(void) {
 }
 
 /* Subset sums made to be hard: answers may be inexact, the time is bounded. */
-static void check_limit(void) {
+static void check_limit(void)
+{
     static const int bits[] = {22, 30, 40, 54};
     for (int i = 0; i < 4; i++) {
         array a, b;
@@ -384,7 +399,8 @@ static void check_limit(void) {
     }
 }
 
-int main(void) {
+int main(void)
+{
     check_random();
     check_cases();
     check_limit();

@@ -52,11 +52,17 @@ static void run_planes(void *arg, int64_t lo, int64_t hi, int worker)
     }
 }
 
-void cp_indices_run(const cp_pool *pool, const cp_engine *engine)
+cpool_status cp_indices_run(const cp_pool *pool, const cpool_exec *exec)
 {
     cp_indices run;
+    cp_engine engine;
     const cpool_view *views[CP_GRIDS] = {pool->array[CPOOL_TAPS], pool->array[CPOOL_INDICES], NULL};
-    run.pool = pool;
-    cp_layout_make(&run.layout, pool, views, 0);
-    engine->parallel_for(engine->parallel_ctx, run.layout.outer, 1, run_planes, &run);
+    const cp_cost cost = {0, 0, 0};
+    cpool_status status = cp_engine_take(&engine, exec, cost);
+    if (status == CPOOL_OK) {
+        run.pool = pool;
+        cp_layout_make(&run.layout, pool, views, 0);
+        cp_engine_run(&engine, run.layout.outer, 10.0 * (double)(pool->out[0] * pool->out[1] * pool->out[2]), run_planes, &run);
+    }
+    return status;
 }

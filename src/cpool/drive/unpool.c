@@ -35,17 +35,27 @@ static void plan_unpool(cp_unpool *u, const cp_pool *pool, int32_t direction)
     cp_layout_make(&u->layout, pool, views, 0);
 }
 
+static double plane_nanoseconds(const cp_unpool *u)
+{
+    const int64_t *in = u->pool->in;
+    return (double)(in[0] * in[1] * in[2]) * 4.0 + (double)u->places * 0.5;
+}
+
+static cp_cost cost_of(const cp_unpool *u)
+{
+    int64_t places = u->places < PLACES ? u->places : PLACES;
+    cp_cost cost = {0, 0, (double)u->layout.outer * plane_nanoseconds(u)};
+    if (u->direction == CPOOL_BACKWARD && !(u->pool->params.flags & CPOOL_ADD)) {
+        cost.per_worker = ((size_t)places / 8 + 64) / 64 * 64;
+    }
+    return cost;
+}
+
 cp_cost cp_unpool_cost(const cp_pool *pool, int32_t direction)
 {
     cp_unpool u;
     plan_unpool(&u, pool, direction);
-    int64_t places = u.places < PLACES ? u.places : PLACES;
-    double elements = (double)(pool->in[0] * pool->in[1] * pool->in[2]) * 4.0 + (double)u.places * 0.5;
-    cp_cost cost = {0, 0, (double)u.layout.outer * elements};
-    if (direction == CPOOL_BACKWARD && !(pool->params.flags & CPOOL_ADD)) {
-        cost.per_worker = ((size_t)places / 8 + 64) / 64 * 64;
-    }
-    return cost;
+    return cost_of(&u);
 }
 
 static int64_t read_index(const char *at)
@@ -62,18 +72,18 @@ static int64_t place(const int64_t *size, const int64_t *step, int64_t index)
     return row / size[1] * step[0] + row % size[1] * step[1] + index % size[2] * step[2];
 }
 
-cpool_status cp_unpool_check(const cp_pool *pool, cpool_error *error)
+/* One pass over the indices, before anything is written. */
+static cpool_status check_indices(const cp_unpool *u, cpool_error *error)
 {
-    cp_unpool u;
-    int64_t channel = 0, count = pool->in[0] * pool->in[1] * pool->in[2];
-    plan_unpool(&u, pool, pool->array[CPOOL_Y] != NULL ? CPOOL_FORWARD : CPOOL_BACKWARD);
-    for (int64_t plane = 0; plane < u.layout.outer; plane++) {
-        const char *indices = u.layout.grid[INDEX].data + cp_layout_offset(&u.layout, INDEX, plane, &channel);
+    const int64_t *in = u->pool->in;
+    int64_t channel = 0, count = in[0] * in[1] * in[2];
+    for (int64_t plane = 0; plane < u->layout.outer; plane++) {
+        const char *indices = u->layout.grid[INDEX].data + cp_layout_offset(&u->layout, INDEX, plane, &channel);
         for (int64_t j = 0; j < count; j++) {
-            int64_t index = read_index(indices + place(pool->in, u.layout.grid[INDEX].space, j));
-            if (index < -1 || index >= u.places) {
+            int64_t index = read_index(indices + place(in, u->layout.grid[INDEX].space, j));
+            if (index < -1 || index >= u->places) {
                 return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_INDICES, "indices holds %" PRId64 "; each must be 0 to %" PRId64
-                               ", a position in the output plane, or -1 for none", index, u.places - 1);
+                               ", a position in the output plane, or -1 for none", index, u->places - 1);
             }
         }
     }
@@ -163,7 +173,6 @@ static void run_planes(void *arg, int64_t lo, int64_t hi, int worker)
 {
     const cp_unpool *u = arg;
     const cp_layout *layout = &u->layout;
-    size_t bytes = cp_unpool_cost(u->pool, u->direction).per_worker;
     int64_t channel = 0;
     cp_fpenv environment = cp_fpenv_enter();
     for (int64_t plane = lo; plane < hi; plane++) {
@@ -174,16 +183,24 @@ static void run_planes(void *arg, int64_t lo, int64_t hi, int worker)
         if (u->direction == CPOOL_FORWARD) {
             scatter(u, at[PLANE], at[INPUT], at[INDEX]);
         } else {
-            collect(u, at[INPUT], at[PLANE], at[INDEX], (unsigned char *)u->engine->workspace + (size_t)worker * bytes);
+            collect(u, at[INPUT], at[PLANE], at[INDEX], (unsigned char *)cp_engine_worker(u->engine, worker));
         }
     }
     cp_fpenv_leave(environment);
 }
 
-void cp_unpool_run(const cp_pool *pool, int32_t direction, const cp_engine *engine)
+cpool_status cp_unpool_run(const cp_pool *pool, int32_t direction, const cpool_exec *exec)
 {
     cp_unpool u;
+    cp_engine engine;
     plan_unpool(&u, pool, direction);
-    u.engine = engine;
-    engine->parallel_for(engine->parallel_ctx, u.layout.outer, 1, run_planes, &u);
+    cpool_status status = check_indices(&u, exec->error);
+    if (status == CPOOL_OK) {
+        status = cp_engine_take(&engine, exec, cost_of(&u));
+    }
+    if (status == CPOOL_OK) {
+        u.engine = &engine;
+        cp_engine_run(&engine, u.layout.outer, plane_nanoseconds(&u), run_planes, &u);
+    }
+    return status;
 }

@@ -33,10 +33,11 @@ typedef int vf64_mask;
 typedef uint64_t vf64_int;
 
 /* clang-format off */
-CP_VEC vf32 vf32_load(const float *p) { float v; memcpy(&v, p, sizeof v); return v; }
-CP_VEC vf64 vf64_load(const double *p) { double v; memcpy(&v, p, sizeof v); return v; }
-CP_VEC void vf32_store(float *p, vf32 v) { memcpy(p, &v, sizeof v); }
-CP_VEC void vf64_store(double *p, vf64 v) { memcpy(p, &v, sizeof v); }
+/* The cast keeps the compiler from concluding that p is aligned. */
+CP_VEC vf32 vf32_load(const float *p) { float v; memcpy(&v, (const void *)p, sizeof v); return v; }
+CP_VEC vf64 vf64_load(const double *p) { double v; memcpy(&v, (const void *)p, sizeof v); return v; }
+CP_VEC void vf32_store(float *p, vf32 v) { memcpy((void *)p, &v, sizeof v); }
+CP_VEC void vf64_store(double *p, vf64 v) { memcpy((void *)p, &v, sizeof v); }
 /* No n lies between 0 and 1; the same as load and store, so that no branch is left of the choice. */
 CP_VEC vf32 vf32_load_n(const float *p, int64_t n, float fill) { (void)n; (void)fill; return vf32_load(p); }
 CP_VEC vf64 vf64_load_n(const double *p, int64_t n, double fill) { (void)n; (void)fill; return vf64_load(p); }

@@ -17,30 +17,31 @@ CP_VEC vf32 vf32_load(const float *p) { return wasm_v128_load(p); }
 CP_VEC vf64 vf64_load(const double *p) { return wasm_v128_load(p); }
 CP_VEC void vf32_store(float *p, vf32 v) { wasm_v128_store(p, v); }
 CP_VEC void vf64_store(double *p, vf64 v) { wasm_v128_store(p, v); }
+/* The casts keep the compiler from concluding that p is aligned. */
 CP_VEC vf32 vf32_load_n(const float *p, int64_t n, float fill)
 {
     float a, b = fill, c = fill;
-    memcpy(&a, p, sizeof a);
-    if (n > 1) { memcpy(&b, p + 1, sizeof b); }
-    if (n > 2) { memcpy(&c, p + 2, sizeof c); }
+    memcpy(&a, (const void *)p, sizeof a);
+    if (n > 1) { memcpy(&b, (const void *)(p + 1), sizeof b); }
+    if (n > 2) { memcpy(&c, (const void *)(p + 2), sizeof c); }
     return wasm_f32x4_make(a, b, c, fill);
 }
 CP_VEC vf64 vf64_load_n(const double *p, int64_t n, double fill)
 {
     double a;
     (void)n;
-    memcpy(&a, p, sizeof a);
+    memcpy(&a, (const void *)p, sizeof a);
     return wasm_f64x2_make(a, fill);
 }
 CP_VEC void vf32_store_n(float *p, vf32 v, int64_t n)
 {
     float lanes[4];
     memcpy(lanes, &v, sizeof lanes);
-    memcpy(p, lanes, sizeof *p);
-    if (n > 1) { memcpy(p + 1, lanes + 1, sizeof *p); }
-    if (n > 2) { memcpy(p + 2, lanes + 2, sizeof *p); }
+    memcpy((void *)p, lanes, sizeof *p);
+    if (n > 1) { memcpy((void *)(p + 1), lanes + 1, sizeof *p); }
+    if (n > 2) { memcpy((void *)(p + 2), lanes + 2, sizeof *p); }
 }
-CP_VEC void vf64_store_n(double *p, vf64 v, int64_t n) { (void)n; memcpy(p, &v, sizeof *p); }
+CP_VEC void vf64_store_n(double *p, vf64 v, int64_t n) { (void)n; memcpy((void *)p, &v, sizeof *p); }
 CP_VEC vf32 vf32_set1(float x) { return wasm_f32x4_splat(x); }
 CP_VEC vf64 vf64_set1(double x) { return wasm_f64x2_splat(x); }
 

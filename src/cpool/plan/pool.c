@@ -5,6 +5,7 @@
 
 #include "dtype/list.h"
 #include "error.h"
+#include "kernels/table.h"
 #include "overlap.h"
 
 #define TRY(call) \
@@ -17,8 +18,8 @@
 
 #define R(role) (UINT64_C(1) << CPOOL_##role)
 #define G(role) (UINT64_C(1) << (32 + CPOOL_##role))
-#define OPERATOR(code, name, flags, forward, forward_optional, backward, backward_optional, kept) \
-    {code, name, flags, {forward, backward}, {forward_optional, backward_optional}, kept},
+#define OPERATOR(code, name, family, fold, tap_fold, flags, forward, forward_optional, backward, backward_optional, kept) \
+    {code, name, family, fold, tap_fold, flags, {forward, backward}, {forward_optional, backward_optional}, kept},
 static const cp_operator operators[] = {
 #include "ops.def"
 };
@@ -234,6 +235,7 @@ static cpool_status take_args(cp_pool *pool, const cpool_arg *args, int32_t n, i
     known = direction >= 0 ? op->required[direction] | op->optional[direction] : roles_of(op);
     memset(pool->array, 0, sizeof pool->array);
     memset(pool->grad, 0, sizeof pool->grad);
+    pool->given_count = 0;
     if (n < 0 || (n > 0 && args == NULL)) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "args is NULL or n=%" PRId32 " is negative", n);
     }
@@ -251,6 +253,7 @@ static cpool_status take_args(cp_pool *pool, const cpool_arg *args, int32_t n, i
             return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s is given twice", name);
         }
         seen |= role_bit(role);
+        pool->given[pool->given_count++] = role;
         TRY(check_view(&args[i].view, role, error));
         if (role & CPOOL_GRAD) {
             pool->grad[role - CPOOL_GRAD] = &args[i].view;
@@ -330,9 +333,8 @@ static cpool_status slide(cp_pool *pool, int32_t s, int32_t i, cpool_error *erro
 {
     cpool_pool_params *p = &pool->params;
     int64_t in = pool->in[s], window = p->window[i], stride = p->stride[i], dilation = p->dilation[i], before, after, out;
-    cp_text windows = cp_format_sizes(p->window, p->rank);
     if (window < 1) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s: every size must be at least 1", windows.text);
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s: every size must be at least 1", cp_format_sizes(p->window, p->rank).text);
     }
     if (stride == CPOOL_SIZE_DEFAULT) {
         stride = p->stride[i] = window;
@@ -346,7 +348,7 @@ static cpool_status slide(cp_pool *pool, int32_t s, int32_t i, cpool_error *erro
                        pool->space[s]);
     }
     if (product_overflows(window - 1, dilation) || (window - 1) * dilation > INT64_MAX / 4) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s, dilation=%" PRId64 ": an extent of more than 2^61", windows.text,
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s, dilation=%" PRId64 ": an extent of more than 2^61", cp_format_sizes(p->window, p->rank).text,
                        dilation);
     }
     int64_t extent = (window - 1) * dilation + 1;
@@ -387,7 +389,7 @@ static cpool_status slide(cp_pool *pool, int32_t s, int32_t i, cpool_error *erro
     int64_t room = in + before + after - extent;
     if (room < 0 && !(p->flags & CPOOL_CEIL_MODE && room > -stride)) {
         return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "window=%s does not fit: along axis %" PRId32 " its extent is %" PRId64
-                       ", x has %" PRId64 " and padding adds %" PRId64, windows.text, pool->space[s], extent, in, before + after);
+                       ", x has %" PRId64 " and padding adds %" PRId64, cp_format_sizes(p->window, p->rank).text, pool->space[s], extent, in, before + after);
     }
     if (p->flags & CPOOL_CEIL_MODE) {
         out = (room + stride - 1) / stride + 1;
@@ -396,7 +398,7 @@ static cpool_status slide(cp_pool *pool, int32_t s, int32_t i, cpool_error *erro
         out = room / stride + 1;
     }
     if (out < 1) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "window=%s leaves no output along axis %" PRId32, windows.text,
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "window=%s leaves no output along axis %" PRId32, cp_format_sizes(p->window, p->rank).text,
                        pool->space[s]);
     }
     pool->out[s] = out;
@@ -522,9 +524,6 @@ static cpool_status check_exponent(const cp_pool *pool, const cpool_view *view, 
 static cpool_status check_array(const cp_pool *pool, const cpool_view *view, int32_t role, cpool_error *error)
 {
     cpool_shape want;
-    if (view == NULL) {
-        return CPOOL_OK;
-    }
     if (role == CPOOL_P) {
         return check_exponent(pool, view, role, error);
     }
@@ -561,9 +560,8 @@ cpool_status cp_pool_plan(cp_pool *pool, const cpool_pool_params *params, const 
     pool->ndim = x->ndim;
     TRY(take_axes(pool, error));
     TRY(take_geometry(pool, error));
-    for (int32_t role = 1; role < CP_ROLES; role++) {
-        TRY(check_array(pool, pool->array[role], role, error));
-        TRY(check_array(pool, pool->grad[role], CPOOL_GRAD | role, error));
+    for (int32_t i = 0; i < pool->given_count; i++) {
+        TRY(check_array(pool, view_of(pool, pool->given[i]), pool->given[i], error));
     }
     return CPOOL_OK;
 }
@@ -621,33 +619,35 @@ static cpool_status check_exponent_values(const cpool_view *p, cpool_error *erro
 
 static cpool_status ready(const cp_pool *pool, uint64_t required, uint64_t results, cpool_error *error)
 {
-    int32_t role[2 * CP_ROLES], count = 0;
-    for (int32_t r = 0; r < 2 * CP_ROLES; r++) {
-        int32_t code = r < CP_ROLES ? r : CPOOL_GRAD | (r - CP_ROLES);
-        const cpool_view *view = r < CP_ROLES ? pool->array[r] : pool->grad[r - CP_ROLES];
-        if (view == NULL && required >> r & 1) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, code, "%s is missing", role_name(code));
-        }
+    for (int32_t i = 0; i < pool->given_count; i++) {
+        int32_t role = pool->given[i];
+        const cpool_view *view = view_of(pool, role);
+        required &= ~role_bit(role);
         if (view != NULL && view->data == NULL && cp_view_size(view) != 0) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, code, "%s has no data (NULL)", role_name(code));
-        }
-        if (view != NULL) {
-            role[count++] = code;
+            return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has no data (NULL)", role_name(role));
         }
     }
-    for (int32_t i = 0; i < count; i++) {
-        const cpool_view *result = view_of(pool, role[i]);
-        if ((results & role_bit(role[i])) == 0) {
+    for (int32_t r = 0; required != 0; r++, required >>= 1) {
+        if (required & 1) {
+            int32_t role = r < CP_ROLES ? r : CPOOL_GRAD | (r - CP_ROLES);
+            return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s is missing", role_name(role));
+        }
+    }
+    for (int32_t i = 0; i < pool->given_count; i++) {
+        int32_t role = pool->given[i];
+        const cpool_view *result = view_of(pool, role);
+        if ((results & role_bit(role)) == 0) {
             continue;
         }
         if (cp_overlap_self(result)) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, role[i], "%s overlaps itself: several of its elements lie in one place",
-                           role_name(role[i]));
+            return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s overlaps itself: several of its elements lie in one place",
+                           role_name(role));
         }
-        for (int32_t j = 0; j < count; j++) {
-            if (j != i && cp_overlap(result, view_of(pool, role[j]))) {
-                return cp_fail(error, CPOOL_INVALID_VALUE, role[i], "%s shares memory with %s", role_name(role[i]),
-                               role_name(role[j]));
+        for (int32_t j = 0; j < pool->given_count; j++) {
+            const cpool_view *other = view_of(pool, pool->given[j]);
+            if (j != i && other != NULL && cp_overlap(result, other)) {
+                return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s shares memory with %s", role_name(role),
+                               role_name(pool->given[j]));
             }
         }
     }

@@ -10,9 +10,19 @@ enum { CP_ROLES = 32 };
 /* The spatial axes of a pool are always three, slowest first; those that the rank does not have are of length 1. */
 enum { CP_SPACE = 3 };
 
+/* What an operator is made of; see drive/window.h. */
+typedef enum cp_family {
+    CP_BEST,  /* a fold that selects one element */
+    CP_MEAN,  /* a sum, divided */
+    CP_POWER, /* a sum of powers, and its root */
+    CP_PLACE  /* no fold: values put in their places */
+} cp_family;
+
 typedef struct cp_operator {
     int32_t code;
     const char *name;
+    cp_family family;
+    int32_t fold, tap_fold; /* of values; of values and taps */
     uint32_t flags;
     uint64_t required[2], optional[2], kept; /* by direction */
 } cp_operator;
@@ -21,6 +31,7 @@ typedef struct cp_pool {
     cpool_pool_params params;
     const cp_operator *op;
     const cpool_view *array[CP_ROLES], *grad[CP_ROLES]; /* by role; NULL where absent */
+    int32_t given[2 * CP_ROLES], given_count;                  /* the roles that are there */
     const int64_t *x_shape;
     int32_t ndim;
     int32_t space[CP_SPACE];        /* the array axis of each spatial axis; -1: none */

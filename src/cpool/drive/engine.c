@@ -1,0 +1,62 @@
+#include "drive/engine.h"
+
+#include <inttypes.h>
+
+#include "dispatch.h"
+#include "error.h"
+
+enum { ALIGN = 64 };
+
+size_t cp_engine_workspace(cp_cost cost, int32_t workers)
+{
+    size_t bytes = cost.per_worker * (size_t)workers + cost.shared;
+    return bytes == 0 ? 0 : bytes + ALIGN - 1;
+}
+
+static void serial(void *ctx, int64_t n, int64_t grain, void (*body)(void *arg, int64_t lo, int64_t hi, int worker), void *arg)
+{
+    (void)ctx;
+    (void)grain;
+    body(arg, 0, n, 0);
+}
+
+cpool_status cp_engine_take(cp_engine *engine, const cpool_exec *exec, cp_cost cost)
+{
+    cpool_status status = cp_dispatch(exec->isa, &engine->kernels, exec->error);
+    if (status != CPOOL_OK) {
+        return status;
+    }
+    int parallel = exec->parallel_for != NULL && exec->workers > 1;
+    engine->cost = cost;
+    engine->workers = parallel ? exec->workers : 1;
+    engine->parallel_for = parallel ? exec->parallel_for : serial;
+    engine->parallel_ctx = exec->parallel_ctx;
+    size_t need = cp_engine_workspace(cost, engine->workers), size = exec->workspace == NULL ? 0 : exec->workspace_size;
+    if (size < need) {
+        return cp_fail(exec->error, CPOOL_NO_MEMORY, 0, "workspace_size=%zu; %" PRId32 " workers need %zu bytes (cpool_pool_query)",
+                       size, engine->workers, need);
+    }
+    size_t past = (size_t)((uintptr_t)exec->workspace % ALIGN);
+    engine->workspace = need == 0 ? NULL : (char *)exec->workspace + (past == 0 ? 0 : ALIGN - past);
+    return CPOOL_OK;
+}
+
+char *cp_engine_worker(const cp_engine *engine, int worker)
+{
+    return engine->workspace + (size_t)worker * engine->cost.per_worker;
+}
+
+char *cp_engine_shared(const cp_engine *engine)
+{
+    return engine->workspace + (size_t)engine->workers * engine->cost.per_worker;
+}
+
+void cp_engine_run(const cp_engine *engine, int64_t n, double nanoseconds,
+                   void (*body)(void *arg, int64_t lo, int64_t hi, int worker), void *arg)
+{
+    const double worth_a_chunk = 20000;
+    double grain = nanoseconds > 0 ? worth_a_chunk / nanoseconds : 1;
+    if (n > 0) {
+        engine->parallel_for(engine->parallel_ctx, n, grain < 1 ? 1 : grain > 1e15 ? INT64_MAX : (int64_t)grain, body, arg);
+    }
+}

@@ -1,0 +1,39 @@
+/* How a call runs: what cpool_exec says, resolved. */
+#ifndef CP_DRIVE_ENGINE_H
+#define CP_DRIVE_ENGINE_H
+
+#include <stddef.h>
+
+#include "cpool/cpool.h"
+#include "kernels/table.h"
+
+/* What a call costs. */
+typedef struct cp_cost {
+    size_t per_worker, shared; /* bytes of workspace, multiples of 64 */
+    double nanoseconds;        /* on one thread, roughly */
+} cp_cost;
+
+typedef struct cp_engine {
+    const cp_kernels *kernels;
+    cp_cost cost;
+    char *workspace; /* aligned to 64 */
+    int32_t workers;
+    cpool_parallel_for parallel_for; /* never NULL */
+    void *parallel_ctx;
+} cp_engine;
+
+/* Bytes of workspace that a caller must provide. */
+size_t cp_engine_workspace(cp_cost cost, int32_t workers);
+
+/* Fails where the workspace is too small or the instruction set is not there. */
+cpool_status cp_engine_take(cp_engine *engine, const cpool_exec *exec, cp_cost cost);
+
+/* A worker's own workspace, and what all of them share. */
+char *cp_engine_worker(const cp_engine *engine, int worker);
+char *cp_engine_shared(const cp_engine *engine);
+
+/* Runs body over [0, n), each of which takes about `nanoseconds`. */
+void cp_engine_run(const cp_engine *engine, int64_t n, double nanoseconds,
+                   void (*body)(void *arg, int64_t lo, int64_t hi, int worker), void *arg);
+
+#endif

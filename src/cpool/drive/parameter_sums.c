@@ -1,0 +1,101 @@
+#include "drive/parameter_sums.h"
+
+#include <string.h>
+
+#include "dtype/list.h"
+#include "fpenv.h"
+#include "plan/pool.h"
+
+enum { LANES = 16 };
+
+size_t cp_parameter_sums_bytes(int64_t lanes)
+{
+    return ((size_t)lanes * (LANES + 1) * sizeof(double) + 63) / 64 * 64;
+}
+
+void cp_parameter_sums_begin(cp_parameter_sums *sums, int64_t lanes)
+{
+    sums->lanes = lanes;
+    memset(sums->memory, 0, (size_t)((LANES + 1) * lanes) * sizeof(double));
+}
+
+void cp_parameter_sums_add(cp_parameter_sums *sums, const double *terms, int64_t count)
+{
+    int64_t lanes = sums->lanes;
+    for (int64_t i = 0; i < count; i++) {
+        double *sum = sums->memory + i % LANES * lanes;
+        for (int64_t l = 0; l < lanes; l++) {
+            sum[l] += terms[i * lanes + l];
+        }
+    }
+}
+
+void cp_parameter_sums_close(cp_parameter_sums *sums)
+{
+    double *sum = sums->memory, *total = sum + LANES * sums->lanes;
+    for (int64_t half = LANES / 2; half > 0; half /= 2) {
+        for (int64_t i = 0; i < half * sums->lanes; i++) {
+            sum[i] += sum[i + half * sums->lanes];
+        }
+    }
+    for (int64_t l = 0; l < sums->lanes; l++) {
+        total[l] += sum[l];
+    }
+    memset(sum, 0, (size_t)(LANES * sums->lanes) * sizeof(double));
+}
+
+double cp_parameter_sums_total(const cp_parameter_sums *sums, int64_t lane)
+{
+    return sums->memory[LANES * sums->lanes + lane];
+}
+
+/* Sum of n values, in blocks of powers of 4 from the left, each (a + b) + (c + d) of its quarters. */
+typedef struct cp_terms {
+    const double *values;
+    int64_t run, gap; /* runs of `run` values, `gap` from the first of one to the first of the next */
+} cp_terms;
+
+static double sum_block(const cp_terms *terms, int64_t from, int64_t size)
+{
+    if (size == 1) {
+        return terms->values[from / terms->run * terms->gap + from % terms->run];
+    }
+    int64_t quarter = size / 4;
+    return (sum_block(terms, from, quarter) + sum_block(terms, from + quarter, quarter)) +
+           (sum_block(terms, from + 2 * quarter, quarter) + sum_block(terms, from + 3 * quarter, quarter));
+}
+
+static double sum_terms(const cp_terms *terms, int64_t n)
+{
+    double sum = 0;
+    int64_t size = 1, from = 0;
+    while (size <= n / 4) {
+        size *= 4;
+    }
+    for (; size > 0; size /= 4) {
+        for (; n - from >= size; from += size) {
+            sum += sum_block(terms, from, size);
+        }
+    }
+    return sum;
+}
+
+void cp_parameter_sums_reduce(const double *partials, int64_t planes, int64_t blocks, int64_t channels, const cpool_view *gradient)
+{
+    int64_t stride = 0;
+    cp_fpenv environment = cp_fpenv_enter();
+    if (gradient->ndim == 1) {
+        cp_view_strides(gradient, &stride);
+    }
+    for (int64_t c = 0; c < channels; c++) {
+        cp_terms terms = {partials + c * blocks, blocks, channels * blocks};
+        double sum = sum_terms(&terms, planes / channels * blocks);
+        char *at = (char *)gradient->data + c * stride;
+        if (gradient->dtype_bits == 32) {
+            cp_write_f32(at, sum);
+        } else {
+            cp_write_f64(at, sum);
+        }
+    }
+    cp_fpenv_leave(environment);
+}

@@ -1,0 +1,178 @@
+/* The checks of one lane type of one instruction set. CHECK_BITS is the unsigned integer of the element's size, CHECK_DIGITS the
+ * element's precision. */
+
+static const int LANE(LANES) = V(N);
+_Static_assert(V(N) <= CHECK_LANES, "CHECK_LANES is too small");
+
+static uint64_t LANE(bits)(CP_ELEMENT x)
+{
+    CHECK_BITS bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static void LANE(expect)(const char *what, int good, const CP_ELEMENT *a, const CP_ELEMENT *b, CP_ELEMENT got, CP_ELEMENT want)
+{
+    expect(good, CHECK_TEXT(CP_ISA_NAME), CHECK_TEXT(CP_LANE), what, LANE(bits)(*a), LANE(bits)(*b), LANE(bits)(got),
+           LANE(bits)(want));
+}
+
+static int LANE(same_bits)(CP_ELEMENT got, CP_ELEMENT want)
+{
+    return LANE(bits)(got) == LANE(bits)(want);
+}
+
+/* Any NaN for a NaN. */
+static int LANE(same_number)(CP_ELEMENT got, CP_ELEMENT want)
+{
+    return want != want ? got != got : LANE(same_bits)(got, want);
+}
+
+/* Either zero for a zero as well. */
+static int LANE(same_value)(CP_ELEMENT got, CP_ELEMENT want)
+{
+    return want != want ? got != got : got == want;
+}
+
+static CP_ELEMENT LANE(one)(CHECK_BITS bits)
+{
+    CP_ELEMENT x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* Every pair of a and b, in every lane: x and y are vectors of consecutive pairs, `lane` is at `want`'s pair (*p, *q). */
+#define EACH_PAIR(what, same, result, want) \
+    for (int k = 0; k + LANE(LANES) <= CHECK_PAIRS; k++) { \
+        VECTOR x = V(load)(A + k), y = V(load)(B + k); \
+        CP_ELEMENT out[CHECK_LANES]; \
+        (void)x, (void)y; \
+        V(store)(out, result); \
+        for (int lane = 0; lane < LANE(LANES); lane++) { \
+            const CP_ELEMENT *p = A + k + lane, *q = B + k + lane; \
+            CP_ELEMENT right = want; \
+            LANE(expect)(what, LANE(same)(out[lane], right), p, q, out[lane], right); \
+        } \
+    }
+
+static void LANE(check_arithmetic)(void)
+{
+    const CP_ELEMENT nan = (CP_ELEMENT)nan_f64();
+    EACH_PAIR("add", same_number, V(add)(x, y), *p + *q)
+    EACH_PAIR("sub", same_number, V(sub)(x, y), *p - *q)
+    EACH_PAIR("mul", same_number, V(mul)(x, y), *p * *q)
+    EACH_PAIR("div", same_number, V(div)(x, y), *p / *q)
+    EACH_PAIR("sqrt", same_number, V(sqrt)(x), (CP_ELEMENT)square_root((double)*p, CHECK_DIGITS))
+    EACH_PAIR("abs", same_bits, V(abs)(x), LANE(one)((CHECK_BITS)(LANE(bits)(*p) & ((CHECK_BITS)-1 / 2))))
+    EACH_PAIR("max", same_value, V(max)(x, y), *p != *p || *q != *q ? nan : *p > *q ? *p : *q)
+    EACH_PAIR("min", same_value, V(min)(x, y), *p != *p || *q != *q ? nan : *p < *q ? *p : *q)
+}
+
+/* A product and a sum are two roundings, also where they meet. */
+static void LANE(check_not_fused)(void)
+{
+    const CP_ELEMENT *addends = A + CHECK_PAIRS - CHECK_LANES;
+    for (int k = 0; k + LANE(LANES) <= CHECK_PAIRS; k++) {
+        VECTOR x = V(load)(A + k), y = V(load)(B + k), z = V(load)(addends);
+        CP_ELEMENT out[CHECK_LANES];
+        V(store)(out, V(add)(V(mul)(x, y), z));
+        for (int lane = 0; lane < LANE(LANES); lane++) {
+            const CP_ELEMENT *p = A + k + lane, *q = B + k + lane;
+            volatile CP_ELEMENT product = *p * *q;
+            CP_ELEMENT right = product + addends[lane];
+            LANE(expect)("mul, add", LANE(same_number)(out[lane], right), p, q, out[lane], right);
+        }
+    }
+}
+
+static void LANE(check_masks)(void)
+{
+    EACH_PAIR("gt", same_bits, V(select)(V(gt)(x, y), x, y), *p > *q ? *p : *q)
+    EACH_PAIR("eq", same_bits, V(select)(V(eq)(x, y), x, y), *p == *q ? *p : *q)
+    EACH_PAIR("isnan", same_bits, V(select)(V(isnan)(x), x, y), *p != *p ? *p : *q)
+    const VECTOR zero = V(set1)(0), one = V(set1)(1);
+    EACH_PAIR("mask_and", same_bits, V(select)(V(mask_and)(V(gt)(x, zero), V(gt)(y, one)), x, y), *p > 0 && *q > 1 ? *p : *q)
+    EACH_PAIR("mask_or", same_bits, V(select)(V(mask_or)(V(gt)(x, zero), V(gt)(y, one)), x, y), *p > 0 || *q > 1 ? *p : *q)
+    EACH_PAIR("mask_andnot", same_bits, V(select)(V(mask_andnot)(V(gt)(x, zero), V(gt)(y, one)), x, y),
+              *p > 0 && !(*q > 1) ? *p : *q)
+    for (int k = 0; k < CHECK_PAIRS; k++) {
+        CP_ELEMENT out[CHECK_LANES];
+        V(store)(out, V(set1)(A[k]));
+        for (int lane = 0; lane < LANE(LANES); lane++) {
+            LANE(expect)("set1", LANE(same_bits)(out[lane], A[k]), A + k, A + k, out[lane], A[k]);
+        }
+    }
+}
+
+/* n elements at `place`; beyond the arena there is nothing. */
+static void LANE(check_place)(char *place, int n)
+{
+    const CP_ELEMENT *values = A + CHECK_TABLE_PAIRS + n, fill = B[n];
+    const size_t size = (size_t)n * sizeof *values;
+    const CP_ELEMENT *source = (const CP_ELEMENT *)(const void *)place;
+    CP_ELEMENT *target = (CP_ELEMENT *)(void *)place, out[CHECK_LANES];
+
+    memset(arena.begin, CHECK_UNTOUCHED, (size_t)(arena.end - arena.begin));
+    memcpy(place, values, size);
+    V(store)(out, n == LANE(LANES) ? V(load)(source) : V(load_n)(source, n, fill));
+    for (int lane = 0; lane < LANE(LANES); lane++) {
+        CP_ELEMENT right = lane < n ? values[lane] : fill;
+        LANE(expect)(n == LANE(LANES) ? "load" : "load_n", LANE(same_bits)(out[lane], right), values, &fill, out[lane], right);
+    }
+
+    memset(arena.begin, CHECK_UNTOUCHED, (size_t)(arena.end - arena.begin));
+    if (n == LANE(LANES)) {
+        V(store)(target, V(load)(values));
+    } else {
+        V(store_n)(target, V(load)(values), n);
+    }
+    int good = memcmp(place, values, size) == 0;
+    for (char *p = arena.begin; p < arena.end; p++) {
+        good &= (p >= place && p < place + size) || *p == CHECK_UNTOUCHED;
+    }
+    LANE(expect)(n == LANE(LANES) ? "store" : "store_n", good, values, values, values[0], values[0]);
+}
+
+static void LANE(check_memory)(void)
+{
+    for (int n = 1; n <= LANE(LANES); n++) {
+        for (int shift = 0; shift <= CHECK_LANES * (int)sizeof(CP_ELEMENT); shift++) {
+            LANE(check_place)(arena.begin + shift, n);
+            LANE(check_place)(arena.end - shift - (size_t)n * sizeof(CP_ELEMENT), n);
+        }
+    }
+}
+
+#if CHECK_INTEGERS
+#  define EACH_INT(what, result, want) EACH_PAIR(what, same_bits, vf64_from_bits(result), LANE(one)(want))
+#  define EACH_SHIFT(n) \
+      EACH_INT("int_shl", vf64_int_shl(vf64_bits(x), n), LANE(bits)(*p) << n) \
+      EACH_INT("int_shr", vf64_int_shr(vf64_bits(x), n), LANE(bits)(*p) >> n)
+
+static void LANE(check_integers)(void)
+{
+    const vf64_int constant = vf64_int_set1(UINT64_C(0xfedcba9876543210));
+    EACH_INT("bits, from_bits", vf64_bits(x), LANE(bits)(*p))
+    EACH_INT("int_set1", constant, UINT64_C(0xfedcba9876543210))
+    EACH_INT("int_add", vf64_int_add(vf64_bits(x), vf64_bits(y)), LANE(bits)(*p) + LANE(bits)(*q))
+    EACH_INT("int_sub", vf64_int_sub(vf64_bits(x), vf64_bits(y)), LANE(bits)(*p) - LANE(bits)(*q))
+    EACH_INT("int_and", vf64_int_and(vf64_bits(x), vf64_bits(y)), LANE(bits)(*p) & LANE(bits)(*q))
+    EACH_SHIFT(0)
+    EACH_SHIFT(1)
+    EACH_SHIFT(11)
+    EACH_SHIFT(32)
+    EACH_SHIFT(52)
+    EACH_SHIFT(63)
+}
+#endif
+
+static void LANE(check)(void)
+{
+    LANE(check_arithmetic)();
+    LANE(check_not_fused)();
+    LANE(check_masks)();
+    LANE(check_memory)();
+#if CHECK_INTEGERS
+    LANE(check_integers)();
+#endif
+}

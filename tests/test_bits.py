@@ -1,0 +1,530 @@
+"""The same bits on every instruction set, for every split of the work, in every layout, in any floating-point environment, and
+whatever the batch. Any NaN counts as equal to any NaN."""
+
+import ctypes
+import platform
+import subprocess
+from contextlib import contextmanager
+from itertools import product
+
+import capi
+import numpy as np
+import pytest
+from cases import MEMORY, cases, data, exponents
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cpool
+
+DTYPES = [np.float32, np.float64]
+ISAS = cpool.isas()
+BATCH, CHANNELS = 2, 11
+
+
+def assert_same(actual, expected, what):
+    """actual and expected are dicts of arrays."""
+    for name, want in expected.items():
+        have = np.asarray(actual[name])
+        want = np.asarray(want)
+        assert have.dtype == want.dtype, (what, name)
+        assert have.shape == want.shape, (what, name)
+        unsigned = f"u{want.itemsize}"
+        differs = np.ascontiguousarray(have).view(unsigned) != np.ascontiguousarray(want).view(unsigned)
+        if want.dtype.kind == "f":
+            differs &= ~(np.isnan(have) & np.isnan(want))
+        if np.any(differs):
+            at = np.unravel_index(np.argmax(differs), differs.shape)
+            raise AssertionError(f"{what}: {name}{list(map(int, at))} is {have[at]!r}, not {want[at]!r}; "
+                                 f"{np.count_nonzero(differs)} of {differs.size} differ")
+
+
+# ---- Calls ---------------------------------------------------------------------------------------------------------------------
+
+# Operators by name, with their further arguments.
+OPERATORS = {
+    "max": ("max_pool", {}),
+    "min": ("min_pool", {}),
+    "avg": ("avg_pool", {}),
+    "avg with padding": ("avg_pool", {"count_include_pad": True}),
+    "avg by 0.1": ("avg_pool", {"divisor_override": 0.1}),
+    "lp 2.5": ("lp_pool", {"p": 2.5}),
+    "lp 2 mean": ("lp_pool", {"p": 2.0, "norm": "mean"}),
+    "lp inf": ("lp_pool", {"p": np.inf}),
+}
+
+
+def first(memory):
+    """Channels before the spatial axes."""
+    return {}, memory, lambda a: a
+
+
+def last(memory):
+    """Channels behind the spatial axes; without batch axes the array is as it is."""
+    return {"last": True}, lambda a: memory(np.ascontiguousarray(np.moveaxis(a, 1, -1))), lambda a: np.moveaxis(a, -1, 1)
+
+
+LAYOUTS = {
+    "first": first(MEMORY["C"]),
+    "first, Fortran": first(MEMORY["Fortran"]),
+    "first, sliced": first(MEMORY["sliced"]),
+    "first, reversed": first(MEMORY["reversed"]),
+    "first, transposed": first(MEMORY["transposed"]),
+    "last": last(MEMORY["C"]),
+    "last, sliced": last(MEMORY["sliced"]),
+    "last, reversed": last(MEMORY["reversed"]),
+}
+
+
+def run(operator, x, dy, window, kwargs, *, layout="first", isa="scalar", backward=True, p=None):
+    """Everything that an operator gives for x [batch, channels, spatial] and dy, logical order whatever the layout."""
+    name, further = OPERATORS[operator]
+    if p is not None:
+        further = further | {"p": p}
+    flags, arrange, restore = LAYOUTS[layout]
+    if flags:
+        kwargs = kwargs | {"axes": tuple(range(1, x.ndim - 1))}
+    op = getattr(cpool, name)
+    with cpool.using_isa(isa):
+        y, saved = op.forward(arrange(x), window, **kwargs, **further)
+        result = {"y": restore(y)}
+        if name in ("max_pool", "min_pool"):
+            result["indices"] = restore(saved.indices)
+        result["call"] = restore(op(arrange(x), window, **kwargs, **further))
+        if backward:
+            gradient = op.backward(arrange(dy), saved)
+            if name == "lp_pool":
+                result |= {"dx": restore(gradient.x), "dp": gradient.p}
+            else:
+                result["dx"] = restore(gradient)
+    return result
+
+
+def wide(shape, dtype, seed=0):
+    """Magnitudes so different that every order of a sum has its own bits."""
+    return data("wide", seed, shape, dtype)
+
+
+# ---- Every way to read ---------------------------------------------------------------------------------------------------------
+
+# Spatial shape, window, arguments. What each is for is which loops it drives: how many taps there are along an axis (8, 64, 256
+# and 1024 are limits), how far apart the first and last source of a row are (64 KiB is one), whether folded rows can be kept.
+GEOMETRIES = {
+    "stride 1": ((9, 20), 3, {"stride": 1, "padding": 1}),
+    "stride 2": ((9, 40), 3, {"stride": 2, "padding": 1}),
+    "stride beyond the window": ((9, 60), 2, {"stride": 4}),
+    "stride 3, dilated, ceil": ((14, 50), (3, 4), {"stride": 3, "dilation": 2, "padding": (1, 2), "ceil_mode": True}),
+    "dilation and stride not coprime": ((14, 70), (3, 5), {"stride": (2, 4), "dilation": (4, 6), "padding": (0, 5)}),
+    "few columns": ((9, 5), 3, {"stride": 1, "padding": 1}),
+    "tree": ((14, 30), (9, 11), {"stride": (1, 2)}),
+    "256 taps": ((20, 40), 16, {"stride": 3}),
+    "289 taps": ((20, 40), 17, {"stride": 3}),
+    "beyond 64 down": ((70, 20), (66, 3), {"stride": (2, 1)}),
+    "beyond 64 along": ((3, 90), (2, 70), {"stride": (1, 3), "padding": (0, 5)}),
+    "beyond 4096 in all": ((68, 74), (66, 70), {"stride": (2, 3)}),
+    "beyond 256 down": ((330, 14), (300, 2), {"stride": (3, 1)}),
+    "beyond 256 along": ((3, 330), (2, 300), {"stride": (1, 2)}),
+    "beyond 1024 along": ((1400,), (1300,), {"stride": 7}),
+    "beyond 4096 along": ((5200,), (5000,), {"stride": 50, "padding": 30}),
+    "beyond 4096 down": ((5200, 2), (5000, 2), {"stride": (100, 1)}),
+    "tap by tap": ((17000,), (3,), {"stride": 1, "dilation": 8300, "padding": 700}),
+    "tap by tap, stride 7": ((20000,), (2,), {"stride": 7, "dilation": 17000}),
+    "tap by tap, table": ((20000,), (3,), {"stride": 6, "dilation": 9004}),
+    "tap by tap beyond 64": ((1700,), (1600,), {"stride": 9}),
+    "whole": ((30, 40), cpool.whole, {}),
+    "whole, long": ((17000,), cpool.whole, {"axes": -1}),
+    "adaptive": ((13, 37), cpool.adaptive(5, 14), {}),
+    "adaptive, even": ((12, 39), cpool.adaptive(4, 13), {}),
+    "adaptive, more bins than elements": ((7, 20), cpool.adaptive(9, 33), {}),
+    "adaptive, long bins": ((33001,), cpool.adaptive(2), {}),
+    "3-d": ((5, 6, 20), (3, 3, 3), {"stride": (1, 2, 1), "padding": 1}),
+    "3-d, stride 2": ((6, 7, 26), (3, 2, 3), {"stride": 2, "padding": 1, "ceil_mode": True}),
+    "3-d, tree": ((12, 11, 14), (9, 10, 2), {"stride": (1, 1, 2)}),
+    "3-d, beyond 64 deep": ((70, 4, 13), (66, 2, 2), {"stride": (2, 1, 1)}),
+    "3-d, beyond 256 deep": ((262, 2, 13), (260, 2, 2), {"stride": 1}),
+    "rows not kept, dilated": ((140, 14), (3, 3), {"stride": 1, "dilation": (65, 1), "padding": (3, 1)}),
+    "rows not kept, deep": ((20, 70, 3), (17, 63, 2), {"stride": (3, 4, 1)}),
+    "empty windows": ((1, 14), 2, {"stride": 1, "dilation": 2, "padding": 1}),
+}
+COSTLY = {"beyond 4096 down", "adaptive, long bins", "rows not kept, deep", "beyond 4096 in all", "3-d, beyond 256 deep",
+          "tap by tap", "tap by tap, stride 7", "tap by tap, table", "beyond 256 down", "beyond 4096 along", "tap by tap beyond 64",
+          "whole, long"}
+
+
+def inputs(geometry, dtype, operator="avg", batch=BATCH, channels=CHANNELS):
+    spatial, window, kwargs = GEOMETRIES[geometry]
+    kind = "ties" if operator in ("max", "min") else "wide"
+    x = data(kind, 1, (batch, channels, *spatial), dtype)
+    shape = cpool.max_pool.output_shape(x.shape, window, **kwargs)
+    return x, wide(shape, dtype, 2), window, kwargs
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_instruction_sets_and_layouts(geometry, dtype):
+    costly = geometry in COSTLY
+    for operator in ["max", "avg", "lp 2.5", "lp inf"] if costly else OPERATORS:
+        x, dy, window, kwargs = inputs(geometry, dtype, operator, 1 if costly else BATCH)
+        expected = run(operator, x, dy, window, kwargs)
+        assert_same({"y": expected["call"]}, {"y": expected["y"]}, operator)
+        layouts = list(LAYOUTS)
+        for i, layout in enumerate(layouts):
+            # All instruction sets where memory is contiguous, one of them in turn where it is loaded element by element.
+            isas = ISAS if layout in ("first", "last") else [ISAS[-1 - i % len(ISAS)]]
+            for isa in isas[:: 3 if costly else 1] if len(isas) > 1 else isas:
+                actual = run(operator, x, dy, window, kwargs, layout=layout, isa=isa)
+                assert_same(actual, expected, (operator, layout, isa))
+        # One plane by itself.
+        one = run(operator, x[-1:, 4:5], dy[-1:, 4:5], window, kwargs, isa=ISAS[-1])
+        assert_same(one, {name: expected[name][-1:, 4:5] for name in one if name != "dp"}, (operator, "one plane"))
+
+
+@pytest.mark.parametrize("kind", ["subnormal", "large", "nan", "nan and inf", "-inf", "zeros", "equal", "close"])
+@pytest.mark.parametrize("geometry", ["stride 1", "stride 2", "tree", "few columns", "adaptive", "3-d", "empty windows"])
+def test_kinds_of_data(geometry, kind):
+    spatial, window, kwargs = GEOMETRIES[geometry]
+    for dtype, operator in product(DTYPES, OPERATORS):
+        x = data(kind, 3, (BATCH, CHANNELS, *spatial), dtype)
+        dy = data(kind, 4, cpool.max_pool.output_shape(x.shape, window, **kwargs), dtype)
+        expected = run(operator, x, dy, window, kwargs)
+        for layout, isa in product(("first", "last"), ISAS):
+            assert_same(run(operator, x, dy, window, kwargs, layout=layout, isa=isa), expected, (operator, layout, isa))
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 31, 33, 63, 65, 130])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_any_number_of_lanes(dtype, count):
+    """Tails of vectors and of tiles, along channels and along columns."""
+    for operator in OPERATORS:
+        for shape in [(1, count, 5, 4), (1, 2, 5, count + 2), (count, 1, 4, 3)]:
+            x = wide(shape, dtype)
+            dy = wide(cpool.max_pool.output_shape(shape, 3, stride=1), dtype, 1)
+            expected = run(operator, x, dy, 3, {"stride": 1})
+            for layout, isa in product(("first", "last"), ISAS[1:]):
+                assert_same(run(operator, x, dy, 3, {"stride": 1}, layout=layout, isa=isa), expected, (operator, shape, layout, isa))
+
+
+# ---- Exponents -----------------------------------------------------------------------------------------------------------------
+
+EXPONENTS = [0.5, 1.0, 2.0, 3.0, 7.5, 100.0, np.inf]
+MIXED = [2.0, np.inf, 0.5, np.inf, np.inf, 1.0, 3.0, 7.5, 100.0, 2.5, np.inf]
+
+
+@pytest.mark.parametrize("norm", ["sum", "mean"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("geometry", ["stride 1", "tree", "few columns", "adaptive", "3-d, stride 2"])
+def test_exponents(geometry, dtype, norm):
+    """One for all channels is one for each of them, and channels do not mix."""
+    x, dy, window, kwargs = inputs(geometry, dtype)
+    kwargs = kwargs | {"norm": norm}
+    planes = {}
+    for p in EXPONENTS:
+        expected = planes[p] = run("lp 2.5", x, dy, window, kwargs, p=p)
+        for layout, isa in product(("first", "last"), ISAS):
+            what = (p, layout, isa)
+            assert_same(run("lp 2.5", x, dy, window, kwargs, layout=layout, isa=isa, p=p), expected, what)
+            each = run("lp 2.5", x, dy, window, kwargs, layout=layout, isa=isa, p=np.full(CHANNELS, p))
+            assert_same(each, {name: expected[name] for name in ("y", "call", "dx")}, what)
+            # A parameter's gradient has its dtype.
+            single = run("lp 2.5", x, dy, window, kwargs, layout=layout, isa=isa, p=np.array([p], dtype))
+            assert_same(single, {name: expected[name] for name in ("y", "call", "dx")} | {"dp": expected["dp"].astype(dtype)[None]},
+                        what)
+    planes[2.5] = run("lp 2.5", x, dy, window, kwargs, p=2.5)
+    mixed = run("lp 2.5", x, dy, window, kwargs, p=np.array(MIXED))
+    for channel, p in enumerate(MIXED):
+        assert_same({name: mixed[name][:, channel] for name in ("y", "call", "dx")},
+                    {name: planes[p][name][:, channel] for name in ("y", "call", "dx")}, (channel, p))
+        alone = run("lp 2.5", x[:, channel : channel + 1], dy[:, channel : channel + 1], window, kwargs, p=p)
+        assert_same({"dp": mixed["dp"][channel]}, {"dp": alone["dp"]}, (channel, p))
+    for layout, isa in product(LAYOUTS, ISAS):
+        assert_same(run("lp 2.5", x, dy, window, kwargs, layout=layout, isa=isa, p=np.array(MIXED)), mixed, (layout, isa))
+
+
+# ---- Any split of the work -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def team():
+    pool = capi.library.cpool_threads_create(3)
+    yield pool
+    capi.library.cpool_threads_destroy(pool)
+
+
+def splits(saved, x, y, dy, gradients, team):
+    """Forward and backward on real threads and in a hostile order: results by how, and how many units there were."""
+    params, kept = capi.kept_by(saved)
+    reverse = capi.hostile(3)
+    units = []
+
+    @capi.ParallelFor
+    def interleaved(ctx, n, grain, body, arg):
+        units.append(n)
+        for start in range(3):
+            for i in range(start, n, 3):
+                body(arg, i, i + 1, 2 - start)
+
+    # parameters may be arrays of no dimension, which have no view of their own to be seen by
+    for how, parallel_for, ctx in [("threads", capi.THREADS_RUN, team), ("reverse", reverse, None), ("interleaved", interleaved, None)]:
+        isa = ISAS[-1]
+        arrays = {capi.X: x, capi.Y: np.full_like(y, 9)} | {role: a for role, a in kept.items() if role in (capi.INDICES, capi.P)}
+        if capi.TAPS in kept:
+            arrays[capi.TAPS] = np.full_like(kept[capi.TAPS], 9)
+        capi.Call(params, arrays).forward(isa=isa, workers=3, parallel_for=parallel_for, ctx=ctx)
+        result = {"y": arrays[capi.Y]}
+        if capi.TAPS in kept:
+            result["taps"] = arrays[capi.TAPS]
+        arrays = {capi.GRAD | capi.Y: dy} | kept
+        arrays |= {role: np.full_like(a, 9) for role, a in gradients.items()}
+        capi.Call(params, arrays).backward(isa=isa, workers=3, parallel_for=parallel_for, ctx=ctx)
+        yield how, result | {role: arrays[role] for role in gradients}
+    assert units
+
+
+@pytest.mark.parametrize("layout", ["first", "last", "first, sliced"])
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_splits(geometry, layout, team):
+    flags, arrange, _ = LAYOUTS[layout]
+    for operator in ["max", "avg", "lp 2.5"]:
+        x, dy, window, kwargs = inputs(geometry, np.float32, operator, 1)
+        name, further = OPERATORS[operator]
+        if flags:
+            kwargs = kwargs | {"axes": tuple(range(1, x.ndim - 1))}
+        x, dy = arrange(x), arrange(dy)
+        op = getattr(cpool, name)
+        with cpool.using_isa("scalar"), cpool.num_threads(1):
+            y, saved = op.forward(x, window, **kwargs, **further)
+            gradient = op.backward(dy, saved)
+        expected, gradients = {"y": y}, {capi.GRAD | capi.X: gradient}
+        if operator == "max":
+            expected["taps"] = capi.kept_by(saved)[1][capi.TAPS]
+        if operator == "lp 2.5":
+            gradients = {capi.GRAD | capi.X: gradient.x, capi.GRAD | capi.P: np.asarray(gradient.p)}
+        for how, actual in splits(saved, x, y, dy, gradients, team):
+            assert_same(actual, expected | gradients, (operator, how))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_numbers_of_threads(operator, dtype):
+    """Large enough work is spread by itself."""
+    for shape, window, kwargs in [((3, 12, 40, 70), 3, {"stride": 2, "padding": 1}), ((1, 1, 300, 400), 5, {"stride": 1}),
+                                  ((1, 1, 600, 500), cpool.whole, {}), ((400, 300), cpool.adaptive(7, 9), {})]:
+        x = wide(shape, dtype)
+        planes = x.reshape((1, 1, *shape))[:, 0] if x.ndim == 2 else x
+        planes = planes[None] if planes.ndim == 3 else planes
+        dy = wide(cpool.max_pool.output_shape(planes.shape, window, **kwargs), dtype, 1)
+        expected = None
+        for threads, layout, isa in product((1, 2, 3), ("first", "last"), (ISAS[0], ISAS[-1])):
+            with cpool.num_threads(threads):
+                actual = run(operator, planes, dy, window, kwargs, layout=layout, isa=isa)
+            expected = expected or actual
+            assert_same(actual, expected, (shape, threads, layout, isa))
+        name, further = OPERATORS[operator]
+        params, kept = capi.kept_by(getattr(cpool, name).forward(planes, window, **kwargs, **further)[1])
+        inputs_of = {capi.GRAD | capi.Y: dy, capi.GRAD | capi.X: planes} | kept
+        assert capi.Call(params, inputs_of).query(capi.BACKWARD, 3).workers == 3 or operator[:3] in ("max", "min", "avg")
+        if shape[:2] == (3, 12):
+            assert capi.Call(params, inputs_of).query(capi.BACKWARD, 3).workers == 3
+
+
+@pytest.mark.parametrize("duplicates", ["overwrite", "add"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_unpooling(dtype, duplicates, team):
+    rng = np.random.default_rng(0)
+    for spatial, window, kwargs in [((6, 7), (2, 2), {}), ((30,), (3,), {"stride": 2}), ((3, 4, 5), (2, 2, 2), {}),
+                                    ((70, 80), (2, 2), {"stride": 1})]:
+        x = wide((5, 9, *spatial), dtype)
+        size = cpool.max_unpool.output_shape(x.shape, window, **kwargs)
+        indices = rng.integers(-1, min(np.prod(size[2:]), x[0, 0].size), x.shape)
+        dy = wide(size, dtype, 1)
+        kwargs = kwargs | {"duplicates": duplicates}
+        y, saved = cpool.max_unpool.forward(x, indices, window, **kwargs)
+        expected = {"y": y, "dx": cpool.max_unpool.backward(dy, saved)}
+        for layout, threads in product(LAYOUTS, (1, 2, 3)):
+            flags, arrange, restore = LAYOUTS[layout]
+            axes = {"axes": tuple(range(1, x.ndim - 1))} if flags else {}
+            with cpool.num_threads(threads):
+                y, saved = cpool.max_unpool.forward(arrange(x), arrange(indices), window, **kwargs, **axes)
+                assert_same({"y": restore(y), "dx": restore(cpool.max_unpool.backward(arrange(dy), saved))}, expected,
+                            (layout, threads))
+        params, kept = capi.kept_by(saved)
+        for how, actual in splits(saved, arrange(x), y, arrange(dy), {capi.GRAD | capi.X: arrange(x)}, team):
+            assert_same({"y": restore(actual["y"]), "dx": restore(actual[capi.GRAD | capi.X])}, expected, how)
+        one, saved = cpool.max_unpool.forward(x[-1:], indices[-1:], window, **kwargs)
+        assert_same({"y": one, "dx": cpool.max_unpool.backward(dy[-1:], saved)},
+                    {name: a[-1:] for name, a in expected.items()}, "one")
+
+
+# ---- The floating-point environment of the caller --------------------------------------------------------------------------------
+
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+HELPER = """
+#if defined(__SSE__)
+#include <xmmintrin.h>
+unsigned long get_control(void) { return _mm_getcsr(); }
+void set_control(unsigned long v) { _mm_setcsr((unsigned)v); }
+#elif defined(__aarch64__)
+unsigned long get_control(void) { unsigned long v; __asm__ volatile("mrs %0, fpcr" : "=r"(v)); return v; }
+void set_control(unsigned long v) { __asm__ volatile("msr fpcr, %0" : : "r"(v)); }
+#endif
+typedef int entry(const void *params, const void *args, int n, const void *how);
+unsigned long control_after;
+int call_under(unsigned long control, entry *f, const void *params, const void *args, int n, const void *how)
+{
+    unsigned long old = get_control();
+    set_control(control);
+    int status = f(params, args, n, how);
+    control_after = get_control();
+    set_control(old);
+    return status;
+}
+"""
+ENVIRONMENTS = {
+    "flush to zero": 0x9FC0, "round down": 0x3F80, "round up": 0x5F80, "round to zero and flush": 0xFFC0,
+} if X86 else {"flush to zero": 1 << 24, "round up": 1 << 22, "round down": 2 << 22, "round to zero and flush": 1 << 24 | 3 << 22}
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("environment")
+    (folder / "helper.c").write_text(HELPER)
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "helper.c", "-o", "helper.so"], cwd=folder, check=True)
+    helper = ctypes.CDLL(str(folder / "helper.so"))
+    helper.get_control.restype = ctypes.c_ulong
+    helper.set_control.argtypes = [ctypes.c_ulong]
+    helper.call_under.argtypes = [ctypes.c_ulong, *[ctypes.c_void_p] * 3, ctypes.c_int, ctypes.c_void_p]
+    return helper
+
+
+@contextmanager
+def setting(environment, control):
+    old = environment.get_control()
+    environment.set_control(control)
+    try:
+        yield
+        after = environment.get_control()
+    finally:
+        environment.set_control(old)
+    assert (after ^ control) & ~0x3F == 0  # but for the sticky flags
+
+
+THREADS_IN_USE = iter(range(4, 1000))
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+@pytest.mark.parametrize("kind", ["subnormal", "wide"])
+def test_environment_of_the_caller(environment, name, kind):
+    for dtype, operator in product(DTYPES, OPERATORS):
+        for shape, window, kwargs in [((2, 8, 9, 20), 3, {"stride": 1, "padding": 1}), ((1, 9, 12, 24), (11, 10), {"stride": 1}),
+                                      ((2, 12, 30, 40), 3, {"stride": 2})]:
+            x = data(kind, 0, shape, dtype)
+            dy = data(kind, 1, cpool.max_pool.output_shape(shape, window, **kwargs), dtype)
+            expected = run(operator, x, dy, window, kwargs)
+            for isa in ISAS:
+                # A pool of its own: its threads inherit the environment.
+                with cpool.num_threads(next(THREADS_IN_USE) % 3 + 1), setting(environment, ENVIRONMENTS[name]):
+                    actual = run(operator, x, dy, window, kwargs, isa=isa)
+                assert_same(actual, expected, (operator, dtype, shape, isa))
+
+
+def test_threads_started_in_another_environment(environment):
+    x = data("subnormal", 0, (8, 16, 60, 60), np.float32)
+    dy = data("subnormal", 1, cpool.avg_pool.output_shape(x.shape, 3), np.float32)
+    expected = run("avg", x, dy, 3, {}, isa=ISAS[-1])
+    for control in ENVIRONMENTS.values():
+        pool = capi.library.cpool_threads_create(3)
+        _, saved = cpool.avg_pool.forward(x, 3)
+        params, _ = capi.kept_by(saved)
+        y, dx = np.empty_like(expected["y"]), np.empty_like(x)
+        with setting(environment, control):
+            capi.Call(params, {capi.X: x, capi.Y: y}).forward(workers=3, parallel_for=capi.THREADS_RUN, ctx=pool)
+        capi.Call(params, {capi.GRAD | capi.Y: dy, capi.GRAD | capi.X: dx}).backward(
+            workers=3, parallel_for=capi.THREADS_RUN, ctx=pool)
+        capi.library.cpool_threads_destroy(pool)
+        assert_same({"y": y, "dx": dx}, {"y": expected["y"], "dx": expected["dx"]}, control)
+
+
+@pytest.mark.parametrize("divisor", [float(np.float32(1e-40)), 3e-310, 1.5e-45])
+def test_environment_and_tiny_divisors(environment, divisor):
+    x = data("normal", 0, (1, 3, 9, 20), np.float32) * np.float32(1e-30)
+    expected = cpool.avg_pool(x, 3, divisor_override=divisor)
+    for control in ENVIRONMENTS.values():
+        with setting(environment, control):
+            actual = cpool.avg_pool(x, 3, divisor_override=divisor)
+        assert_same({"y": actual}, {"y": expected}, control)
+
+
+def test_environment_and_tiny_exponents(environment):
+    x = data("normal", 0, (1, 3, 9, 20), np.float32)
+    expected = cpool.lp_pool(x, 3, p=3e-310)
+    for control in ENVIRONMENTS.values():
+        with setting(environment, control):
+            actual = cpool.lp_pool(x, 3, p=3e-310)
+        assert_same({"y": actual}, {"y": expected}, control)
+
+
+@pytest.mark.skipif(not X86, reason="traps cannot be set everywhere")
+def test_traps_of_the_caller(environment):
+    """A program that makes a signal of overflow, division by zero and invalid operations has none from here."""
+    control = 0x1F80 & ~(0x80 | 0x200 | 0x400)
+    x = data("nan and inf", 0, (2, 8, 9, 20), np.float32)
+    x[0] = 3e38
+    for operator in OPERATORS:
+        expected = run(operator, x, np.ones((2, 8, 3, 6), np.float32), 3, {})
+        name, further = OPERATORS[operator]
+        params, kept = capi.kept_by(getattr(cpool, name).forward(x, 3, **further)[1])
+        y = np.empty_like(expected["y"])
+        call = capi.Call(params, {capi.X: x, capi.Y: y} | {role: a for role, a in kept.items() if role == capi.P})
+        how, workspace = capi.sized(capi.Exec), np.empty(1 << 22, np.uint8)
+        how.workspace, how.workspace_size = workspace.ctypes.data, workspace.nbytes
+        entry = ctypes.cast(capi.library.cpool_pool_forward, ctypes.c_void_p)
+        status = environment.call_under(control, entry, ctypes.addressof(params), ctypes.addressof(call.args), len(call.args),
+                                        ctypes.addressof(how))
+        assert status == capi.OK
+        assert (ctypes.c_ulong.in_dll(environment, "control_after").value ^ control) & ~0x3F == 0
+        assert_same({"y": y}, {"y": expected["y"]}, operator)
+
+
+# ---- Anything ------------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=150 if settings.default.max_examples == 60 else settings.default.max_examples)
+@given(st.data(), cases(), st.sampled_from(["max_pool", "min_pool", "avg_pool", "avg_pool", "lp_pool"]))
+def test_random(source, case, name):
+    op, further = getattr(cpool, name), {}
+    if name == "lp_pool":
+        further = {"p": source.draw(exponents(case)), "norm": source.draw(st.sampled_from(["sum", "mean"]))}
+    if name == "avg_pool":
+        further = {"count_include_pad": source.draw(st.booleans())}
+    dy = MEMORY[source.draw(st.sampled_from(["C", "Fortran", "sliced", "reversed", "record"]))](case.gradient())
+
+    def everything(x, dy, window, kwargs):
+        y, saved = op.forward(x, window, **kwargs)
+        gradient = op.backward(dy, saved)
+        result = {"y": y, "dx": gradient.x, "dp": gradient.p} if name == "lp_pool" else {"y": y, "dx": gradient}
+        return result | ({"indices": saved.indices} if name in ("max_pool", "min_pool") else {}), saved
+
+    with cpool.using_isa("scalar"):
+        expected, _ = everything(case.x, dy, case.window, case.kwargs | further)
+    for isa in ISAS[1:]:
+        with cpool.using_isa(isa):
+            actual, saved = everything(case.x, dy, case.window, case.kwargs | further)
+        assert_same(actual, expected, isa)
+    params, kept = capi.kept_by(saved)
+    y = np.full_like(expected["y"], 9)
+    arrays = {capi.X: case.x, capi.Y: y} | {role: a for role, a in kept.items() if role == capi.P}
+    capi.Call(params, arrays).forward(workers=3, parallel_for=capi.hostile(3))
+    dx = np.full(case.x.shape, 9, case.x.dtype)
+    arrays = {capi.GRAD | capi.Y: dy, capi.GRAD | capi.X: dx} | kept
+    if name == "lp_pool":
+        arrays[capi.GRAD | capi.P] = dp = np.full_like(kept[capi.P], 9)
+        expected["dp"] = np.asarray(expected["dp"], dp.dtype)
+    capi.Call(params, arrays).backward(workers=3, parallel_for=capi.hostile(3))
+    assert_same({"y": y, "dx": dx} | ({"dp": dp} if name == "lp_pool" else {}),
+                {name: a for name, a in expected.items() if name != "indices"}, "hostile")
+    if case.x.size and case.layout.batch:
+        axis = case.layout.batch[0]
+        i = source.draw(st.integers(0, case.x.shape[axis] - 1))
+        part = [slice(None)] * case.x.ndim
+        part[axis] = slice(i, i + 1)
+        one, _ = everything(case.x[tuple(part)], dy[tuple(part)], case.window, case.kwargs | further)
+        assert_same(one, {name: expected[name][tuple(part)] for name in one if name != "dp"}, "part of the batch")
