@@ -31,7 +31,7 @@ def _initial_threads() -> int:
     own = os.environ.get("CPOOL_NUM_THREADS", "").strip()
     if own:
         if not own.isdecimal() or len(own) > 9:
-            raise ValueError(f"the environment variable CPOOL_NUM_THREADS={own!r} must be a number from 1 to {_core.MAX_THREADS}")
+            raise ValueError(f"the environment variable CPOOL_NUM_THREADS={own!r} must be from 1 to {_core.MAX_THREADS}")
         return _check_threads(int(own), "the environment variable CPOOL_NUM_THREADS")
     openmp = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # a list has one entry per level of nesting
     if openmp.isdecimal() and len(openmp) <= 9 and int(openmp) >= 1:

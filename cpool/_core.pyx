@@ -1,6 +1,6 @@
 # cython: language_level=3, binding=False, autotestdict=False, boundscheck=False, wraparound=False, cdivision=True
 # SPDX-License-Identifier: BSD-3-Clause
-"""Between NumPy arrays and libcpool: arguments are converted, results allocated, errors raised. What is right is decided in C."""
+"""Between NumPy arrays and libcpool: converts arguments, allocates results, raises errors. What is right is decided in C."""
 
 cimport cython
 cimport numpy as cnp
@@ -78,7 +78,8 @@ cdef extern from "cpool/cpool.h" nogil:
         int32_t workers
     ctypedef struct cpool_threads:
         pass
-    cpool_status cpool_pool_describe(const cpool_pool_params *, const cpool_arg *, int32_t, int32_t, cpool_shape *, cpool_error *)
+    cpool_status cpool_pool_describe(const cpool_pool_params *, const cpool_arg *, int32_t, int32_t, cpool_shape *,
+                                     cpool_error *)
     cpool_status cpool_pool_query(const cpool_pool_params *, const cpool_arg *, int32_t, int32_t, int32_t, cpool_info *,
                                   cpool_error *)
     cpool_status cpool_pool_forward(const cpool_pool_params *, const cpool_arg *, int32_t, const cpool_exec *)
@@ -124,7 +125,7 @@ cdef enum:
     KEEP_GIL = 500          # elements of the largest array: work below it ends sooner than the GIL would come back
 
 
-# ---- A call ---------------------------------------------------------------------------------------------------------------------
+# ---- A call ----------------------------------------------------------------------------------------------------------
 
 cdef struct Call:
     cpool_pool_params params
@@ -201,11 +202,12 @@ cdef int add_shape(Call *call, int32_t role, tuple shape, int typenum, str name)
     return 0
 
 
-# ---- Settings -------------------------------------------------------------------------------------------------------------------
+# ---- Settings --------------------------------------------------------------------------------------------------------
 
 cdef int32_t default_threads = 1
 cdef dict pools = {}  # by size; never destroyed, since threads may be at work when the interpreter ends
 scope = ContextVar("cpool", default=(0, 0))  # threads and instruction set of the innermost `with`; 0: the default
+cdef object scoped = scope.get
 
 
 def set_threads(int n):
@@ -214,7 +216,7 @@ def set_threads(int n):
 
 
 def threads():
-    return scope.get()[0] or default_threads
+    return scoped()[0] or default_threads
 
 
 def isa_number(str name):
@@ -240,7 +242,7 @@ def isa_names():
 
 def isa_name():
     """The instruction set in effect."""
-    cdef int32_t isa = scope.get()[1]
+    cdef int32_t isa = scoped()[1]
     cdef cpool_error error
     error.struct_size = sizeof(error)
     if isa == 0:
@@ -308,7 +310,7 @@ cdef int execute(Call *call, int direction) except -1:
     cdef char stack[STACK_WORKSPACE]
     cdef _Block block
     cdef int32_t workers, isa
-    workers, isa = scope.get()
+    workers, isa = scoped()
     if workers == 0:
         workers = default_threads
     memset(&info, 0, sizeof(info))
@@ -340,7 +342,7 @@ cdef int execute(Call *call, int direction) except -1:
     return check(&call.error, status)
 
 
-# ---- Converting -----------------------------------------------------------------------------------------------------------------
+# ---- Converting ------------------------------------------------------------------------------------------------------
 
 cdef str show(object value):
     try:
@@ -475,7 +477,8 @@ cdef int fill(cpool_pool_params *params, int32_t op, int ndim, object window, ob
         sizes(params.window, window.sizes, params.rank, "output_size")
     else:
         if isinstance(window, bool) or not PyIndex_Check(window):
-            raise TypeError(f"window={show(window)} must be an integer, a tuple of integers, cpool.adaptive(...) or cpool.whole")
+            raise TypeError(f"window={show(window)} must be an integer, a tuple of integers, cpool.adaptive(...) or "
+                            "cpool.whole")
         params.rank = rank_of(window, axes, ndim, "window", window)
         sizes(params.window, window, params.rank, "window")
     if stride is not None:
@@ -528,7 +531,8 @@ cdef cnp.ndarray as_values(object value, str name):
         return a
     dtype = (<object>a).dtype
     cast = f"{name}.astype(np.float32)" if isinstance(value, np.ndarray) else f"np.asarray({name}, np.float32)"
-    raise TypeError(f"{name} has dtype {dtype}; cpool pools float32 and float64" + (f": write {cast}" if dtype.kind in "biuf" else ""))
+    raise TypeError(f"{name} has dtype {dtype}; cpool pools float32 and float64"
+                    + (f": write {cast}" if dtype.kind in "biuf" else ""))
 
 
 cdef cnp.ndarray as_indices(object value):
@@ -550,7 +554,8 @@ cdef cnp.ndarray as_out(object out, int typenum):
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be an array, not {type(out).__name__}")
     if cnp.PyArray_TYPE(out) != typenum or cnp.PyArray_ISBYTESWAPPED(out):
-        raise TypeError(f"out has dtype {out.dtype.str}; the result has {np.dtype('f4' if typenum == cnp.NPY_FLOAT else 'f8').str}")
+        wanted = np.dtype("f4" if typenum == cnp.NPY_FLOAT else "f8")
+        raise TypeError(f"out has dtype {out.dtype.str}; the result has {wanted.str}")
     if not cnp.PyArray_ISWRITEABLE(out):
         raise ValueError("out is read-only")
     if not cnp.PyArray_ISALIGNED(out):
@@ -558,7 +563,7 @@ cdef cnp.ndarray as_out(object out, int typenum):
     return out
 
 
-# ---- Allocating -----------------------------------------------------------------------------------------------------------------
+# ---- Allocating ------------------------------------------------------------------------------------------------------
 
 cdef cnp.ndarray empty(const int64_t *shape, int ndim, int typenum, cnp.ndarray like):
     """A new array whose axes lie in memory in the order of those of `like`, as the results of ufuncs do."""
@@ -607,7 +612,7 @@ cdef cnp.ndarray new_result(Call *call, int32_t role, cnp.ndarray like):
     return empty(shape.shape, shape.ndim, typenum, like)
 
 
-# ---- Forward --------------------------------------------------------------------------------------------------------------------
+# ---- Forward ---------------------------------------------------------------------------------------------------------
 
 @cython.final
 cdef class Saved:
@@ -801,7 +806,7 @@ def unpool(op, bint keep, x, indices, window, stride, padding, dilation, axes, c
     return forward(&call, op, keep, a, out, positions, None)
 
 
-# ---- Shapes ---------------------------------------------------------------------------------------------------------------------
+# ---- Shapes ----------------------------------------------------------------------------------------------------------
 
 cdef tuple shape_of(const cpool_pool_params *params, object x_shape):
     cdef Call call
@@ -833,7 +838,7 @@ def unpool_output_shape(x_shape, window, stride, padding, dilation, axes, channe
     return shape_of(&params, x_shape)
 
 
-# ---- Backward -------------------------------------------------------------------------------------------------------------------
+# ---- Backward --------------------------------------------------------------------------------------------------------
 
 def backward(op, dy, saved, bint want_x, bint want_p, out):
     """The gradients with respect to x and p, None for those that are not wanted."""
@@ -848,7 +853,8 @@ def backward(op, dy, saved, bint want_x, bint want_p, out):
         raise TypeError(f"saved must be what {op.__name__}.forward returned, not {type(saved).__name__}")
     s = saved
     if s.op is not op:
-        raise ValueError(f"saved is of {getattr(s.op, '__name__', None)}; {op.__name__}.backward needs that of {op.__name__}.forward")
+        raise ValueError(f"saved is of {getattr(s.op, '__name__', None)}; {op.__name__}.backward needs that of "
+                         f"{op.__name__}.forward")
     if out is not None and not want_x:
         raise ValueError("out receives the gradient of x, which wrt leaves out")
     begin(&call, &s.params)

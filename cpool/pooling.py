@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, SupportsIndex, TypeAlias, overload
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cpool import _core
@@ -563,8 +562,9 @@ class LpPool(_WindowOperator):
         dx += dy * sign(x) * (|x| / y)**(p - 1)                                          for 'mean' divided by n
         dp += dy * y / p * (sum of |x|**p * log|x| / sum of |x|**p - log(sum of |x|**p) / p)    for 'mean' log of the mean
 
-    Nothing overflows on the way that fits in the end. ``p=inf`` is the largest \\|x|, with the gradient of ``max_pool``. Elements
-    that are 0 have no gradient, and where y is 0 nothing has. With learned p this is the pooling of [1]_; [2]_ uses p = 2 to 12.
+    Nothing overflows on the way that fits in the end. ``p=inf`` is the largest ``|x|``, and its gradient goes to the first
+    such element. Elements that are 0 have no gradient, and where y is 0 nothing has. With learned p this is the pooling of
+    [1]_; [2]_ compares several p.
 
     References
     ----------

@@ -102,12 +102,17 @@ def _spell(draw, sizes):
 
 
 @st.composite
-def _axis(draw, large, longest):
+def _axis(draw, size, longest):
     """Length, window, stride, dilation, (before, after) with at least one window."""
-    k = draw(st.integers(9, 20)) if large else draw(st.integers(1, min(5, longest)))
-    n = draw(st.integers(max(1, k - 3), k + 9)) if large else draw(st.integers(1, longest))
+    if size == "small":
+        n, k = draw(st.integers(1, longest)), draw(st.integers(1, min(5, longest)))
+    elif size == "long":
+        n, k = draw(st.integers(33, 70)), draw(st.integers(1, 5))
+    else:
+        k = draw(st.integers(9, 20))
+        n = draw(st.integers(k - 3, k + 9))
     stride = draw(st.integers(1, k + 1))
-    dilation = draw(st.integers(1, 2 if large else 3)) if draw(st.booleans()) else 1
+    dilation = draw(st.integers(1, 2 if k > 5 else 3)) if draw(st.booleans()) else 1
     extent = (k - 1) * dilation + 1
     before, after = (draw(st.integers(0, extent - 1)) if draw(st.booleans()) else 0 for _ in range(2))
     lacking = extent - n - before
@@ -119,17 +124,20 @@ def _axis(draw, large, longest):
 
 @st.composite
 def geometries(draw, rank):
-    """(spatial, Geometry), small but for an occasional window beyond eight elements along an axis."""
+    """(spatial, Geometry), small but for an occasional axis that fills vectors or has windows of more than eight elements."""
     longest = {1: 12, 2: 8, 3: 5}[rank]
     kind = draw(st.sampled_from(["sliding"] * 6 + ["named"] * 2 + ["adaptive"] * 2 + ["whole"]))
     if kind in ("adaptive", "whole"):
         spatial = tuple(draw(st.integers(1, longest)) for _ in range(rank))
+        if draw(st.integers(0, 3)) == 0:
+            spatial = (*spatial[:-1], draw(st.integers(20, 70)))
         if kind == "whole":
             return spatial, Geometry(cpool.whole, {}, ref.Windows.whole(spatial))
-        sizes = tuple(draw(st.integers(1, n + 2)) for n in spatial)
+        sizes = tuple(draw(st.integers(1, min(n, longest) + 2)) for n in spatial)
         return spatial, Geometry(cpool.adaptive(*sizes), {}, ref.Windows.adaptive(spatial, sizes))
-    large_axis = draw(st.integers(0, rank - 1)) if draw(st.integers(0, 4)) == 0 else None
-    axes = [draw(_axis(i == large_axis, longest if large_axis is None else 4)) for i in range(rank)]
+    special = draw(st.sampled_from(["small", "small", "long", "large window"]))
+    at = draw(st.integers(0, rank - 1))
+    axes = [draw(_axis(special if i == at else "small", longest if special == "small" else 4)) for i in range(rank)]
     spatial, kernel, stride, dilation, padding = zip(*axes, strict=True)
     kwargs, ceil = {}, False
     if kind == "named":
@@ -240,9 +248,10 @@ class Case:
         dy = rng.normal(size=self.y_shape) * (rng.random(self.y_shape) < 0.9)
         return np.asfortranarray(dy.astype(self.x.dtype))
 
-    def __repr__(self):
-        dtype, strides = self.x.dtype, self.x.strides
-        return f"Case({dtype}{self.x.shape} strides {strides}, {self.window!r}, {self.kwargs!r}, x={self.x.tolist()!r})"
+    def _repr_pretty_(self, printer, cycle):
+        """What hypothesis prints of a failure: enough to repeat the call."""
+        x = self.x
+        printer.text(f"<{x.dtype}{x.shape} strides {x.strides}, {self.window!r}, {self.kwargs!r}, x={x.tolist()!r}>")
 
 
 @st.composite
@@ -281,6 +290,8 @@ def cases(draw, kinds=tuple(DATA), dtypes=tuple(DTYPES), empty=True):
         shape[axis] = draw(st.integers(shortest, 2))
     if layout.channel is not None:
         shape[layout.channel] = draw(st.sampled_from([shortest, 1, 2, 3, 3, 5]))
+    if layout.order != layout.spatial and draw(st.integers(0, 3)) == 0:
+        shape[draw(st.sampled_from(layout.order[: -len(layout.spatial)]))] = draw(st.sampled_from([4, 8, 17, 35]))
     x = data(draw(st.sampled_from(kinds)), draw(st.integers(0, 2**32 - 1)), shape, draw(st.sampled_from(dtypes)))
     x = MEMORY[draw(st.sampled_from(list(MEMORY)))](x)
     rank_known = "axes" in layout.kwargs or (rank == 2 and x.ndim in (2, 4))

@@ -200,12 +200,12 @@ def select_grad(dy, indices, spatial):
     """dx[index] += dy: exact with one contribution, else within (j + 1) u mag for j of them."""
     count = len(dy)
     value, mag, terms = (np.zeros((count, prod(spatial)), WIDE) for _ in range(3))
-    for b in range(count):
-        for g, i in zip(dy[b].ravel(), indices[b].ravel(), strict=True):
-            if i >= 0:
-                value[b, i] += g
-                mag[b, i] += abs(g)
-                terms[b, i] += 1
+    indices, dy_flat = indices.reshape(count, prod(dy.shape[1:])), dy.reshape(count, prod(dy.shape[1:])).astype(WIDE)
+    planes, results = np.nonzero(indices >= 0)
+    at = (planes, indices[planes, results])
+    np.add.at(value, at, dy_flat[planes, results])
+    np.add.at(mag, at, np.abs(dy_flat[planes, results]))
+    np.add.at(terms, at, 1)
     bound = np.where(terms > 1, (terms + 1) * roundoff(dy.dtype) * mag, 0)
     return Approximate(value, bound, np.zeros_like(bound)).reshape(count, *spatial)
 

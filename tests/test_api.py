@@ -40,7 +40,7 @@ def arguments(op, x):
     return (x, unpool_indices(x), 2) if op is cpool.max_unpool else (x, 2)
 
 
-# ---- Operators are objects -----------------------------------------------------------------------------------------------------
+# ---- Operators are objects -------------------------------------------------------------------------------------------
 
 
 @all_operators
@@ -91,7 +91,7 @@ def test_public_names():
     assert cpool.__version__.count(".") == 2
 
 
-# ---- Windows -------------------------------------------------------------------------------------------------------------------
+# ---- Windows ---------------------------------------------------------------------------------------------------------
 
 
 def test_adaptive_and_whole_are_values():
@@ -138,7 +138,8 @@ def test_rank(ndim, window, axes, pooled):
     (3, 3, r"window=3 is ambiguous for 3-d x: \(3,\) pools the last axis, \(3, 3\) the last two"),
     (1, 3, r"window=3 is ambiguous for 1-d x: \(3,\) pools the last axis"),
     (5, 3, r"window=3 is ambiguous for 5-d x: \(3, 3\) pools the last two, \(3, 3, 3\) the last three"),
-    (3, cpool.whole, r"window=cpool.whole is ambiguous for 3-d x: axes=\(-1,\) pools the last axis, axes=\(-2, -1\) the last two"),
+    (3, cpool.whole,
+     r"window=cpool.whole is ambiguous for 3-d x: axes=\(-1,\) pools the last axis, axes=\(-2, -1\) the last two"),
 ])
 def test_ambiguous_rank(ndim, window, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
@@ -191,7 +192,7 @@ def test_output_shape_of_unpool():
         assert cpool.max_unpool.output_shape(x.shape, 2, **given) == cpool.max_unpool(x, unpool_indices(x), 2, **given).shape
 
 
-# ---- Arrays --------------------------------------------------------------------------------------------------------------------
+# ---- Arrays ----------------------------------------------------------------------------------------------------------
 
 
 def record_field(x):
@@ -289,7 +290,7 @@ def test_many_axes():
     assert cpool.max_pool(x, (2, 2)).shape == (1,) * 30 + (2, 2)
 
 
-# ---- out -----------------------------------------------------------------------------------------------------------------------
+# ---- out -------------------------------------------------------------------------------------------------------------
 
 
 @all_operators
@@ -321,7 +322,7 @@ def test_interleaved_views_are_fine():
     assert np.array_equal(cpool.max_pool(both[..., 0], 2, out=both[:2, :2, 1]), y)
 
 
-# ---- saved and backward --------------------------------------------------------------------------------------------------------
+# ---- saved and backward ----------------------------------------------------------------------------------------------
 
 
 @all_operators
@@ -431,7 +432,7 @@ def test_wrt_of_nothing_else():
         cpool.lp_pool.backward(y, saved, wrt="p", out=np.empty_like(x))
 
 
-# ---- Threads and instruction sets ----------------------------------------------------------------------------------------------
+# ---- Threads and instruction sets ------------------------------------------------------------------------------------
 
 
 def test_threads_are_per_context():
@@ -551,7 +552,7 @@ with cpool.num_threads(2):
     assert run.returncode == 0, run.stderr
 
 
-# ---- The installation ----------------------------------------------------------------------------------------------------------
+# ---- The installation ------------------------------------------------------------------------------------------------
 
 
 def test_show_config(capsys):
@@ -572,9 +573,10 @@ def test_import_is_light():
 
 
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc"), reason="needs a C compiler and LD_PRELOAD")
-@pytest.mark.parametrize("what", ["const char *cpool_version(void) { return \"9.9.9\"; }", "int cpool_abi_version(void) { return 99; }"])
-def test_another_library_is_refused(what, tmp_path):
-    (tmp_path / "other.c").write_text(what)
+@pytest.mark.parametrize("function", ['const char *cpool_version(void) { return "9.9.9"; }',
+                                      "int cpool_abi_version(void) { return 99; }"])
+def test_another_library_is_refused(function, tmp_path):
+    (tmp_path / "other.c").write_text(function)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "other.so", tmp_path / "other.c"], check=True)
     run = run_python("import cpool", LD_PRELOAD=str(tmp_path / "other.so"))
     assert run.returncode != 0 and "ImportError" in run.stderr and "99" in run.stderr.replace(".", "")

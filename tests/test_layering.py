@@ -41,7 +41,8 @@ def users(pattern):
 
 
 def test_intrinsics_are_used_in_isa_only():
-    found = users(r"\w*mmintrin\.h|\barm_\w+\.h|\bwasm_simd128\.h|\b_mm\d*_\w+\(|\b__m\d+[di]?\b|\bv\w+q_[fsu]\d+\(|\bwasm_\w+\(")
+    headers, x86, arm = r"\b(\w*mmintrin|arm_\w+|wasm_\w+)\.h", r"\b_mm\d*_\w+\(|\b__m\d+[di]?\b", r"\bv\w+q_[fsu]\d+\("
+    found = users(rf"{headers}|{x86}|{arm}|\bwasm_\w+\(")
     assert {name for name in found if not name.startswith("isa/")} <= ABOUT_THE_CPU
     assert "isa/vec_avx2.h" in found
 

@@ -200,7 +200,7 @@ typedef struct cpool_shape {
 typedef struct cpool_info {
     size_t struct_size;
     size_t workspace_size; /* bytes, for `workers` workers; the same on every instruction set */
-    int32_t workers;       /* how many of the workers asked for are worth it: 1 for small work */
+    int32_t workers;       /* those asked for, or 1 where the work is too small to share */
     int32_t reserved_int;
     uint64_t required, optional; /* roles of this direction, in and out */
     uint64_t kept;               /* roles of forward (in and out) that backward reads */

@@ -5,8 +5,8 @@
 #include "error.h"
 #include "plan/pool.h"
 
-/* Work below which a second thread costs more than it brings. */
-static const double nanoseconds_worth_a_thread = 50000;
+/* Waking a thread costs tens of microseconds. */
+static const double nanoseconds_worth_sharing = 100000;
 
 static cpool_status check_exec(const cpool_exec *exec)
 {
@@ -74,8 +74,7 @@ cpool_status cpool_pool_query(const cpool_pool_params *params, const cpool_arg *
         return status;
     }
     cp_cost cost = pool.op->code == CPOOL_UNPOOL ? cp_unpool_cost(&pool, direction) : cp_window_cost(&pool, direction);
-    double worth = cost.nanoseconds / nanoseconds_worth_a_thread;
-    info->workers = workers < 1 || worth < 2 ? 1 : worth < workers ? (int32_t)worth : workers;
+    info->workers = workers < 1 || cost.nanoseconds < nanoseconds_worth_sharing ? 1 : workers;
     info->workspace_size = cp_engine_workspace(cost, info->workers);
     info->required = pool.op->required[direction];
     info->optional = pool.op->optional[direction];

@@ -100,9 +100,9 @@ size_t cp_walk_plan(cp_walk *w, int64_t width, size_t budget)
               : w->fold == CP_MAX_TAP || w->fold == CP_MIN_TAP || w->fold == CP_SCALED_SUM || w->fold == CP_GATHER ? 2
                                                                                                                      : 1;
     w->leaf_rows = w->fold == CP_MAX_TAP || w->fold == CP_MIN_TAP ? 1 : w->rows;
-    int64_t reach = cp_axis_reach(along, 1), row_bytes = w->lanes * w->lane_size * w->leaf_rows;
+    int64_t reach = cp_axis_reach(along, width > 0 ? width : 1), row_bytes = w->lanes * w->lane_size * w->leaf_rows;
     w->reading = w->lanes == 1 ? COLUMNS : PIXELS;
-    if (reach > ROW_BYTES / row_bytes && !(w->reading == PIXELS && w->direct && along->taps <= CP_FOLD_TAPS)) {
+    if (reach > ROW_BYTES / row_bytes && !(w->reading == PIXELS && w->direct)) {
         w->reading = TAPWISE;
     }
     w->width = width > 0 ? width : min64(along->targets, w->lanes >= WIDEST ? 1 : WIDEST / w->lanes);

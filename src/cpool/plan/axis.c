@@ -174,5 +174,5 @@ int64_t cp_axis_reach(const cp_axis *axis, int64_t targets)
         extent = (double)axis->taps + 2.0;
     }
     double reach = (double)(targets - 1) * per_target + extent + 1.0;
-    return reach < 1e15 ? (int64_t)reach : INT64_MAX;
+    return reach < 0x1p40 ? (int64_t)reach : INT64_C(1) << 40;
 }

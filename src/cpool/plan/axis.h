@@ -36,7 +36,8 @@ int64_t cp_axis_count_below(const cp_axis *axis, int64_t target, int64_t limit);
 /* Distance in sources from one target to the next where it is the same everywhere, else 0. */
 int64_t cp_axis_advance(const cp_axis *axis);
 
-/* Sources from the first to the last that any of `targets` neighbouring targets may read, absent ones included; INT64_MAX if huge. */
+/* Sources from the first to the last that any of `targets` neighbouring targets may read, absent ones included; at most
+ * 2^40, which is more than any scratch holds. */
 int64_t cp_axis_reach(const cp_axis *axis, int64_t targets);
 
 #endif
