@@ -146,6 +146,8 @@ GEOMETRIES = {
     "empty windows": ((1, 14), 2, {"stride": 1, "dilation": 2, "padding": 1}),
 }
 COSTLY = ("beyond", "tap by tap", "long", "rows not kept, deep", "3-d, tree")
+# Lp pooling sums a window again for every row that it covers where rows cannot be kept.
+SLOW_GRADIENTS = ("beyond 256 down", "beyond 4096 down", "3-d, beyond 256 deep", "rows not kept, deep", "adaptive, long bins")
 
 
 def is_costly(geometry):
@@ -167,9 +169,11 @@ def test_instruction_sets_and_layouts(geometry, dtype):
     costly = is_costly(geometry)
     for operator in ["max", "avg", "lp 2.5", "lp inf"] if costly else OPERATORS:
         x, dy, window, kwargs = inputs(geometry, dtype, operator)
-        expected = run(operator, x, dy, window, kwargs)
+        power = operator[:2] == "lp"
+        further = {"backward": not (power and geometry in SLOW_GRADIENTS)}
+        expected = run(operator, x, dy, window, kwargs, **further)
         assert_same({"y": expected["call"]}, {"y": expected["y"]}, operator)
-        if costly and operator[:2] == "lp":
+        if costly and power:
             ways = [("first", ISAS[-1]), ("last", ISAS[-1])]
         elif costly:
             ways = [(layout, ISAS[-1 - i % len(ISAS)]) for i, layout in enumerate(LAYOUTS)]
@@ -178,9 +182,9 @@ def test_instruction_sets_and_layouts(geometry, dtype):
             ways = [(layout, isa) for i, layout in enumerate(LAYOUTS)
                     for isa in (ISAS if layout in ("first", "last") else [ISAS[-1 - i % len(ISAS)]])]
         for layout, isa in ways:
-            assert_same(run(operator, x, dy, window, kwargs, layout=layout, isa=isa), expected, (operator, layout, isa))
+            assert_same(run(operator, x, dy, window, kwargs, layout=layout, isa=isa, **further), expected, (operator, layout, isa))
         # One plane by itself.
-        one = run(operator, x[-1:, 4:5], dy[-1:, 4:5], window, kwargs, isa=ISAS[-1])
+        one = run(operator, x[-1:, 4:5], dy[-1:, 4:5], window, kwargs, isa=ISAS[-1], **further)
         assert_same(one, {name: expected[name][-1:, 4:5] for name in one if name != "dp"}, (operator, "one plane"))
 
 
@@ -289,7 +293,9 @@ def splits(saved, x, y, dy, gradients, team):
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_splits(geometry, layout, team):
     flags, arrange, _ = LAYOUTS[layout]
-    for operator in ["max", "avg", "lp 2.5"]:
+    if is_costly(geometry) and layout == "first, sliced":
+        pytest.skip("as in order")
+    for operator in ["max", "avg", "lp 2.5"][: 2 if geometry in SLOW_GRADIENTS else 3]:
         x, dy, window, kwargs = inputs(geometry, np.float32, operator)
         name, further = OPERATORS[operator]
         if flags:
@@ -312,24 +318,22 @@ def test_splits(geometry, layout, team):
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_numbers_of_threads(operator, dtype):
     """Large enough work is spread by itself."""
-    for shape, window, kwargs in [((3, 12, 40, 70), 3, {"stride": 2, "padding": 1}), ((1, 1, 300, 400), 5, {"stride": 1}),
-                                  ((1, 1, 600, 500), cpool.whole, {}), ((400, 300), cpool.adaptive(7, 9), {})]:
+    power = operator[:2] == "lp"
+    for shape, window, kwargs in [((3, 12, 40 if power else 80, 140), 3, {"stride": 2, "padding": 1}), ((1, 1, 100 if power else 500, 300), 5, {"stride": 1}),
+                                  ((1, 2, 100, 120), cpool.whole, {}), ((1, 1, 160, 150), cpool.adaptive(7, 9), {})]:
         x = wide(shape, dtype)
-        planes = x.reshape((1, 1, *shape))[:, 0] if x.ndim == 2 else x
-        planes = planes[None] if planes.ndim == 3 else planes
-        dy = wide(cpool.max_pool.output_shape(planes.shape, window, **kwargs), dtype, 1)
-        expected = None
-        for threads, layout, isa in product((1, 2, 3), ("first", "last"), (ISAS[0], ISAS[-1])):
+        dy = wide(cpool.max_pool.output_shape(shape, window, **kwargs), dtype, 1)
+        expected = run(operator, x, dy, window, kwargs)
+        for threads, layout in product((2, 3), ("first", "last")):
             with cpool.num_threads(threads):
-                actual = run(operator, planes, dy, window, kwargs, layout=layout, isa=isa)
-            expected = expected or actual
-            assert_same(actual, expected, (shape, threads, layout, isa))
-        name, further = OPERATORS[operator]
-        params, kept = capi.kept_by(getattr(cpool, name).forward(planes, window, **kwargs, **further)[1])
-        inputs_of = {capi.GRAD | capi.Y: dy, capi.GRAD | capi.X: planes} | kept
-        assert capi.Call(params, inputs_of).query(capi.BACKWARD, 3).workers == 3 or operator[:3] in ("max", "min", "avg")
-        if shape[:2] == (3, 12):
-            assert capi.Call(params, inputs_of).query(capi.BACKWARD, 3).workers == 3
+                assert_same(run(operator, x, dy, window, kwargs, layout=layout, isa=ISAS[-1]), expected, (shape, threads, layout))
+    name, further = OPERATORS[operator]
+    x = wide((3, 12, 80, 140), dtype)
+    y, saved = getattr(cpool, name).forward(x, 3, **further)
+    params, kept = capi.kept_by(saved)
+    assert capi.Call(params, {capi.X: x, capi.Y: y} | {capi.P: kept[capi.P]} if power else {capi.X: x, capi.Y: y}).query(
+        capi.FORWARD, 3).workers == 3
+    assert capi.Call(params, {capi.GRAD | capi.Y: y, capi.GRAD | capi.X: x} | kept).query(capi.BACKWARD, 3).workers == 3
 
 
 @pytest.mark.parametrize("duplicates", ["overwrite", "add"])
@@ -413,9 +417,6 @@ def setting(environment, control):
     assert (after ^ control) & ~0x3F == 0  # but for the sticky flags
 
 
-THREADS_IN_USE = iter(range(4, 1000))
-
-
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 @pytest.mark.parametrize("kind", ["subnormal", "wide"])
 def test_environment_of_the_caller(environment, name, kind):
@@ -426,8 +427,7 @@ def test_environment_of_the_caller(environment, name, kind):
             dy = data(kind, 1, cpool.max_pool.output_shape(shape, window, **kwargs), dtype)
             expected = run(operator, x, dy, window, kwargs)
             for isa in ISAS:
-                # A pool of its own: its threads inherit the environment.
-                with cpool.num_threads(next(THREADS_IN_USE) % 3 + 1), setting(environment, ENVIRONMENTS[name]):
+                with setting(environment, ENVIRONMENTS[name]):
                     actual = run(operator, x, dy, window, kwargs, isa=isa)
                 assert_same(actual, expected, (operator, dtype, shape, isa))
 

@@ -78,7 +78,7 @@ cpool_status cpool_isa_best(int32_t *isa, cpool_error *error)
         if (wanted != NULL && wanted[0] != '\0') {
             best = isa_number(wanted);
             if (!cpool_isa_available(best)) {
-                return cp_fail(error, CPOOL_INVALID_VALUE, 0, "CPOOL_ISA='%.40s' (environment variable) is %s; this CPU has: %s",
+                return cp_fail(error, CPOOL_INVALID_VALUE, 0, "CPOOL_ISA='%.40s' in the environment is %s; this CPU has: %s",
                                wanted, best == 0 ? "unknown" : "not available", available_names().text);
             }
         } else {

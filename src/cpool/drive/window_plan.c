@@ -21,6 +21,12 @@ int cp_exponent_per_channel(const cp_pool *pool)
     return p != NULL && p->ndim == 1 && p->shape[0] > 1;
 }
 
+static const int32_t lane_of[CP_DTYPES] = {
+#define ROW(name, code, bits, lane) CP_LANE_##lane,
+    CP_DTYPE_LIST(ROW)
+#undef ROW
+};
+
 /* Sums of many taps, taps and positions that a float cannot count, powers: in double lanes, whatever the elements. */
 static int wants_wide(const cp_pool *pool, cp_task task, const cp_axis *axis)
 {
@@ -149,7 +155,7 @@ void cp_window_plan(cp_window *w, const cp_pool *pool, cp_task task)
     for (int s = 0; s < CP_SPACE; s++) {
         w->axis[s] = task == CP_TASK_INPUT_GRADIENT ? cp_axis_transpose(&pool->axis[s]) : pool->axis[s];
     }
-    w->lane_kind = pool->dtype == CP_DTYPE_f32 && !wants_wide(pool, task, w->axis) ? CP_LANE_f32 : CP_LANE_f64;
+    w->lane_kind = wants_wide(pool, task, w->axis) ? CP_LANE_f64 : lane_of[pool->dtype];
     w->lane_size = w->lane_kind == CP_LANE_f32 ? 4 : 8;
     cp_layout_choose_lanes(&w->layout, w->axis[2].targets);
     plan_lanes(w);
