@@ -11,6 +11,7 @@ scope: ContextVar[tuple[int, int]]
 
 @final
 class Saved:
+    def __init__(self, /, *args: Any, **kwargs: Any) -> None: ...
     @property
     def op(self) -> Any: ...
     @property

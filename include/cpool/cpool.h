@@ -44,13 +44,14 @@ typedef enum cpool_status {
 } cpool_status;
 
 /* What went wrong, in the vocabulary of the arguments. Owned by the caller, written only when a call fails, always terminated;
- * every function takes NULL for it. `struct_size` = sizeof(cpool_error). A zeroed struct with struct_size set is a valid start. */
+ * every function takes NULL for it. Start from CPOOL_ERROR_INIT. */
 typedef struct cpool_error {
     size_t struct_size;
     int32_t status; /* cpool_status */
     int32_t role;   /* the role of the array at fault, or 0 */
     char message[256];
 } cpool_error;
+#define CPOOL_ERROR_INIT {sizeof(cpool_error), 0, 0, ""}
 
 /* ---- Arrays ------------------------------------------------------------------------------------------------------------ */
 
@@ -172,8 +173,7 @@ typedef struct cpool_pool_params {
 typedef void (*cpool_parallel_for)(void *ctx, int64_t n, int64_t grain,
                                    void (*body)(void *arg, int64_t lo, int64_t hi, int worker), void *arg);
 
-/* How to run. A zeroed struct with struct_size set runs on the calling thread with the best instruction set, if the workspace
- * needed is 0. `workspace` has any alignment and is garbage afterwards. parallel_for NULL or workers <= 1: the calling thread.
+/* How to run. CPOOL_EXEC_INIT runs on the calling thread with the best instruction set, if the workspace needed is 0. `workspace` has any alignment and is garbage afterwards. parallel_for NULL or workers <= 1: the calling thread.
  * The result has the same bits for every workers, parallel_for and isa. */
 typedef struct cpool_exec {
     size_t struct_size;
@@ -186,8 +186,9 @@ typedef struct cpool_exec {
     cpool_error *error;
     int64_t reserved[4]; /* 0 */
 } cpool_exec;
+#define CPOOL_EXEC_INIT {sizeof(cpool_exec), NULL, 0, NULL, NULL, 1, 0, NULL, {0, 0, 0, 0}}
 
-/* A shape, by value. */
+/* A shape, by value. Start from CPOOL_SHAPE_INIT. */
 typedef struct cpool_shape {
     size_t struct_size;
     int64_t shape[CPOOL_MAX_NDIM];
@@ -195,8 +196,9 @@ typedef struct cpool_shape {
     uint8_t dtype_code, dtype_bits;
     uint16_t dtype_lanes;
 } cpool_shape;
+#define CPOOL_SHAPE_INIT {sizeof(cpool_shape), {0}, 0, 0, 0, 0}
 
-/* What a call needs. Bit r of a role set is role r, bit 32 + r is CPOOL_GRAD | role r. */
+/* What a call needs. Start from CPOOL_INFO_INIT. Bit r of a role set is role r, bit 32 + r is CPOOL_GRAD | role r. */
 typedef struct cpool_info {
     size_t struct_size;
     size_t workspace_size; /* bytes, for `workers` workers; the same on every instruction set */
@@ -206,6 +208,7 @@ typedef struct cpool_info {
     uint64_t kept;               /* roles of forward (in and out) that backward reads */
     int64_t reserved[4];
 } cpool_info;
+#define CPOOL_INFO_INIT {sizeof(cpool_info), 0, 0, 0, 0, 0, 0, {0, 0, 0, 0}}
 
 enum { CPOOL_FORWARD = 0, CPOOL_BACKWARD = 1 };
 
@@ -216,7 +219,7 @@ enum { CPOOL_FORWARD = 0, CPOOL_BACKWARD = 1 };
 CPOOL_API cpool_status cpool_pool_describe(const cpool_pool_params *params, const cpool_arg *args, int32_t n, int32_t role,
                                            cpool_shape *out, cpool_error *error);
 
-/* Workspace and roles of a call with these arguments (data is not read). info->struct_size must be set by the caller. */
+/* Workspace and roles of a call with these arguments (data is not read). */
 CPOOL_API cpool_status cpool_pool_query(const cpool_pool_params *params, const cpool_arg *args, int32_t n, int32_t direction,
                                         int32_t workers, cpool_info *info, cpool_error *error);
 

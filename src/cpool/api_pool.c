@@ -5,8 +5,8 @@
 #include "error.h"
 #include "plan/pool.h"
 
-/* Waking a thread costs tens of microseconds. */
-static const double nanoseconds_worth_sharing = 100000;
+/* Waking a thread costs tens of microseconds, and it may have to wait for a CPU. */
+static const double nanoseconds_worth_sharing = 200000;
 
 static cpool_status check_exec(const cpool_exec *exec)
 {

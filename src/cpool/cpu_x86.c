@@ -49,8 +49,8 @@ static uint32_t cp_saved_state(void)
 #  define CP_BIT(n) (UINT32_C(1) << (n))
 
 /* Leaf 1, ecx */
-#  define CP_SSE41 (CP_BIT(0) | CP_BIT(9) | CP_BIT(19))                                  /* SSE3, SSSE3, SSE4.1 */
-#  define CP_AVX (CP_SSE41 | CP_BIT(20) | CP_BIT(23) | CP_BIT(27) | CP_BIT(28))          /* SSE4.2, POPCNT, OSXSAVE, AVX */
+#  define CP_SSE41 (CP_BIT(0) | CP_BIT(9) | CP_BIT(19))                         /* SSE3, SSSE3, SSE4.1 */
+#  define CP_AVX (CP_SSE41 | CP_BIT(20) | CP_BIT(23) | CP_BIT(27) | CP_BIT(28)) /* SSE4.2, POPCNT, OSXSAVE, AVX */
 #  define CP_FMA_F16C (CP_BIT(12) | CP_BIT(29))
 /* Leaf 7, ebx */
 #  define CP_AVX2 CP_BIT(5)

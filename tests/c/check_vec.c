@@ -46,7 +46,7 @@ enum {
 static const uint32_t table_f32[CHECK_TABLE / 2] = {
     0x00000000, 0x00000001, 0x00000002, 0x007fffff, 0x00800000, 0x00800001, /* zero, denormals, the smallest normals */
     0x33800000, 0x3eaaaaab, 0x3f7fffff, 0x3f800000, 0x3f800001, 0x40400000, /* 2^-24, 1/3, around 1, 3 */
-    0x4b800001, 0x7f7fffff, 0x7f800000, 0x7fc00000, 0x7f800001,             /* 2^24 + 2, largest, infinity, NaN, signalling NaN */
+    0x4b800001, 0x7f7fffff, 0x7f800000, 0x7fc00000, 0x7f800001, /* 2^24 + 2, largest, infinity, NaN, one signalling */
 };
 static const uint64_t table_f64[CHECK_TABLE / 2] = {
     UINT64_C(0x0000000000000000), UINT64_C(0x0000000000000001), UINT64_C(0x0000000000000002), UINT64_C(0x000fffffffffffff),
@@ -82,6 +82,10 @@ static void make_pair(int k, int j, float *narrow, double *wide)
         bits32 = UINT32_C(0x3f800000) | (bits32 & UINT32_C(0x7fffff));
         bits64 = UINT64_C(0x3ff0000000000000) | (bits64 & UINT64_C(0xfffffffffffff));
     }
+#if defined(__i386__) /* results of functions pass through the x87, which makes signalling NaNs quiet */
+    bits32 |= (bits32 & 0x7fffffff) > 0x7f800000 ? UINT32_C(1) << 22 : 0;
+    bits64 |= (bits64 & INT64_MAX) > UINT64_C(0x7ff) << 52 ? UINT64_C(1) << 51 : 0;
+#endif
     memcpy(narrow, &bits32, sizeof bits32);
     memcpy(wide, &bits64, sizeof bits64);
 }
@@ -157,7 +161,8 @@ static void expect(int good, const char *isa, const char *lane, const char *what
     if (good) {
         passed++;
     } else if (failed++ < 20) {
-        printf("%s %s %s: a %#" PRIx64 ", b %#" PRIx64 ": got %#" PRIx64 ", want %#" PRIx64 "\n", isa, lane, what, a, b, got, want);
+        printf("%s %s %s: a %#" PRIx64 ", b %#" PRIx64 ": got %#" PRIx64 ", want %#" PRIx64 "\n", isa, lane, what, a, b, got,
+               want);
     }
 }
 
@@ -244,44 +249,44 @@ CP_REGION_END_BASE
 
 #if defined(__x86_64__) || defined(__i386__) || defined(_M_X64)
 
-#define CP_ISA_NAME sse41
+#  define CP_ISA_NAME sse41
 CP_REGION_BEGIN("sse4.1")
-#include "isa/vec_sse41.h"
-#include "check_vec_isa.h"
+#  include "isa/vec_sse41.h"
+#  include "check_vec_isa.h"
 CP_REGION_END
-#undef CP_ISA_NAME
+#  undef CP_ISA_NAME
 
-#define CP_ISA_NAME avx2
+#  define CP_ISA_NAME avx2
 CP_REGION_BEGIN("avx2")
-#include "isa/vec_avx2.h"
-#include "check_vec_isa.h"
+#  include "isa/vec_avx2.h"
+#  include "check_vec_isa.h"
 CP_REGION_END
-#undef CP_ISA_NAME
+#  undef CP_ISA_NAME
 
-#define CP_ISA_NAME avx512
+#  define CP_ISA_NAME avx512
 CP_REGION_BEGIN("avx512f,avx512dq,avx512bw,avx512vl")
-#include "isa/vec_avx512.h"
-#include "check_vec_isa.h"
+#  include "isa/vec_avx512.h"
+#  include "check_vec_isa.h"
 CP_REGION_END
-#undef CP_ISA_NAME
+#  undef CP_ISA_NAME
 
 #elif defined(__aarch64__) || defined(_M_ARM64)
 
-#define CP_ISA_NAME neon
+#  define CP_ISA_NAME neon
 CP_REGION_BEGIN_BASE
-#include "isa/vec_neon.h"
-#include "check_vec_isa.h"
+#  include "isa/vec_neon.h"
+#  include "check_vec_isa.h"
 CP_REGION_END_BASE
-#undef CP_ISA_NAME
+#  undef CP_ISA_NAME
 
 #elif defined(__wasm_simd128__)
 
-#define CP_ISA_NAME wasm
+#  define CP_ISA_NAME wasm
 CP_REGION_BEGIN_BASE
-#include "isa/vec_wasm.h"
-#include "check_vec_isa.h"
+#  include "isa/vec_wasm.h"
+#  include "check_vec_isa.h"
 CP_REGION_END_BASE
-#undef CP_ISA_NAME
+#  undef CP_ISA_NAME
 
 #endif
 

@@ -1,5 +1,5 @@
-/* The checks of one lane type of one instruction set. CHECK_BITS is the unsigned integer of the element's size, CHECK_DIGITS the
- * element's precision. */
+/* The checks of one lane type of one instruction set. CHECK_BITS is the unsigned integer of the element's size, CHECK_DIGITS
+ * its precision. */
 
 static const int LANE(LANES) = V(N);
 _Static_assert(V(N) <= CHECK_LANES, "CHECK_LANES is too small");
