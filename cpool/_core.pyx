@@ -261,17 +261,6 @@ cdef void *pool_of(int32_t n) except NULL:
     return <void *><uintptr_t>known
 
 
-cdef struct Team:
-    void *pool
-    int64_t workers
-
-
-cdef void run_team(void *ctx, int64_t n, int64_t grain, Body body, void *arg) noexcept nogil:
-    """Run on fewer workers than the pool has: it numbers them below the number of chunks."""
-    cdef const Team *team = <const Team *>ctx
-    cpool_threads_run(team.pool, n, max(grain, (n - 1) // team.workers + 1), body, arg)
-
-
 cdef class _Block:
     """Workspace that a thread keeps from call to call."""
     cdef void *data
@@ -306,7 +295,6 @@ cdef int execute(Call *call, int direction) except -1:
     cdef cpool_info info
     cdef cpool_exec how
     cdef cpool_status status
-    cdef Team team
     cdef char stack[STACK_WORKSPACE]
     cdef _Block block
     cdef int32_t workers, isa
@@ -322,10 +310,8 @@ cdef int execute(Call *call, int direction) except -1:
     how.isa = isa
     how.workers = info.workers
     if info.workers > 1:
-        team.pool = pool_of(workers)
-        team.workers = info.workers
-        how.parallel_for = run_team if info.workers < workers else cpool_threads_run
-        how.parallel_ctx = &team if info.workers < workers else team.pool
+        how.parallel_for = cpool_threads_run
+        how.parallel_ctx = pool_of(info.workers)
     if info.workspace_size <= STACK_WORKSPACE:
         how.workspace = stack
         how.workspace_size = STACK_WORKSPACE
@@ -770,7 +756,7 @@ def power(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes, 
         raise (ValueError if isinstance(norm, str) else TypeError)(f"norm={show(norm)} must be 'sum' or 'mean'")
     begin(&call, &params)
     add_array(&call, CPOOL_X, a, "x")
-    if isinstance(p, (np.ndarray, tuple, list)):
+    if isinstance(p, (np.ndarray, tuple, list)) or (isinstance(p, np.floating) and not isinstance(p, float)):
         if not isinstance(p, np.ndarray) and np.asarray(p).dtype.kind in "iu":
             p = np.asarray(p, np.float64)
         p = as_values(p, "p").copy()  # the caller's optimizer writes it before backward reads it

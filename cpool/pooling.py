@@ -705,8 +705,8 @@ class LpPool(_WindowOperator):
         Returns
         -------
         PowerGradients
-            A named tuple (x, p). The gradient of p has its shape and dtype, and is an np.float64 where p is a number; one that
-            was not asked for is None.
+            A named tuple (x, p). The gradient of p has its shape and dtype, and is an np.float64 where p is a Python number;
+            one that was not asked for is None.
 
         Raises
         ------

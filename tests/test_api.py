@@ -389,7 +389,7 @@ def test_backward_of_one_input(op):
 
 
 @pytest.mark.parametrize("p, kind, shape", [
-    (2.0, np.float64, ()), (3, np.float64, ()), (np.float32(2), np.float64, ()), (np.int8(2), np.float64, ()),
+    (2.0, np.float64, ()), (3, np.float64, ()), (np.float32(2), np.ndarray, ()), (np.int8(2), np.float64, ()),
     (np.array(2.5), np.ndarray, ()), (np.array([1.5, 2, 3], np.float32), np.ndarray, (3,)),
     (np.array([1.5, 2, 3]), np.ndarray, (3,)), ([1, 2, 3], np.ndarray, (3,)), (np.array([2.0]), np.ndarray, (1,)),
 ])
@@ -398,7 +398,7 @@ def test_backward_of_lp(p, kind, shape):
     y, saved = cpool.lp_pool.forward(x, 2, p=p)
     grads = cpool.lp_pool.backward(y, saved)
     assert grads._fields == ("x", "p") and isinstance(grads.p, kind) and grads.p.shape == shape
-    assert grads.p.dtype == (p.dtype if isinstance(p, np.ndarray) else np.float64)
+    assert grads.p.dtype == (p.dtype if isinstance(p, (np.ndarray, np.floating)) else np.float64)
     assert np.array_equal(cpool.lp_pool.backward(y, saved, wrt="x"), grads.x)
     assert np.array_equal(cpool.lp_pool.backward(y, saved, wrt="p"), grads.p)
     both = cpool.lp_pool.backward(y, saved, wrt=("p", "x"))

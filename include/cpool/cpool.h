@@ -173,7 +173,8 @@ typedef struct cpool_pool_params {
 typedef void (*cpool_parallel_for)(void *ctx, int64_t n, int64_t grain,
                                    void (*body)(void *arg, int64_t lo, int64_t hi, int worker), void *arg);
 
-/* How to run. CPOOL_EXEC_INIT runs on the calling thread with the best instruction set, if the workspace needed is 0. `workspace` has any alignment and is garbage afterwards. parallel_for NULL or workers <= 1: the calling thread.
+/* How to run. CPOOL_EXEC_INIT runs on the calling thread with the best instruction set, if the workspace needed is 0.
+ * `workspace` has any alignment and is garbage afterwards. parallel_for NULL or workers <= 1: the calling thread.
  * The result has the same bits for every workers, parallel_for and isa. */
 typedef struct cpool_exec {
     size_t struct_size;

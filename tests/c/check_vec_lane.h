@@ -41,7 +41,7 @@ static CP_ELEMENT LANE(one)(CHECK_BITS bits)
     return x;
 }
 
-/* Every pair of a and b, in every lane: x and y are vectors of consecutive pairs, `lane` is at `want`'s pair (*p, *q). */
+/* Every pair, each in every lane but for a few at the ends: x, y are vectors of consecutive pairs, (*p, *q) is one of them. */
 #define EACH_PAIR(what, same, result, want) \
     for (int k = 0; k + LANE(LANES) <= CHECK_PAIRS; k++) { \
         VECTOR x = V(load)(A + k), y = V(load)(B + k); \

@@ -1,25 +1,21 @@
 #include "drive/walk.h"
 
-#include "kernels/template.h"
+#include "kernels/identity.h"
 
 enum { PIXELS, COLUMNS, TAPWISE };
 
 /* Folded rows that are kept at most, and the bytes that one source row may take before it is read tap by tap. */
 enum { KEPT_ROWS = 512, KEPT_HEIGHT = 128, ROW_BYTES = 64 * 1024, WIDEST = 1024 };
 
-/* What an absent tap is to a fold: row by row of its state. */
+/* The gradient of a selection gathers two rows: value and position. No position is negative. */
+static int32_t fold_rows(int32_t fold)
+{
+    return fold == CP_GATHER ? 2 : cp_fold_rows(fold);
+}
+
 static double identity(int32_t fold, int32_t row)
 {
-    switch (fold) {
-    case CP_MAX:
-    case CP_MAX_TAP: return row == 0 ? -cp_infinity() : -1.0;
-    case CP_MIN:
-    case CP_MIN_TAP: return row == 0 ? cp_infinity() : -1.0;
-    case CP_SCALED_SUM: return row == 0 ? 0.0 : -CP_FAR;
-    case CP_ENTROPY: return row == 0 || row == 3 ? -CP_FAR : 0.0;
-    case CP_GATHER: return row == 0 ? 0.0 : -1.0; /* no position is negative */
-    default: return 0.0;
-    }
+    return fold == CP_GATHER ? (row == 0 ? 0.0 : -1.0) : cp_fold_identity(fold, row);
 }
 
 size_t cp_row_bytes(int64_t lanes, int64_t lane_size)
@@ -96,9 +92,7 @@ static size_t walk_bytes(const cp_walk *w)
 size_t cp_walk_plan(cp_walk *w, int64_t width, size_t budget)
 {
     const cp_axis *along = &w->axis[2];
-    w->rows = w->fold == CP_ENTROPY                                                                                   ? CP_ENTROPY_ROWS
-              : w->fold == CP_MAX_TAP || w->fold == CP_MIN_TAP || w->fold == CP_SCALED_SUM || w->fold == CP_GATHER ? 2
-                                                                                                                     : 1;
+    w->rows = fold_rows(w->fold);
     w->leaf_rows = w->fold == CP_MAX_TAP || w->fold == CP_MIN_TAP ? 1 : w->rows;
     int64_t reach = cp_axis_reach(along, width > 0 ? width : 1), row_bytes = w->lanes * w->lane_size * w->leaf_rows;
     w->reading = w->lanes == 1 ? COLUMNS : PIXELS;
@@ -162,6 +156,8 @@ void cp_walk_tile(cp_walk *w, int64_t target, int64_t count, int64_t lanes)
     w->first_target = target;
     w->targets = count;
     w->tile_lanes = lanes;
+    w->first_tap = INT64_MAX;
+    w->last_tap = 0;
     for (int64_t i = 0; i < w->row_slots; i++) {
         w->slot_d[i] = -1;
     }
@@ -169,10 +165,13 @@ void cp_walk_tile(cp_walk *w, int64_t target, int64_t count, int64_t lanes)
         cp_span span = cp_axis_span(along, target + i);
         w->spans[i] = span;
         if (span.lo < span.hi) {
+            w->first_tap = min64(w->first_tap, span.lo);
+            w->last_tap = span.hi > w->last_tap ? span.hi : w->last_tap;
             from = min64(from, span.first + span.lo * span.step);
             to = span.first + (span.hi - 1) * span.step + 1 > to ? span.first + (span.hi - 1) * span.step + 1 : to;
         }
     }
+    w->first_tap = min64(w->first_tap, w->last_tap);
     if (w->reading == COLUMNS && advance != 0) { /* absent sources are read as identity */
         from = w->spans[0].first;
         to = from + (count - 1) * advance + (along->taps - 1) * w->spans[0].step + 1;
@@ -338,13 +337,34 @@ static const char *tap_at(const cp_level *level, int64_t tap, int64_t slot)
 
 /* ---- Folds ---- */
 
+/* The taps that any of the level's windows has. What lies outside them is absent: it is left out where it would add nothing, so
+ * that a huge window over a small array costs what the array costs. */
+typedef struct cp_range {
+    int64_t lo, hi;
+} cp_range;
+
+static cp_range taps_there(const cp_level *level)
+{
+    cp_range range = {level->walk->first_tap, level->walk->last_tap};
+    if (level->span != NULL) {
+        range.lo = level->span->lo;
+        range.hi = level->span->hi;
+    }
+    return range;
+}
+
+static int64_t level_lanes(const cp_level *level)
+{
+    const cp_walk *w = level->walk;
+    return level->axis == 2 && level->span != NULL ? w->tile_lanes : w->targets * w->tile_lanes;
+}
+
 static void fold_run(const cp_level *level, int64_t from, int64_t count, char *dst, int mode)
 {
     cp_walk *w = level->walk;
     const void *taps[CP_FOLD_TAPS];
     double offsets[CP_FOLD_TAPS];
     int64_t unit = level->axis == 2 ? 1 : level->axis == 1 ? w->axis[2].taps : w->axis[1].taps * w->axis[2].taps;
-    int64_t lanes = level->axis == 2 && level->span != NULL ? w->tile_lanes : w->targets * w->tile_lanes;
     int64_t pitch = level->axis == 2 && w->reading != TAPWISE && w->buffers == 0 ? w->row_pitch : w->pitch;
     for (int64_t t = 0; t < count; t++) {
         taps[t] = tap_at(level, from + t, t);
@@ -353,56 +373,77 @@ static void fold_run(const cp_level *level, int64_t from, int64_t count, char *d
     if (level->axis == 2) {
         mode |= CP_LEAF;
     }
-    w->kernels->fold[w->fold](dst, w->pitch, taps, pitch, offsets, count, lanes, mode);
+    w->kernels->fold[w->fold](dst, w->pitch, taps, pitch, offsets, count, level_lanes(level), mode);
 }
 
 /* The sum of `size` (a power of 4, at least 256) taps, as (a + b) + (c + d) of its quarters. */
 static void fold_block(const cp_level *level, int64_t from, int64_t size, char *dst, char *scratch)
 {
+    static const double none[4] = {0, 0, 0, 0};
     cp_walk *w = level->walk;
+    cp_range there = taps_there(level);
     int64_t state = w->pitch * w->lane_size * w->rows, quarter = size / 4;
-    int64_t lanes = level->axis == 2 && level->span != NULL ? w->tile_lanes : w->targets * w->tile_lanes;
     const void *quarters[4];
     for (int64_t q = 0; q < 4; q++) {
         char *part = scratch + q * state;
+        int64_t first = from + q * quarter;
         quarters[q] = part;
-        if (quarter == CP_FOLD_TAPS) {
-            fold_run(level, from + q * quarter, quarter, part, CP_TREE);
+        if (first >= there.hi || first + quarter <= there.lo) {
+            quarters[q] = w->identity;
+        } else if (quarter == CP_FOLD_TAPS) {
+            fold_run(level, first, quarter, part, CP_TREE);
         } else {
-            fold_block(level, from + q * quarter, quarter, part, scratch + 4 * state);
+            fold_block(level, first, quarter, part, scratch + 4 * state);
         }
     }
-    static const double none[4] = {0, 0, 0, 0};
-    w->kernels->fold[w->fold](dst, w->pitch, quarters, w->pitch, none, 4, lanes, CP_TREE);
+    w->kernels->fold[w->fold](dst, w->pitch, quarters, w->pitch, none, 4, level_lanes(level), CP_TREE);
+}
+
+/* Blocks of powers of 4 from the left, the largest that fit first. */
+static void fold_tree(const cp_level *level, char *dst)
+{
+    static const double none = 0;
+    cp_walk *w = level->walk;
+    cp_range there = taps_there(level);
+    int64_t taps = w->axis[level->axis].taps, size = CP_FOLD_TAPS, t = 0;
+    char *block = w->block[level->axis];
+    const void *sum = block;
+    w->kernels->fold[w->fold](dst, w->pitch, &sum, w->pitch, &none, 0, level_lanes(level), 0);
+    while (size <= taps / 4) {
+        size *= 4;
+    }
+    for (; t < taps; t += size) {
+        while (size > CP_FOLD_TAPS && size > taps - t) {
+            size /= 4;
+        }
+        int64_t count = min64(size, taps - t);
+        if (t >= there.hi || t + count <= there.lo) {
+            continue;
+        }
+        if (size == CP_FOLD_TAPS) {
+            fold_run(level, t, count, dst, CP_CONTINUE | CP_TREE);
+        } else { /* the first quarter's slot is free again when the block is done */
+            fold_block(level, t, size, block, block);
+            w->kernels->fold[w->fold](dst, w->pitch, &sum, w->pitch, &none, 1, level_lanes(level), CP_CONTINUE);
+        }
+    }
 }
 
 static void fold_level(const cp_level *level, char *dst)
 {
     cp_walk *w = level->walk;
-    int64_t taps = w->axis[level->axis].taps, t = 0;
-    int tree = is_sum(w->fold) && taps > 8 ? CP_TREE : 0, mode = 0;
-    if (tree) {
-        int64_t size = 256, lanes = level->axis == 2 && level->span != NULL ? w->tile_lanes : w->targets * w->tile_lanes;
-        static const double none = 0;
-        char *block = w->block[level->axis];
-        while (size <= taps / 4) {
-            size *= 4;
-        }
-        for (; size >= 256; size /= 4) {
-            for (; taps - t >= size; t += size) { /* the first quarter's slot is free again when the block is done */
-                fold_block(level, t, size, block, block);
-                const void *sum = block;
-                w->kernels->fold[w->fold](dst, w->pitch, &sum, w->pitch, &none, 1, lanes, mode);
-                mode = CP_CONTINUE;
-            }
-        }
+    cp_range there = taps_there(level);
+    if (is_sum(w->fold) && w->axis[level->axis].taps > 8) {
+        fold_tree(level, dst);
+        return;
     }
+    int mode = 0;
     do {
-        int64_t count = min64(taps - t, CP_FOLD_TAPS);
-        fold_run(level, t, count, dst, mode | tree);
+        int64_t count = min64(there.hi - there.lo, CP_FOLD_TAPS);
+        fold_run(level, there.lo, count, dst, mode);
         mode = CP_CONTINUE;
-        t += count;
-    } while (t < taps);
+        there.lo += count;
+    } while (there.lo < there.hi);
 }
 
 void cp_walk_fold(cp_walk *w, int64_t d, int64_t h, void *dst)
@@ -419,12 +460,11 @@ void cp_walk_fold(cp_walk *w, int64_t d, int64_t h, void *dst)
 
 static void gather_row(cp_walk *w, const char *self, char *dst)
 {
-    const cp_axis *along = &w->axis[2];
     const void *taps[CP_FOLD_TAPS];
     int64_t pitch = w->reading != TAPWISE && w->buffers == 0 ? w->row_pitch : w->pitch;
     if (w->reading != PIXELS) {
-        for (int64_t t = 0; t < along->taps; t += CP_FOLD_TAPS) {
-            int64_t count = min64(along->taps - t, CP_FOLD_TAPS);
+        for (int64_t t = w->first_tap; t < w->last_tap; t += CP_FOLD_TAPS) {
+            int64_t count = min64(w->last_tap - t, CP_FOLD_TAPS);
             for (int64_t j = 0; j < count; j++) {
                 taps[j] = tap_columns(w, t + j, j);
             }

@@ -46,6 +46,7 @@ typedef struct cp_walk {
 
     /* The tile. */
     int64_t first_target, targets, tile_lanes;
+    int64_t first_tap, last_tap; /* taps along the row that any window of the tile has: [first, last) */
     int64_t column, columns; /* sources that are read as one row */
     char *row, *slots, *planes, *buffer, *block[CP_SPACE], *identity;
     const char *pixels;      /* the row at work: source `column`, and bytes from one to the next */

@@ -1,24 +1,6 @@
 /* Folds of T rows into one, lanes independent: dst[i] = combine over t of taps[t][i]. Which taps, where they come from and what
  * the result means is the caller's; here stands only the order, which is what makes the bits the same everywhere. */
 
-CP_TEMPLATE int NAME(rows)(int fold)
-{
-    return fold == CP_ENTROPY ? CP_ENTROPY_ROWS : fold == CP_MAX_TAP || fold == CP_MIN_TAP || fold == CP_SCALED_SUM ? 2 : 1;
-}
-
-CP_TEMPLATE double NAME(identity)(int fold, int row)
-{
-    switch (fold) {
-    case CP_MAX: return -cp_infinity();
-    case CP_MIN: return cp_infinity();
-    case CP_MAX_TAP: return row == 0 ? -cp_infinity() : -1.0;
-    case CP_MIN_TAP: return row == 0 ? cp_infinity() : -1.0;
-    case CP_SCALED_SUM: return row == 0 ? 0.0 : -CP_FAR;
-    case CP_ENTROPY: return row == 0 || row == 3 ? -CP_FAR : 0.0;
-    default: return 0.0;
-    }
-}
-
 /* Rows that a fold does not have are never read; they are set so that no compiler wonders. */
 CP_TEMPLATE NAME(state) NAME(blank)(void)
 {
@@ -32,8 +14,8 @@ CP_TEMPLATE NAME(state) NAME(blank)(void)
 CP_TEMPLATE NAME(state) NAME(identity_state)(int fold)
 {
     NAME(state) s = NAME(blank)();
-    for (int r = 0; r < NAME(rows)(fold); r++) {
-        s.row[r] = V(set1)((CP_ELEMENT)NAME(identity)(fold, r));
+    for (int r = 0; r < cp_fold_rows(fold); r++) {
+        s.row[r] = V(set1)((CP_ELEMENT)cp_fold_identity(fold, r));
     }
     return s;
 }
@@ -91,13 +73,13 @@ CP_TEMPLATE NAME(state) NAME(tap)(int fold, const NAME(source) *from, int64_t t)
 {
     const CP_ELEMENT *p = (const CP_ELEMENT *)from->taps[t] + from->i;
     NAME(state) s = NAME(blank)();
-    s.row[0] = NAME(load)(p, from->n, NAME(identity)(fold, 0));
+    s.row[0] = NAME(load)(p, from->n, cp_fold_identity(fold, 0));
     if (fold == CP_MAX_TAP || fold == CP_MIN_TAP) {
         CP_VECTOR offset = V(set1)((CP_ELEMENT)from->offsets[t]);
         s.row[1] = from->mode & CP_LEAF ? offset : V(add)(NAME(load)(p + from->pitch, from->n, -1.0), offset);
     } else {
-        for (int r = 1; r < NAME(rows)(fold); r++) {
-            s.row[r] = NAME(load)(p + r * from->pitch, from->n, NAME(identity)(fold, r));
+        for (int r = 1; r < cp_fold_rows(fold); r++) {
+            s.row[r] = NAME(load)(p + r * from->pitch, from->n, cp_fold_identity(fold, r));
         }
     }
     return s;
@@ -148,12 +130,12 @@ CP_TEMPLATE void NAME(fold_lanes)(int fold, CP_ELEMENT *dst, int64_t dst_pitch, 
 {
     NAME(state) acc = NAME(identity_state)(fold);
     if (from->mode & CP_CONTINUE) {
-        for (int r = 0; r < NAME(rows)(fold); r++) {
-            acc.row[r] = NAME(load)(dst + r * dst_pitch, from->n, NAME(identity)(fold, r));
+        for (int r = 0; r < cp_fold_rows(fold); r++) {
+            acc.row[r] = NAME(load)(dst + r * dst_pitch, from->n, cp_fold_identity(fold, r));
         }
     }
     acc = NAME(fold_taps)(fold, from, acc, count);
-    for (int r = 0; r < NAME(rows)(fold); r++) {
+    for (int r = 0; r < cp_fold_rows(fold); r++) {
         NAME(save)(dst + r * dst_pitch, acc.row[r], from->n);
     }
 }

@@ -1,5 +1,6 @@
 /* Every kernel of one instruction set, and their table: included by isa/<name>.c inside its region, behind its primitives and
  * with CP_ISA_NAME defined. */
+#include "kernels/identity.h"
 #include "kernels/math.h"
 
 #include "kernels/lane_f32.h"

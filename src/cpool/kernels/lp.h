@@ -96,10 +96,9 @@ static void NAME_LP(map_entropy)(double *dst, int64_t pitch, const double *x, in
 {
     for (int64_t i = 0; i < n; i += vf64_N) {
         int64_t m = n - i < vf64_N ? n - i : vf64_N;
-        vf64 a = vf64_abs(NAME_LP(load)(x + i, m, 1.0)), hi, lo, mantissa, exponent, zero = vf64_set1(0.0);
+        vf64 a = vf64_abs(NAME_LP(load)(x + i, m, 1.0)), hi, lo, zero = vf64_set1(0.0), one = vf64_set1(1.0);
         vf64_log2_dd(a, &hi, &lo);
-        NAME_LP(powers)(CP_ANY, a, NAME_LP(bounded)(NAME_LP(exponents)(p, i, m)), 0, &mantissa, &exponent);
-        vf64 rows[CP_ENTROPY_ROWS] = {hi, lo, mantissa, exponent, zero, zero};
+        vf64 rows[CP_ENTROPY_ROWS] = {a, hi, lo, NAME_LP(bounded)(NAME_LP(exponents)(p, i, m)), one, zero, zero, zero};
         for (int r = 0; r < CP_ENTROPY_ROWS; r++) {
             NAME_LP(save)(dst + r * pitch + i, rows[r], m);
         }
@@ -237,22 +236,24 @@ static void NAME_LP(exponent_gradient)(double *entropy, int64_t pitch, const dou
         for (int r = 0; r < CP_ENTROPY_ROWS; r++) {
             row[r] = NAME_LP(load)(entropy + r * pitch + i, m, 0.0);
         }
-        vf64 q = NAME_LP(bounded)(NAME_LP(exponents)(p, i, m)), total = vf64_add(one, row[4]), share = total;
-        if (count > 0) {
+        vf64 q = NAME_LP(bounded)(NAME_LP(exponents)(p, i, m)), total = vf64_add(one, row[5]), share = total;
+        log = vf64_log1p(row[5]);
+        if (count > 0) { /* T / count is 1 - below */
+            vf64 below = vf64_div(row[6], vf64_set1(count)), above = vf64_sub(one, below);
+            vf64_mask close = vf64_gt(vf64_set1(0.5), below);
             share = vf64_div(total, vf64_set1(count));
-            log = vf64_log(share);
-        } else {
-            log = vf64_log1p(row[4]);
+            log = vf64_select(close, vf64_sub(zero, vf64_log1p(vf64_div(below, above))), vf64_log(share));
+            share = vf64_select(close, above, share);
         }
         NAME_LP(log2_scaled)(share, zero, &hi, &lo);
         vf64_div_dd(&hi, &lo, q);
-        vf64 sum = vf64_add(row[0], hi), back = vf64_sub(sum, row[0]);
-        lo = vf64_add(vf64_add(vf64_sub(row[0], vf64_sub(sum, back)), vf64_sub(hi, back)), vf64_add(lo, row[1]));
+        vf64 sum = vf64_add(row[1], hi), back = vf64_sub(sum, row[1]);
+        lo = vf64_add(vf64_add(vf64_sub(row[1], vf64_sub(sum, back)), vf64_sub(hi, back)), vf64_add(lo, row[2]));
         vf64_exp2_dd(sum, lo, &mantissa, &exponent);
-        vf64 term = vf64_sub(vf64_div(vf64_mul(row[5], vf64_set1(CP_LN2)), total), vf64_div(log, q));
+        vf64 term = vf64_sub(vf64_div(vf64_mul(row[7], vf64_set1(CP_LN2)), total), vf64_div(log, q));
         term = vf64_mul(vf64_div(term, q), NAME_LP(load)(dy + i, m, 0.0));
         term = vf64_mul(term, vf64_scale(mantissa, exponent));
-        NAME_LP(save)(entropy + i, vf64_select(vf64_eq(row[2], zero), zero, term), m);
+        NAME_LP(save)(entropy + i, vf64_select(vf64_eq(row[0], zero), zero, term), m);
     }
 }
 

@@ -190,6 +190,27 @@ CP_VEC void vf64_div_dd(vf64 *hi, vf64 *lo, vf64 p)
     *lo = rest;
 }
 
+/* P(f) of 2^f = 1 + f (C1 + f (C2 + f P(f))); ff = f^2. */
+CP_VEC vf64 vf64_exp2_tail(vf64 f, vf64 ff)
+{
+    vf64 even = vf64_mad(vf64_set1(CP_EXP2_P_8), ff, vf64_set1(CP_EXP2_P_6));
+    vf64 odd = vf64_mad(vf64_set1(CP_EXP2_P_9), ff, vf64_set1(CP_EXP2_P_7));
+    even = vf64_mad(even, ff, vf64_set1(CP_EXP2_P_4));
+    odd = vf64_mad(odd, ff, vf64_set1(CP_EXP2_P_5));
+    even = vf64_mad(even, ff, vf64_set1(CP_EXP2_P_2));
+    odd = vf64_mad(odd, ff, vf64_set1(CP_EXP2_P_3));
+    even = vf64_mad(even, ff, vf64_set1(CP_EXP2_P_0));
+    odd = vf64_mad(odd, ff, vf64_set1(CP_EXP2_P_1));
+    return vf64_mad(odd, f, even);
+}
+
+/* 2^f - 1, |f| <= 1/2, relative error below 4 u. */
+CP_VEC vf64 vf64_exp2m1(vf64 f)
+{
+    vf64 ff = vf64_mul(f, f), c1 = vf64_set1(CP_LN2), c2 = vf64_set1(CP_EXP2_C2_HI + CP_EXP2_C2_LO);
+    return vf64_mul(f, vf64_add(c1, vf64_mul(f, vf64_mad(f, vf64_exp2_tail(f, ff), c2))));
+}
+
 /* 2^(hi + lo) = mantissa * 2^exponent, the mantissa in [0.70, 1.42] within 0.53 ulp, exactly 1 for integers.
  * |hi| >= 2^52: hi is the exponent and lo is dropped, which is as near as a double can name the exponent.
  * hi far: mantissa 0 or infinity, exponent -CP_FAR or CP_FAR. NaN: NaN and 0.
@@ -203,7 +224,7 @@ CP_VEC void vf64_exp2_dd(vf64 hi, vf64 lo, vf64 *mantissa, vf64 *exponent)
     vf64_mask small_enough = vf64_gt(vf64_set1(0x1p52), vf64_abs(hi));
     vf64 k = vf64_select(small_enough, vf64_sub(vf64_add(hi, coarse), coarse), hi);
     vf64 f = vf64_sub(hi, k), g = vf64_select(small_enough, lo, zero), step = vf64_sub(vf64_add(vf64_add(f, g), fine), fine);
-    vf64 ft, fr, ff, even, odd, product, small, c, ct, cr, m;
+    vf64 ft, fr, ff, product, small, c, ct, cr, m;
     vf64_mask zeros = vf64_gt(vf64_set1(-CP_FAR / 2), hi), infinities = vf64_gt(hi, vf64_set1(CP_FAR / 2));
 
     k = vf64_add(k, step);
@@ -213,15 +234,7 @@ CP_VEC void vf64_exp2_dd(vf64 hi, vf64 lo, vf64 *mantissa, vf64 *exponent)
     fr = vf64_add(vf64_sub(f, ft), g);
 
     ff = vf64_mul(f, f);
-    even = vf64_mad(vf64_set1(CP_EXP2_P_8), ff, vf64_set1(CP_EXP2_P_6));
-    odd = vf64_mad(vf64_set1(CP_EXP2_P_9), ff, vf64_set1(CP_EXP2_P_7));
-    even = vf64_mad(even, ff, vf64_set1(CP_EXP2_P_4));
-    odd = vf64_mad(odd, ff, vf64_set1(CP_EXP2_P_5));
-    even = vf64_mad(even, ff, vf64_set1(CP_EXP2_P_2));
-    odd = vf64_mad(odd, ff, vf64_set1(CP_EXP2_P_3));
-    even = vf64_mad(even, ff, vf64_set1(CP_EXP2_P_0));
-    odd = vf64_mad(odd, ff, vf64_set1(CP_EXP2_P_1));
-    small = vf64_mad(ff, vf64_mad(odd, f, even), vf64_set1(CP_EXP2_C1_LO));
+    small = vf64_mad(ff, vf64_exp2_tail(f, ff), vf64_set1(CP_EXP2_C1_LO));
 
     product = vf64_mul(ft, vf64_set1(CP_EXP2_C2_HI));
     small = vf64_add(small, vf64_mad(f, vf64_set1(CP_EXP2_C2_LO), vf64_mul(fr, vf64_set1(CP_EXP2_C2_HI))));

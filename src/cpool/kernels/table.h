@@ -19,10 +19,10 @@ enum {
     CP_MAX_TAP,    /* maximum, and the number of the first tap that has it; -1 before any */
     CP_MIN_TAP,    /* the same of the minimum */
     CP_SCALED_SUM, /* sum = row 0 * 2^row 1, of any magnitude; f64 lanes only */
-    CP_ENTROPY,    /* what the gradient of an exponent needs, see kernels/lp.h; f64 lanes only */
+    CP_ENTROPY,    /* what the gradient of an exponent needs, see kernels/scaled.h; f64 lanes only */
     CP_FOLDS
 };
-enum { CP_ENTROPY_ROWS = 6, CP_MAX_ROWS = CP_ENTROPY_ROWS };
+enum { CP_ENTROPY_ROWS = 8, CP_MAX_ROWS = CP_ENTROPY_ROWS };
 
 /* How a fold runs. */
 enum {

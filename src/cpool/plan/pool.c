@@ -486,7 +486,8 @@ static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
         }
         length = is_space || length < 1 ? 1 : length;
         if (product_overflows(size, length) || size * length > INT64_MAX / 8) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, 0, "the result would have more than 2^60 elements");
+            return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s: the result would have more than 2^60 elements",
+                           p->op == CPOOL_UNPOOL ? "stride or output_size" : "window");
         }
         size *= length;
     }

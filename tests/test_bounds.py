@@ -1,0 +1,303 @@
+"""Nothing beyond the arrays is read or written: every array touches a page that may not be accessed, at its end or its start.
+
+Run as a program, it is what the tests start, so that a crash is a failure that says which call it was:
+
+    python tests/test_bounds.py rows avx2
+"""
+
+import ctypes
+import faulthandler
+import mmap
+import signal
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import capi
+import numpy as np
+import pytest
+from test_bits import GEOMETRIES, SLOW_GRADIENTS, assert_same, is_costly
+
+import cpool
+
+DTYPES = [np.float32, np.float64]
+CANARY = 0xA5
+
+
+class Region:
+    """Memory between two pages that may not be accessed."""
+
+    def __init__(self, size):
+        page = mmap.PAGESIZE
+        self.size = -(-size // page) * page
+        self.memory = mmap.mmap(-1, self.size + 2 * page)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
+        libc = ctypes.CDLL(None, use_errno=True)
+        for guard in (start, start + page + self.size):
+            if libc.mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(page), 0) != 0:
+                raise OSError(ctypes.get_errno(), "mprotect")
+        self.bytes = np.frombuffer(self.memory, np.uint8, self.size, page)
+
+    def place(self, shape, dtype, strides, at_end, buffer=None):
+        """An array that touches the end or the start of the region."""
+        itemsize = np.dtype(dtype).itemsize
+        spans = [(n - 1) * stride for n, stride in zip(shape, strides, strict=True)]
+        low, high = sum(min(s, 0) for s in spans), sum(max(s, 0) for s in spans) + itemsize
+        offset = self.size - high if at_end else -low
+        assert 0 <= offset + low
+        assert offset + high <= self.size
+        return np.ndarray(shape, dtype, self.bytes if buffer is None else buffer, offset, strides)
+
+
+class Memory:
+    """Regions by role, for one call after the other."""
+
+    def __init__(self, size):
+        self.size = size
+        self.regions = {}
+        self.results = {}
+
+    def region(self, role):
+        if role not in self.regions:
+            self.regions[role] = Region(self.size)
+        return self.regions[role]
+
+    def begin(self):
+        self.results = {}
+
+    def input(self, role, values, strides, at_end):
+        array = self.region(role).place(values.shape, values.dtype, strides, at_end)
+        array[...] = values
+        return array
+
+    def output(self, role, shape, dtype, strides, at_end):
+        region = self.region(role)
+        region.bytes[:] = CANARY
+        self.results[role] = (shape, dtype, strides, at_end)
+        return region.place(shape, dtype, strides, at_end)
+
+    def workspace(self, size, at_end):
+        """As large as asked for and not a byte more, full of NaN."""
+        if "workspace" not in self.regions or self.regions["workspace"].size < size:
+            self.regions["workspace"] = Region(2 * size + 1)
+        region = self.regions["workspace"]
+        region.bytes[:] = 0xFF
+        return region.bytes[region.size - size :] if at_end else region.bytes[:size]
+
+    def check(self, role, array):
+        """Around the elements of a result everything is as it was."""
+        shape, dtype, strides, at_end = self.results[role]
+        region = self.regions[role]
+        expected = np.full(region.size, CANARY, np.uint8)
+        region.place(shape, dtype, strides, at_end, expected)[...] = array
+        if not np.array_equal(expected, region.bytes):
+            raise AssertionError(f"bytes around the result of role {role} were written")
+
+
+def packed(shape, itemsize, order=None, factor=1):
+    """Strides of an array whose axes lie in memory in `order`, with gaps."""
+    strides = [0] * len(shape)
+    stride = itemsize * factor
+    for axis in reversed(range(len(shape)) if order is None else order):
+        strides[axis] = stride
+        stride *= shape[axis] * factor
+    return tuple(strides)
+
+
+# How arrays [plane, row, column] or [row, column, channel] lie in memory; itemsize + 1 makes every address odd or even in turn.
+STRIDES = {
+    "in order": lambda shape, size: packed(shape, size),
+    "reversed": lambda shape, size: tuple(-s for s in packed(shape, size)),
+    "every second": lambda shape, size: packed(shape, size, factor=2),
+    "odd": lambda shape, size: packed(shape, size + 1),
+    "last axis first": lambda shape, size: packed(shape, size, order=(len(shape) - 1, *range(len(shape) - 1))),
+}
+
+
+def guarded_call(memory, params, direction, inputs, expected, strides, at_end, isa, workers=1):
+    """Run with every array and the workspace against a guard and compare the results. expected: arrays by role."""
+    memory.begin()
+    arrays = {role: memory.input(role, a, strides(a.shape, a.itemsize) if a.ndim > 1 else packed(a.shape, a.itemsize), at_end)
+              for role, a in inputs.items()}
+    for role, a in expected.items():
+        arrays[role] = memory.output(role, a.shape, a.dtype,
+                                     strides(a.shape, a.itemsize) if a.ndim > 1 else packed(a.shape, a.itemsize), at_end)
+    call = capi.Call(params, arrays)
+    if direction is None:
+        call.run("cpool_taps_to_indices", isa=isa)
+    else:
+        size = call.query(direction, workers).workspace_size
+        entry = "cpool_pool_backward" if direction else "cpool_pool_forward"
+        call.run(entry, isa=isa, workspace=memory.workspace(size, at_end))
+    results = {role: np.array(arrays[role]) for role in expected}
+    assert_same(results, expected, "guarded")
+    for role, a in results.items():
+        memory.check(role, a)
+
+
+OPERATORS = {"max_pool": [{}], "min_pool": [{}], "avg_pool": [{}, {"count_include_pad": True}],
+             "lp_pool": [{"p": 2.5}, {"p": np.inf}, {"p": "mixed"}]}
+
+
+def check_operator(log, memory, name, further, x, window, kwargs, layouts, isa, ends=(True, False), backward=True):
+    """Forward, indices and backward of one call, in every given layout."""
+    op = getattr(cpool, name)
+    with cpool.using_isa("scalar"), cpool.num_threads(1):
+        y, saved = op.forward(x, window, **kwargs, **further)
+        params, kept = capi.kept_by(saved)
+        forward_inputs = {capi.X: x} | {role: a for role, a in kept.items() if role == capi.P}
+        forward_results = {capi.Y: y} | {role: a for role, a in kept.items() if role == capi.TAPS}
+        rng = np.random.default_rng(0)
+        dy = rng.normal(size=y.shape).astype(y.dtype)
+        if backward:
+            gradient = op.backward(dy, saved)
+            backward_results = ({capi.GRAD | capi.X: gradient.x, capi.GRAD | capi.P: np.asarray(gradient.p)}
+                                if name == "lp_pool" else {capi.GRAD | capi.X: gradient})
+    for layout, at_end in product(layouts, ends):
+        log(f"{name} {further} x={x.dtype}{x.shape} window={window} {kwargs} {layout} at_end={at_end} {isa}")
+        strides = STRIDES[layout]
+        guarded_call(memory, params, capi.FORWARD, forward_inputs, forward_results, strides, at_end, isa)
+        if capi.TAPS in kept:
+            inputs = {capi.X: x, capi.TAPS: kept[capi.TAPS]}
+            guarded_call(memory, params, None, inputs, {capi.INDICES: saved.indices}, strides, at_end, isa)
+            guarded_call(memory, params, capi.FORWARD, forward_inputs, {capi.Y: y}, strides, at_end, isa)
+        if backward:
+            inputs = {capi.GRAD | capi.Y: dy} | kept
+            guarded_call(memory, params, capi.BACKWARD, inputs, backward_results, strides, at_end, isa)
+
+
+def rows(log, isa):
+    """Every length of a row, of elements and of channels."""
+    memory = Memory(1 << 15)
+    rng = np.random.default_rng(0)
+    for length in range(1, 71):
+        layouts = ["in order", ["reversed", "every second", "odd", "last axis first"][length % 4]]
+        for dtype in DTYPES:
+            wide_window = {"stride": (1, 1 + length % 3), "padding": (0, 1)} if length > 1 else {"padding": ((0, 0), (1, 0))}
+            for shape, window, kwargs in [((2, 3, length), (2, 2), wide_window),
+                                          ((3, 2, length), (2, 2), {"axes": (0, 1), "stride": 1}),
+                                          ((1, 2, length), cpool.adaptive(1, (length + 2) // 3), {}),
+                                          ((1, 1, length), (1, length), {})]:
+                x = rng.normal(size=shape).astype(dtype)
+                for name, variants in OPERATORS.items():
+                    further = dict(variants[length % len(variants)])
+                    if further.get("p") == "mixed":
+                        channels = shape[-1] if "axes" in kwargs else shape[0]
+                        further["p"] = np.where(np.arange(channels) % 3, 2.5, np.inf).astype(dtype)
+                    check_operator(log, memory, name, further, x, window, kwargs, layouts, isa)
+
+
+def paths(log, isa):
+    """Every way to read, with the arrays that it may want."""
+    memory = Memory(1 << 21)
+    rng = np.random.default_rng(0)
+    for geometry, (spatial, window, kwargs) in GEOMETRIES.items():
+        costly = is_costly(geometry)
+        for channels_last in (False, True):
+            x = rng.normal(size=(*spatial, 9) if channels_last else (2, *spatial)).astype(np.float32)
+            axes = {"axes": tuple(range(len(spatial)))} if channels_last else {"axes": tuple(range(1, len(spatial) + 1))}
+            for name, variants in OPERATORS.items():
+                if name == "min_pool":
+                    continue
+                check_operator(log, memory, name, variants[0], x, window, kwargs | axes, ["in order"] if costly else STRIDES, isa,
+                               ends=(True,) if costly else (True, False),
+                               backward=not (costly and name == "lp_pool") and geometry not in SLOW_GRADIENTS)
+
+
+def unpooling(log, isa):
+    memory = Memory(1 << 17)
+    rng = np.random.default_rng(0)
+    for length, dtype, duplicates in product(range(1, 71, 3), DTYPES, ("overwrite", "add")):
+        for shape, window, axes in [((2, 2, length), (2, 3), {}), ((2, 3, length), (2, 2), {"axes": (0, 1)}), ((3, length), (2,), {})]:
+            x = rng.normal(size=shape).astype(dtype)
+            size = cpool.max_unpool.output_shape(shape, window, **axes)
+            places = np.prod(size) // np.prod(shape) * np.prod(shape) // (shape[-1] if axes else shape[0])
+            indices = rng.integers(-1, places, shape)
+            indices.flat[0], indices.flat[-1] = places - 1, 0
+            y, saved = cpool.max_unpool.forward(x, indices, window, duplicates=duplicates, **axes)
+            params, _ = capi.kept_by(saved)
+            dy = rng.normal(size=size).astype(dtype)
+            dx = cpool.max_unpool.backward(dy, saved)
+            for layout, at_end in product(STRIDES if len(shape) == 3 else ["in order", "reversed", "odd"], (True, False)):
+                log(f"max_unpool {duplicates} x={dtype.__name__}{shape} {window} {axes} {layout} at_end={at_end}")
+                guarded_call(memory, params, capi.FORWARD, {capi.X: x, capi.INDICES: indices}, {capi.Y: y}, STRIDES[layout], at_end,
+                             isa)
+                guarded_call(memory, params, capi.BACKWARD, {capi.GRAD | capi.Y: dy, capi.INDICES: indices},
+                             {capi.GRAD | capi.X: dx}, STRIDES[layout], at_end, isa)
+
+
+def garbage(log, isa):
+    """Taps of any value: those that are no tap of the window pass nothing on, the others what they say. What one that selects
+    padding does is not promised; it gets nothing to pass on."""
+    memory = Memory(1 << 20)
+    rng = np.random.default_rng(0)
+    extremes = [-(2**31), 2**31 - 1, -1, 0, -2, 2**24, 2**30, 255, 256, 288, 289]
+    for (spatial, window, kwargs), channels_last in product([
+            ((5, 6), (2, 2), {"stride": (1, 2)}), ((5, 26), (2, 3), {"stride": 1, "padding": (1, 2)}),
+            ((3, 2), (2, 5), {"stride": 1, "padding": (1, 4)}), ((14, 30), (5, 7), {"padding": (4, 3), "dilation": (2, 1)}),
+            ((6, 16), cpool.adaptive(4, 13), {}), ((18, 20), 17, {"stride": 1}), ((3, 4, 14), (2, 2, 3), {"stride": 1}),
+            ((9, 40), (9, 40), {})], (False, True)):
+        shape = (*spatial, 9) if channels_last else (2, *spatial)
+        axes = tuple(range(len(spatial))) if channels_last else tuple(range(1, len(spatial) + 1))
+        x = np.zeros(shape, np.float32)
+        y, saved = cpool.max_pool.forward(x, window, **kwargs, axes=axes)
+        params, kept = capi.kept_by(saved)
+        largest = np.prod(window if isinstance(window, tuple) else (2, 2) if isinstance(window, cpool.adaptive) else (window, window))
+        dy = rng.integers(1, 9, y.shape).astype(np.float32)
+        if kept[capi.TAPS].dtype == np.uint8:
+            values = [np.full(y.shape, tap, np.uint8) for tap in range(256)] + [rng.integers(0, 256, y.shape, np.uint8)] * 20
+        else:
+            values = [np.full(y.shape, tap, np.int32) for tap in extremes]
+            values += [rng.choice(np.array(extremes, np.int32), y.shape) for _ in range(20)]
+            values += [rng.integers(-10, 400, y.shape, np.int32) for _ in range(20)]
+        for i, taps in enumerate(values):
+            log(f"garbage {taps.dtype} {taps.flat[:3]} x={shape} window={window} {kwargs} axes={axes} {isa}")
+            indices = np.empty(y.shape, np.int64)
+            capi.Call(params, {capi.X: x, capi.TAPS: taps, capi.INDICES: indices}).run("cpool_taps_to_indices", isa=isa)
+            assert np.all((indices >= -1) & (indices < np.prod(spatial)))
+            padding = (indices < 0) & (taps < largest) & (taps >= 0)
+            passed = np.where(padding, np.float32(0), dy)
+            dx = np.zeros((*spatial, shape[-1] if channels_last else shape[0]), np.float32)
+            planes = (indices, passed) if channels_last else (np.moveaxis(indices, 0, -1), np.moveaxis(passed, 0, -1))
+            for channel in range(dx.shape[-1]):
+                where, what = (a[..., channel].ravel() for a in planes)
+                np.add.at(dx[..., channel].reshape(-1), where[where >= 0], what[where >= 0])
+            dx = dx if channels_last else np.ascontiguousarray(np.moveaxis(dx, -1, 0))
+            guarded_call(memory, params, capi.BACKWARD, {capi.GRAD | capi.Y: passed, capi.TAPS: taps},
+                         {capi.GRAD | capi.X: dx}, STRIDES["in order"], i % 2 == 0, isa)
+            # And no crash where it does.
+            capi.Call(params, {capi.GRAD | capi.Y: dy, capi.TAPS: taps, capi.GRAD | capi.X: np.empty_like(dx)}).backward(isa=isa)
+
+
+PROGRAMS = {"rows": rows, "paths": paths, "unpooling": unpooling, "garbage": garbage}
+
+
+@pytest.mark.parametrize("isa", cpool.isas())
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_guarded(program, isa, tmp_path):
+    if program == "unpooling" and isa != "scalar":
+        pytest.skip("it has no kernels")
+    path = tmp_path / "log"
+    done = subprocess.run([sys.executable, __file__, program, isa, path], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{path.read_text()}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("place", ["ctypes.data - 1", "ctypes.data + region.size"])
+def test_guards(place):
+    """What the tests above rely on."""
+    program = f"import ctypes, test_bounds; region = test_bounds.Region(100); ctypes.string_at(region.bytes.{place}, 1)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, timeout=60)
+    assert done.returncode == -signal.SIGSEGV
+
+
+if __name__ == "__main__":
+    faulthandler.enable()
+    with open(sys.argv[3] if len(sys.argv) > 3 else "/dev/stdout", "w") as file:
+
+        def log(text):
+            file.seek(0)
+            file.write(f"{text:300}\n")
+            file.flush()
+
+        PROGRAMS[sys.argv[1]](log, sys.argv[2])
