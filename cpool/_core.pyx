@@ -301,13 +301,20 @@ cdef int execute(Call *call, int direction) except -1:
     workers, isa = scoped()
     if workers == 0:
         workers = default_threads
-    memset(&info, 0, sizeof(info))
-    info.struct_size = sizeof(info)
-    check(&call.error, cpool_pool_query(&call.params, call.args, call.n, direction, workers, &info, &call.error))
     memset(&how, 0, sizeof(how))
     how.struct_size = sizeof(how)
     how.error = &call.error
     how.isa = isa
+    if call.largest <= KEEP_GIL:  # one worker, and nearly always little workspace: where it is too little, that is said in time
+        how.workers = 1
+        how.workspace = stack
+        how.workspace_size = STACK_WORKSPACE
+        status = entry(&call.params, call.args, call.n, &how)
+        if status != CPOOL_NO_MEMORY:
+            return check(&call.error, status)
+    memset(&info, 0, sizeof(info))
+    info.struct_size = sizeof(info)
+    check(&call.error, cpool_pool_query(&call.params, call.args, call.n, direction, workers, &info, &call.error))
     how.workers = info.workers
     if info.workers > 1:
         how.parallel_for = cpool_threads_run

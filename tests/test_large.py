@@ -89,10 +89,9 @@ def test_long_axes(dtype):
     y, saved = cpool.max_pool.forward(line, (3,), stride=1 << 39)
     assert np.array_equal(y, [3, 3])
     assert np.array_equal(saved.indices, [0, 1 << 39])
-    y, saved = cpool.max_pool.forward(line, (3,), stride=1 << 38, dilation=1 << 38, padding=((1 << 38) + 5, 0))
-    assert np.array_equal(saved.indices, [(1 << 38) - 5 if first < 0 else first
-                                          for first in range(-(1 << 38) - 5, (1 << 40) - (1 << 39) - (1 << 38), 1 << 38)][:1]
-                          + list(saved.indices[1:]))
+    step = 1 << 38
+    y, saved = cpool.max_pool.forward(line, (3,), stride=step, dilation=step, padding=((step + 5, 0),))
+    assert np.array_equal(saved.indices, [step - 5, step - 5, step - 5, 2 * step - 5])
     for op, expected in [(cpool.avg_pool, 3), (cpool.l2_pool, 3), (cpool.lp_pool, np.sqrt(dtype(27)))]:
         y = op(line, (3,), stride=1 << 39, dilation=1 << 35)
         assert y.shape == (2,)
@@ -123,7 +122,7 @@ def test_results_that_no_memory_holds():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("strides", [(1 << 34, 1 << 32), (1 << 32, 1 << 35), (3 * (1 << 33) + 4096, 8)])
+@pytest.mark.parametrize("strides", [(1 << 35, 1 << 32), (1 << 32, 1 << 35), (3 * (1 << 33) + 4096, 8)])
 def test_strides(strides, dtype):
     values = np.random.default_rng(0).normal(size=(5, 6)).astype(dtype)
     x, dx, y = spread((5, 6), strides, dtype), spread((5, 6), strides, dtype), spread((4, 5), strides, dtype)
