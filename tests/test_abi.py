@@ -40,12 +40,12 @@ def compile_text(tmp_path, compiler, suffix, standard, text):
 
 
 @pytest.mark.parametrize(("compiler", "suffix", "standard"), [("cc", ".c", "c11"), ("c++", ".cpp", "c++17")])
-def test_header_and_initializer(tmp_path, compiler, suffix, standard):
-    compile_text(tmp_path, compiler, suffix, standard, """
-        #include <cpool/cpool.h>
-        cpool_pool_params params(void);
-        cpool_pool_params params(void) { cpool_pool_params p = CPOOL_POOL_PARAMS_INIT; return p; }
-    """)
+def test_header_and_initializers(tmp_path, compiler, suffix, standard):
+    initializers = re.findall(r"^#define (CPOOL_(\w+)_INIT) ", HEADER.read_text(), re.MULTILINE)
+    assert len(initializers) == 5
+    lines = [f"void use(void); void use(void) {{ cpool_{name.lower()} s = {macro}; (void)s; }}".replace("use", f"use_{name}")
+             for macro, name in initializers]
+    compile_text(tmp_path, compiler, suffix, standard, "\n".join(["#include <cpool/cpool.h>", *lines, ""]))
 
 
 @pytest.mark.skipif(struct.calcsize("P") != 8, reason="the sizes are those of 64-bit pointers")

@@ -5,7 +5,6 @@
 
 #include "dtype/list.h"
 #include "error.h"
-#include "kernels/table.h"
 #include "overlap.h"
 
 #define TRY(call) \
@@ -14,18 +13,7 @@
         if (status_ != CPOOL_OK) { return status_; } \
     } while (0)
 
-/* ---- Tables ---- */
-
-#define R(role) (UINT64_C(1) << CPOOL_##role)
-#define G(role) (UINT64_C(1) << (32 + CPOOL_##role))
-#define OPERATOR(code, name, family, fold, tap_fold, flags, forward, forward_optional, backward, backward_optional, kept) \
-    {code, name, family, fold, tap_fold, flags, {forward, backward}, {forward_optional, backward_optional}, kept},
-static const cp_operator operators[] = {
-#include "ops.def"
-};
-#undef OPERATOR
-#undef G
-#undef R
+/* ---- Roles ---- */
 
 /* Roles by the names that callers know; a result is `out` where it is what the caller asked for. */
 static const char *role_name(int32_t role)
@@ -189,12 +177,7 @@ static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, 
         }
     }
     const cpool_pool_params *p = &pool->params;
-    pool->op = NULL;
-    for (size_t i = 0; i < sizeof operators / sizeof operators[0]; i++) {
-        if (operators[i].code == p->op) {
-            pool->op = &operators[i];
-        }
-    }
+    pool->op = cp_operator_find(p->op);
     if (pool->op == NULL) {
         return cp_fail(error, CPOOL_UNSUPPORTED, 0, "params.op=%" PRId32 " is no operator of this library (%s)", p->op, CPOOL_VERSION);
     }
@@ -581,6 +564,11 @@ cpool_status cp_pool_shape(const cp_pool *pool, int32_t role, cpool_shape *out, 
     }
     if (role_name(role) == NULL || (roles_of(pool->op) & role_bit(role)) == 0) {
         return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has no array of role %" PRId32, pool->op->name, role);
+    }
+    /* A selected tap is carried in a double; powers may be selections, where p is infinite. */
+    if ((kind == CPOOL_TAPS || (role == (CPOOL_GRAD | CPOOL_X) && pool->op->family == CP_POWER)) && pool->window_taps > 0x1p53) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s has more than 2^53 taps, too many to name the one selected",
+                       cp_format_sizes(pool->params.window, pool->params.rank).text);
     }
     int like_x = kind == CPOOL_X || (pool->op->code == CPOOL_UNPOOL && kind == CPOOL_INDICES);
     out->ndim = pool->ndim;

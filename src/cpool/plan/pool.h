@@ -3,29 +3,13 @@
 #define CP_PLAN_POOL_H
 
 #include "cpool/cpool.h"
+#include "operators.h"
 #include "plan/axis.h"
 
 enum { CP_ROLES = 32 };
 
 /* The spatial axes of a pool are always three, slowest first; those that the rank does not have are of length 1. */
 enum { CP_SPACE = 3 };
-
-/* What an operator is made of; see drive/window.h. */
-typedef enum cp_family {
-    CP_BEST,  /* a fold that selects one element */
-    CP_MEAN,  /* a sum, divided */
-    CP_POWER, /* a sum of powers, and its root */
-    CP_PLACE  /* no fold: values put in their places */
-} cp_family;
-
-typedef struct cp_operator {
-    int32_t code;
-    const char *name;
-    cp_family family;
-    int32_t fold, tap_fold; /* of values; of values and taps */
-    uint32_t flags;
-    uint64_t required[2], optional[2], kept; /* by direction */
-} cp_operator;
 
 typedef struct cp_pool {
     cpool_pool_params params;

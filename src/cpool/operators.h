@@ -1,0 +1,27 @@
+/* What there is to compute: a row per operator in ops.def. */
+#ifndef CP_OPERATORS_H
+#define CP_OPERATORS_H
+
+#include <stdint.h>
+
+/* What an operator is made of; drivers go by the family. */
+typedef enum cp_family {
+    CP_BEST,  /* a fold that selects one element */
+    CP_MEAN,  /* a sum, divided */
+    CP_POWER, /* a sum of powers, and its root */
+    CP_PLACE  /* no fold: values put in their places */
+} cp_family;
+
+typedef struct cp_operator {
+    int32_t code;
+    const char *name;
+    cp_family family;
+    int32_t fold, tap_fold; /* of values; of values and taps */
+    uint32_t flags;
+    uint64_t required[2], optional[2], kept; /* by direction */
+} cp_operator;
+
+/* The operator of a CPOOL_* code, or NULL. */
+const cp_operator *cp_operator_find(int32_t code);
+
+#endif
