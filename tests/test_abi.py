@@ -53,7 +53,8 @@ def test_header_and_initializers(tmp_path, compiler, suffix, standard):
 def test_sizes_of_structs(tmp_path, compiler, suffix, standard):
     assert set(re.findall(r"^typedef struct (\w+) \{", HEADER.read_text(), re.MULTILINE)) == set(SIZES)
     lines = [f'static_assert(sizeof({name}) == {size}, "{name}");' for name, size in SIZES.items()]
-    compile_text(tmp_path, compiler, suffix, standard, "\n".join(["#include <assert.h>", "#include <cpool/cpool.h>", *lines, ""]))
+    text = "\n".join(["#include <assert.h>", "#include <cpool/cpool.h>", *lines, ""])
+    compile_text(tmp_path, compiler, suffix, standard, text)
 
 
 def test_symbols_and_instructions_of_the_library():

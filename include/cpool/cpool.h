@@ -127,7 +127,7 @@ enum { CPOOL_EXPLICIT = 0, CPOOL_VALID = 1, CPOOL_SAME_UPPER = 2, CPOOL_SAME_LOW
 typedef struct cpool_pool_params {
     size_t struct_size;
     int32_t op;
-    int32_t rank;     /* number of spatial axes, 1 to 3 */
+    int32_t rank; /* number of spatial axes, 1 to 3 */
     int32_t geometry;
     int32_t padding_mode;
     int32_t axes[3];      /* the spatial axes, positions in x's shape, slowest first; default: the last ones, as -rank .. -1 */
@@ -136,7 +136,7 @@ typedef struct cpool_pool_params {
     int64_t stride[3];    /* CPOOL_SIZE_DEFAULT: the window */
     int64_t dilation[3];
     int64_t pad_before[3], pad_after[3]; /* 0 <= pad < (window - 1) * dilation + 1 */
-    int64_t output_size[3];              /* CPOOL_UNPOOL: spatial size of the result; CPOOL_SIZE_DEFAULT: (n - 1) * stride - pads
+    int64_t output_size[3]; /* CPOOL_UNPOOL: spatial size of the result; CPOOL_SIZE_DEFAULT: (n - 1) * stride - pads
                                             + (window - 1) * dilation + 1 */
     uint32_t flags;
     uint32_t reserved_flags; /* 0 */
@@ -273,8 +273,8 @@ CPOOL_API void cpool_threads_run(void *ctx, int64_t n, int64_t grain,
 
 /* ---- Version ----------------------------------------------------------------------------------------------------------- */
 
-CPOOL_API const char *cpool_version(void);    /* CPOOL_VERSION of the library */
-CPOOL_API int32_t cpool_abi_version(void);    /* CPOOL_ABI_VERSION of the library */
+CPOOL_API const char *cpool_version(void); /* CPOOL_VERSION of the library */
+CPOOL_API int32_t cpool_abi_version(void); /* CPOOL_ABI_VERSION of the library */
 
 #ifdef __cplusplus
 }

@@ -48,8 +48,8 @@ cpool_status cpool_pool_backward(const cpool_pool_params *params, const cpool_ar
     return run(params, args, n, CPOOL_BACKWARD, exec);
 }
 
-cpool_status cpool_pool_describe(const cpool_pool_params *params, const cpool_arg *args, int32_t n, int32_t role, cpool_shape *out,
-                                 cpool_error *error)
+cpool_status cpool_pool_describe(const cpool_pool_params *params, const cpool_arg *args, int32_t n, int32_t role,
+                                 cpool_shape *out, cpool_error *error)
 {
     cp_pool pool;
     if (out == NULL || out->struct_size < sizeof(cpool_shape)) {
@@ -67,7 +67,8 @@ cpool_status cpool_pool_query(const cpool_pool_params *params, const cpool_arg *
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "info is NULL or its struct_size is too small");
     }
     if (direction != CPOOL_FORWARD && direction != CPOOL_BACKWARD) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "direction=%" PRId32 " must be CPOOL_FORWARD or CPOOL_BACKWARD", direction);
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "direction=%" PRId32 " must be CPOOL_FORWARD or CPOOL_BACKWARD",
+                       direction);
     }
     cpool_status status = cp_pool_plan(&pool, params, args, n, direction, error);
     if (status != CPOOL_OK) {

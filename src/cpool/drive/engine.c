@@ -33,8 +33,9 @@ cpool_status cp_engine_take(cp_engine *engine, const cpool_exec *exec, cp_cost c
     engine->parallel_ctx = exec->parallel_ctx;
     size_t need = cp_engine_workspace(cost, engine->workers), size = exec->workspace == NULL ? 0 : exec->workspace_size;
     if (size < need) {
-        return cp_fail(exec->error, CPOOL_NO_MEMORY, 0, "workspace_size=%zu; %" PRId32 " workers need %zu bytes (cpool_pool_query)",
-                       size, engine->workers, need);
+        return cp_fail(exec->error, CPOOL_NO_MEMORY, 0,
+                       "workspace_size=%zu; %" PRId32 " workers need %zu bytes (cpool_pool_query)", size, engine->workers,
+                       need);
     }
     size_t past = (size_t)((uintptr_t)exec->workspace % ALIGN);
     engine->workspace = need == 0 ? NULL : (char *)exec->workspace + (past == 0 ? 0 : ALIGN - past);

@@ -80,7 +80,8 @@ static double sum_terms(const cp_terms *terms, int64_t n)
     return sum;
 }
 
-void cp_parameter_sums_reduce(const double *partials, int64_t planes, int64_t blocks, int64_t channels, const cpool_view *gradient)
+void cp_parameter_sums_reduce(const double *partials, int64_t planes, int64_t blocks, int64_t channels,
+                              const cpool_view *gradient)
 {
     int64_t stride = 0;
     cp_fpenv environment = cp_fpenv_enter();

@@ -25,6 +25,7 @@ void cp_parameter_sums_close(cp_parameter_sums *sums); /* ends a segment */
 double cp_parameter_sums_total(const cp_parameter_sums *sums, int64_t lane);
 
 /* partials[plane][block] of all planes, in logical order with `channels` fastest, to the gradient: one number per channel, or one. */
-void cp_parameter_sums_reduce(const double *partials, int64_t planes, int64_t blocks, int64_t channels, const cpool_view *gradient);
+void cp_parameter_sums_reduce(const double *partials, int64_t planes, int64_t blocks, int64_t channels,
+                              const cpool_view *gradient);
 
 #endif

@@ -82,8 +82,10 @@ static cpool_status check_indices(const cp_unpool *u, cpool_error *error)
         for (int64_t j = 0; j < count; j++) {
             int64_t index = read_index(indices + place(in, u->layout.grid[INDEX].space, j));
             if (index < -1 || index >= u->places) {
-                return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_INDICES, "indices holds %" PRId64 "; each must be 0 to %" PRId64
-                               ", a position in the output plane, or -1 for none", index, u->places - 1);
+                return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_INDICES,
+                               "indices holds %" PRId64 "; each must be 0 to %" PRId64
+                               ", a position in the output plane, or -1 for none",
+                               index, u->places - 1);
             }
         }
     }

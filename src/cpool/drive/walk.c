@@ -62,8 +62,9 @@ static void size_walk(cp_walk *w)
     const cp_axis *deep = &w->axis[0], *down = &w->axis[1], *along = &w->axis[2];
     int64_t reach = cp_axis_reach(along, w->width), height = INT64_MAX;
     w->pitch = round_lanes(w->width * w->lanes, w->lane_size);
-    w->row_pitch = w->reading == TAPWISE ? 0 : w->reading == PIXELS && w->direct ? 0
-                                                                                 : round_lanes((reach + 1) * w->lanes, w->lane_size);
+    w->row_pitch = w->reading == TAPWISE               ? 0
+                   : w->reading == PIXELS && w->direct ? 0
+                                                       : round_lanes((reach + 1) * w->lanes, w->lane_size);
     if (down->taps <= KEPT_HEIGHT && axis_step(down) <= KEPT_HEIGHT) {
         height = (down->taps - 1) * axis_step(down) + 1;
     }
@@ -72,7 +73,8 @@ static void size_walk(cp_walk *w)
     w->slot_height = w->keeps_rows ? height : min64(down->taps, CP_FOLD_TAPS);
     w->row_slots = w->fold == CP_GATHER ? 0 : w->keeps_rows ? deep->taps * height : w->slot_height;
     w->plane_slots = w->fold == CP_GATHER || deep->taps == 1 ? 0 : min64(deep->taps, CP_FOLD_TAPS);
-    w->buffers = w->reading == PIXELS || (w->reading == COLUMNS && cp_axis_advance(along) == 1) ? 0 : min64(along->taps, CP_FOLD_TAPS);
+    w->buffers =
+        w->reading == PIXELS || (w->reading == COLUMNS && cp_axis_advance(along) == 1) ? 0 : min64(along->taps, CP_FOLD_TAPS);
     for (int i = 0; i < CP_SPACE; i++) {
         w->blocks[i] = is_sum(w->fold) ? block_rows(&w->axis[i]) : 0;
     }
@@ -104,7 +106,8 @@ size_t cp_walk_plan(cp_walk *w, int64_t width, size_t budget)
         w->width = width > 0 ? width : 1;
     }
     size_walk(w);
-    while (width == 0 && w->width > 1 && (walk_bytes(w) > budget || (w->row_pitch != 0 && w->row_pitch * row_bytes / w->lanes > 2 * ROW_BYTES))) {
+    while (width == 0 && w->width > 1 &&
+           (walk_bytes(w) > budget || (w->row_pitch != 0 && w->row_pitch * row_bytes / w->lanes > 2 * ROW_BYTES))) {
         w->width = (w->width + 1) / 2;
         size_walk(w);
     }
@@ -304,8 +307,8 @@ static const char *tap_columns(cp_walk *w, int64_t tap, int64_t slot)
         if (advance != 0) {
             w->kernels->stride(to, from + tap * step * w->lane_size, advance, w->targets);
         } else {
-            w->kernels->pick(to, from, w->first, w->lo, w->hi, axis_step(along), (int32_t)tap,
-                             identity(w->fold, r), w->targets);
+            w->kernels->pick(to, from, w->first, w->lo, w->hi, axis_step(along), (int32_t)tap, identity(w->fold, r),
+                             w->targets);
         }
     }
     return dst;

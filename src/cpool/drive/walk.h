@@ -15,7 +15,8 @@
 
 /* `count` columns of row (d, h) from `column` on in steps of `step`, all of them inside the array, lanes fastest, into the rows
  * of a state `pitch` apart. */
-typedef void (*cp_source)(void *context, int64_t d, int64_t h, int64_t column, int64_t step, int64_t count, void *dst, int64_t pitch);
+typedef void (*cp_source)(void *context, int64_t d, int64_t h, int64_t column, int64_t step, int64_t count, void *dst,
+                          int64_t pitch);
 
 enum { CP_GATHER = CP_FOLDS }; /* not a fold: targets add the sources that selected them; state: value, position selected */
 
@@ -23,10 +24,10 @@ typedef struct cp_walk {
     /* Set by the planner of the call. */
     const cp_axis *axis; /* [CP_SPACE] */
     int32_t fold;
-    int32_t lane_size;   /* bytes of a lane */
-    int64_t lanes;       /* per column, at most */
-    int64_t width;       /* columns of a tile, at most; set by cp_walk_plan unless fixed */
-    int32_t direct;      /* sources are the array itself, lanes side by side in memory */
+    int32_t lane_size; /* bytes of a lane */
+    int64_t lanes;     /* per column, at most */
+    int64_t width;     /* columns of a tile, at most; set by cp_walk_plan unless fixed */
+    int32_t direct;    /* sources are the array itself, lanes side by side in memory */
 
     /* Set by cp_walk_plan. */
     int32_t rows, leaf_rows;                 /* of the state; of what a source gives */
@@ -47,11 +48,11 @@ typedef struct cp_walk {
     /* The tile. */
     int64_t first_target, targets, tile_lanes;
     int64_t first_tap, last_tap; /* taps along the row that any window of the tile has: [first, last) */
-    int64_t column, columns; /* sources that are read as one row */
+    int64_t column, columns;     /* sources that are read as one row */
     char *row, *slots, *planes, *buffer, *block[CP_SPACE], *identity;
-    const char *pixels;      /* the row at work: source `column`, and bytes from one to the next */
+    const char *pixels; /* the row at work: source `column`, and bytes from one to the next */
     int64_t pixel_step;
-    int64_t row_d, row_h;    /* source row at work, for reading tap by tap */
+    int64_t row_d, row_h; /* source row at work, for reading tap by tap */
     int64_t *slot_d, *slot_h;
     cp_span *spans;
     int32_t *first, *lo, *hi;

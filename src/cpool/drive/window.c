@@ -41,7 +41,7 @@ static void pool_row(cp_work *w, int64_t d, int64_t h, int64_t column, int64_t c
     if (pool->array[CPOOL_TAPS] != NULL) {
         const cp_grid *taps = &window->layout.grid[2];
         char *row = w->result + w->walk.pitch * window->lane_size;
-        cp_work_settle_taps(w, d, h, column, count, row);
+        cp_work_settle_taps(w, &w->walk, d, h, row);
         w->kernels->store_taps(cp_work_element(w, 2, d, h, column), taps->bits, row, count, taps->space[2], w->lanes,
                                w->lane_step[2]);
     }
@@ -86,7 +86,7 @@ static void exponent_gradient_row(cp_work *w, int64_t d, int64_t h, int64_t colu
         double size = mean ? down * w->counts[from] : 0;
         int64_t at = from * w->lanes;
         CP_EACH_EXPONENT(w, to - from, i, n,
-                      lp->exponent_gradient(entropy + at + i, w->walk.pitch, dy + at + i, n, w->exponent, size));
+                         lp->exponent_gradient(entropy + at + i, w->walk.pitch, dy + at + i, n, w->exponent, size));
     }
     cp_parameter_sums_add(&w->sums, entropy, count);
 }
@@ -197,7 +197,8 @@ static void run_unit(cp_work *w, int64_t unit, char *memory)
     int64_t end = lane + window->lanes < window->layout.lanes ? lane + window->lanes : window->layout.lanes;
     while (lane < end) {
         int64_t to = end;
-        if (window->pool->op->family == CP_POWER && cp_window_lanes_are_channels(window)) { /* finite and infinite exponents apart */
+        if (window->pool->op->family == CP_POWER &&
+            cp_window_lanes_are_channels(window)) { /* finite and infinite exponents apart */
             const cpool_view *p = window->pool->array[CPOOL_P];
             int infinite = cp_exponent_at(p, lane) == cp_infinity();
             for (to = lane + 1; to < end && (cp_exponent_at(p, to) == cp_infinity()) == infinite;) {

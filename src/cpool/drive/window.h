@@ -25,13 +25,13 @@ typedef struct cp_window {
     const cp_pool *pool;
     cp_task task;
     cp_layout layout;
-    cp_axis axis[CP_SPACE];  /* of the walk: the pool's, or their transposition */
+    cp_axis axis[CP_SPACE]; /* of the walk: the pool's, or their transposition */
     int32_t lane_kind, lane_size;
-    int64_t lanes;           /* of a tile */
+    int64_t lanes; /* of a tile */
     int64_t tiles, block_rows, blocks, units;
-    cp_recipe recipe[2];     /* [1]: p is infinite */
+    cp_recipe recipe[2]; /* [1]: p is infinite */
     cp_tap_map tap_map;
-    size_t bytes;            /* per worker */
+    size_t bytes; /* per worker */
     const cp_engine *engine;
     double *partials;
 } cp_window;
@@ -42,7 +42,7 @@ typedef struct cp_work {
     const cp_recipe *recipe;
     const cp_lane_kernels *kernels;
     cp_walk walk, inner;
-    char *at[CP_GRIDS];        /* element (0, 0, 0) of lane 0 of the unit */
+    char *at[CP_GRIDS]; /* element (0, 0, 0) of lane 0 of the unit */
     int64_t lane_step[CP_GRIDS];
     int64_t lanes;
     char *result, *inner_result, *aux, *self;
@@ -82,8 +82,8 @@ int64_t cp_work_run_end(const cp_work *work, int64_t from, int64_t count);
 /* Divides a row of `count` output columns by the averages' divisors. */
 void cp_work_divide(cp_work *work, char *row, int64_t d, int64_t h, int64_t count);
 
-/* Taps that a fold left at -1: windows of nothing but the identity (all -inf) select their first element, empty ones none. */
-void cp_work_settle_taps(const cp_work *work, int64_t d, int64_t h, int64_t column, int64_t count, void *taps);
+/* Taps that a fold of the walk's tile left at -1: windows of nothing but the identity (all -inf) select their first element, empty ones none. */
+void cp_work_settle_taps(const cp_work *work, const cp_walk *walk, int64_t d, int64_t h, void *taps);
 
 /* The source of the unit's walk, and of the walk inside it. */
 cp_source cp_work_source(const cp_work *work);
@@ -93,7 +93,9 @@ void cp_source_x(void *work, int64_t d, int64_t h, int64_t column, int64_t step,
 #define CP_EACH_EXPONENT(w, count, i, n, call) \
     do { \
         int64_t n = (w)->exponent.step != 0 ? (w)->lanes : (w)->lanes * (count); \
-        for (int64_t i = 0; i < (w)->lanes * (count); i += n) { call; } \
+        for (int64_t i = 0; i < (w)->lanes * (count); i += n) { \
+            call; \
+        } \
     } while (0)
 
 #endif

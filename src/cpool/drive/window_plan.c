@@ -84,12 +84,12 @@ static size_t recipe_bytes(const cp_window *w, const cp_recipe *r)
 {
     size_t size = (size_t)w->lane_size, width = (size_t)r->walk.width;
     size_t bytes = r->walk_bytes + r->inner_bytes;
-    bytes += cp_round_up((size_t)r->walk.pitch * size) * (size_t)r->walk.rows;       /* result */
-    bytes += cp_round_up((size_t)r->inner.pitch * size) * (size_t)r->inner.rows;     /* inner result */
-    bytes += cp_round_up(r->aux_lanes * size);                                       /* aux */
-    bytes += cp_round_up(width * size);                                              /* self */
-    bytes += 2 * cp_round_up(r->columns * sizeof(double));                           /* counts, base */
-    bytes += cp_round_up((size_t)w->lanes * sizeof(double));                         /* exponents */
+    bytes += cp_round_up((size_t)r->walk.pitch * size) * (size_t)r->walk.rows;   /* result */
+    bytes += cp_round_up((size_t)r->inner.pitch * size) * (size_t)r->inner.rows; /* inner result */
+    bytes += cp_round_up(r->aux_lanes * size);                                   /* aux */
+    bytes += cp_round_up(width * size);                                          /* self */
+    bytes += 2 * cp_round_up(r->columns * sizeof(double));                       /* counts, base */
+    bytes += cp_round_up((size_t)w->lanes * sizeof(double));                     /* exponents */
     bytes += cp_parameter_sums_bytes(w->lanes);
     return cp_round_up(bytes);
 }
@@ -99,7 +99,8 @@ static void plan_lanes(cp_window *w)
 {
     int64_t limit = w->lane_size == 4 ? 64 : 32;
     const cp_grid *x = &w->layout.grid[0];
-    int direct = w->layout.lane >= 0 && x->batch[w->layout.lane] == x->item && x->item == w->lane_size && w->task == CP_TASK_POOL;
+    int direct =
+        w->layout.lane >= 0 && x->batch[w->layout.lane] == x->item && x->item == w->lane_size && w->task == CP_TASK_POOL;
     int recipes = w->pool->op->family == CP_POWER ? 2 : 1;
     w->lanes = w->layout.lanes < limit ? w->layout.lanes : limit;
     w->lanes = w->lanes < 1 ? 1 : w->lanes;

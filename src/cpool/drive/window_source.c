@@ -11,8 +11,8 @@ char *cp_work_element(const cp_work *w, int g, int64_t d, int64_t h, int64_t col
 
 void cp_work_load(const cp_work *w, int g, int64_t d, int64_t h, int64_t column, int64_t step, int64_t count, void *dst)
 {
-    w->kernels->load[w->window->pool->dtype](dst, cp_work_element(w, g, d, h, column), count, step * w->window->layout.grid[g].space[2],
-                                             w->lanes, w->lane_step[g]);
+    w->kernels->load[w->window->pool->dtype](dst, cp_work_element(w, g, d, h, column), count,
+                                             step * w->window->layout.grid[g].space[2], w->lanes, w->lane_step[g]);
 }
 
 void cp_work_store(const cp_work *w, int g, int64_t d, int64_t h, int64_t column, int64_t count, const void *src)
@@ -111,7 +111,8 @@ static double row_base(const cp_work *w, int64_t d, int64_t h)
 {
     const cp_pool *pool = w->window->pool;
     return ((double)cp_axis_span(&pool->axis[0], d).first * (double)pool->in[1] +
-            (double)cp_axis_span(&pool->axis[1], h).first) * (double)pool->in[2];
+            (double)cp_axis_span(&pool->axis[1], h).first) *
+           (double)pool->in[2];
 }
 
 static void source_selection(void *context, int64_t d, int64_t h, int64_t column, int64_t step, int64_t count, void *dst,
@@ -133,16 +134,20 @@ static void source_selection(void *context, int64_t d, int64_t h, int64_t column
     }
 }
 
-void cp_work_settle_taps(const cp_work *w, int64_t d, int64_t h, int64_t column, int64_t count, void *taps)
+void cp_work_settle_taps(const cp_work *w, const cp_walk *walk, int64_t d, int64_t h, void *taps)
 {
     double first[64];
     const cp_pool *pool = w->window->pool;
+    int64_t count = walk->targets;
+    if (!w->kernels->any_negative(taps, count * w->lanes)) {
+        return;
+    }
     cp_span deep = cp_axis_span(&pool->axis[0], d), down = cp_axis_span(&pool->axis[1], h);
     double row = (double)(deep.lo * pool->axis[1].taps + down.lo) * (double)pool->axis[2].taps;
     for (int64_t from = 0; from < count; from += 64) {
         int64_t n = count - from < 64 ? count - from : 64;
         for (int64_t i = 0; i < n; i++) {
-            cp_span along = cp_axis_span(&pool->axis[2], column + from + i);
+            cp_span along = walk->spans[from + i];
             int empty = deep.lo == deep.hi || down.lo == down.hi || along.lo == along.hi;
             first[i] = empty ? -1.0 : row + (double)along.lo;
         }
@@ -165,7 +170,7 @@ static void inner_windows(cp_work *w, int64_t d, int64_t h, int64_t column, int6
     if (w->recipe->map == CP_ABSOLUTE) {
         double row = row_base(w, d, h);
         double *taps = sum + pitch;
-        cp_work_settle_taps(w, d, h, column, count, taps);
+        cp_work_settle_taps(w, &w->inner, d, h, taps);
         for (int64_t i = 0; i < count * w->lanes; i++) {
             double base = row + (double)cp_axis_span(&window->pool->axis[2], column + i / w->lanes).first;
             taps[i] = base + cp_tap_offset(&window->tap_map, (int64_t)taps[i]);
@@ -204,5 +209,7 @@ cp_source cp_work_source(const cp_work *w)
     if (w->window->task != CP_TASK_INPUT_GRADIENT) {
         return cp_source_x;
     }
-    return w->recipe->nested ? source_lp_gradient : w->window->pool->op->family == CP_BEST ? source_selection : source_mean_gradient;
+    return w->recipe->nested                        ? source_lp_gradient
+           : w->window->pool->op->family == CP_BEST ? source_selection
+                                                    : source_mean_gradient;
 }

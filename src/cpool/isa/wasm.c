@@ -7,10 +7,10 @@
 
 #if defined(__wasm_simd128__)
 #  include <wasm_simd128.h>
-#define CP_ISA_NAME wasm
+#  define CP_ISA_NAME wasm
 CP_REGION_BEGIN_BASE
-#include "isa/vec_wasm.h"
-#include "kernels/kernels.h"
+#  include "isa/vec_wasm.h"
+#  include "kernels/kernels.h"
 CP_REGION_END_BASE
 #else
 typedef int cp_empty_wasm;

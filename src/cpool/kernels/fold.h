@@ -155,9 +155,11 @@ CP_TEMPLATE void NAME(fold)(int fold, void *dst, int64_t dst_pitch, const void *
 }
 
 #define FOLD(instance, kind) \
-    static void NAME(instance)(void *dst, int64_t dst_pitch, const void *const *taps, int64_t tap_pitch, const double *offsets, \
-                               int64_t count, int64_t n, int mode) \
-    { NAME(fold)(kind, dst, dst_pitch, taps, tap_pitch, offsets, count, n, mode); }
+    static void NAME(instance)(void *dst, int64_t dst_pitch, const void *const *taps, int64_t tap_pitch, \
+                               const double *offsets, int64_t count, int64_t n, int mode) \
+    { \
+        NAME(fold)(kind, dst, dst_pitch, taps, tap_pitch, offsets, count, n, mode); \
+    }
 FOLD(fold_sum, CP_SUM)
 FOLD(fold_max, CP_MAX)
 FOLD(fold_min, CP_MIN)

@@ -258,6 +258,11 @@ static void NAME_LP(exponent_gradient)(double *entropy, int64_t pitch, const dou
 }
 
 static const cp_lp_kernels NAME_LP(table) = {
-    NAME_LP(map), NAME_LP(map_entropy), NAME_LP(root), NAME_LP(window_gradient), NAME_LP(input_gradient), NAME_LP(exponent_gradient),
+    NAME_LP(map),
+    NAME_LP(map_entropy),
+    NAME_LP(root),
+    NAME_LP(window_gradient),
+    NAME_LP(input_gradient),
+    NAME_LP(exponent_gradient),
 };
 #undef NAME_LP

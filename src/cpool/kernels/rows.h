@@ -68,6 +68,12 @@ static void NAME(stride)(void *dst, const void *src, int64_t step, int64_t n)
 {
     CP_ELEMENT *d = dst;
     const CP_ELEMENT *s = src;
+    if (step == 2) { /* of a constant compilers make shuffles */
+        for (int64_t i = 0; i < n; i++) {
+            d[i] = s[i * 2];
+        }
+        return;
+    }
     for (int64_t i = 0; i < n; i++) {
         d[i] = s[i * step];
     }
@@ -81,6 +87,16 @@ static void NAME(pick)(void *dst, const void *src, const int32_t *first, const i
     for (int64_t i = 0; i < n; i++) {
         d[i] = tap >= lo[i] && tap < hi[i] ? s[first[i] + tap * step] : (CP_ELEMENT)fill;
     }
+}
+
+static int NAME(any_negative)(const void *row, int64_t n)
+{
+    const CP_ELEMENT *r = row;
+    int any = 0;
+    for (int64_t i = 0; i < n; i++) {
+        any |= r[i] < 0;
+    }
+    return any;
 }
 
 static void NAME(first_taps)(void *taps, const double *first, int64_t columns, int64_t lanes)
@@ -145,10 +161,14 @@ CP_TEMPLATE void NAME(store_rows)(void (*write)(char *, double), int64_t size, c
 #define LOAD_AND_STORE(name, code, bits, lane) \
     static void NAME(load_##name)(void *dst, const char *src, int64_t columns, int64_t column_stride, int64_t lanes, \
                                   int64_t lane_stride) \
-    { NAME(load_rows)(cp_read_##name, bits / 8, dst, src, columns, column_stride, lanes, lane_stride); } \
+    { \
+        NAME(load_rows)(cp_read_##name, bits / 8, dst, src, columns, column_stride, lanes, lane_stride); \
+    } \
     static void NAME(store_##name)(char *dst, const void *src, int64_t columns, int64_t column_stride, int64_t lanes, \
                                    int64_t lane_stride) \
-    { NAME(store_rows)(cp_write_##name, bits / 8, dst, src, columns, column_stride, lanes, lane_stride); }
+    { \
+        NAME(store_rows)(cp_write_##name, bits / 8, dst, src, columns, column_stride, lanes, lane_stride); \
+    }
 CP_DTYPE_LIST(LOAD_AND_STORE)
 #undef LOAD_AND_STORE
 

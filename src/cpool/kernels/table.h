@@ -27,8 +27,8 @@ enum { CP_ENTROPY_ROWS = 8, CP_MAX_ROWS = CP_ENTROPY_ROWS };
 /* How a fold runs. */
 enum {
     CP_CONTINUE = 1, /* begin with what the destination holds instead of the identity */
-    CP_TREE = 2,     /* blocks of 64, then 16, then 4, each (a + b) + (c + d), then single taps; without: one tap after another */
-    CP_LEAF = 4      /* taps are elements: the state's second row is the tap's offset, not read */
+    CP_TREE = 2, /* blocks of 64, then 16, then 4, each (a + b) + (c + d), then single taps; without: one tap after another */
+    CP_LEAF = 4  /* taps are elements: the state's second row is the tap's offset, not read */
 };
 enum { CP_FOLD_TAPS = 64 }; /* taps of one call at most */
 
@@ -62,12 +62,14 @@ typedef struct cp_lane_kernels {
     /* dst[i] = src[first + i * step] */
     void (*stride)(void *dst, const void *src, int64_t step, int64_t n);
     /* dst[i] = lo[i] <= tap < hi[i] ? src[first[i] + tap * step] : fill */
-    void (*pick)(void *dst, const void *src, const int32_t *first, const int32_t *lo, const int32_t *hi, int64_t step, int32_t tap,
-                 double fill, int64_t n);
+    void (*pick)(void *dst, const void *src, const int32_t *first, const int32_t *lo, const int32_t *hi, int64_t step,
+                 int32_t tap, double fill, int64_t n);
+    int (*any_negative)(const void *row, int64_t n);
     /* Where the tap is -1, what `first` says of the column (columns of `lanes` lanes each). */
     void (*first_taps)(void *taps, const double *first, int64_t columns, int64_t lanes);
     /* Arrays of elements (columns * lanes of them, strides in bytes) from and to rows, lanes fastest. */
-    void (*load[CP_DTYPES])(void *dst, const char *src, int64_t columns, int64_t column_stride, int64_t lanes, int64_t lane_stride);
+    void (*load[CP_DTYPES])(void *dst, const char *src, int64_t columns, int64_t column_stride, int64_t lanes,
+                            int64_t lane_stride);
     void (*store[CP_DTYPES])(char *dst, const void *src, int64_t columns, int64_t column_stride, int64_t lanes,
                              int64_t lane_stride);
     /* base[column] + the tap's offset; NaN, which equals no position, for tap none or a tap that the window does not have. */

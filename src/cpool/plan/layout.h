@@ -15,12 +15,12 @@ typedef struct cp_grid {
 } cp_grid;
 
 typedef struct cp_layout {
-    int32_t dims;                   /* batch dimensions */
+    int32_t dims; /* batch dimensions */
     int64_t length[CPOOL_MAX_NDIM];
-    int32_t channel;                /* the dimension of channels where they are kept apart, else -1 */
-    int32_t lane;                   /* the dimension whose elements are lanes side by side; -1: columns are the lanes */
-    int64_t lanes;                  /* its length, or 1 */
-    int64_t outer;                  /* product of the other lengths */
+    int32_t channel; /* the dimension of channels where they are kept apart, else -1 */
+    int32_t lane;    /* the dimension whose elements are lanes side by side; -1: columns are the lanes */
+    int64_t lanes;   /* its length, or 1 */
+    int64_t outer;   /* product of the other lengths */
     cp_grid grid[CP_GRIDS];
 } cp_layout;
 

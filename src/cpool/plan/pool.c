@@ -10,7 +10,9 @@
 #define TRY(call) \
     do { \
         cpool_status status_ = (call); \
-        if (status_ != CPOOL_OK) { return status_; } \
+        if (status_ != CPOOL_OK) { \
+            return status_; \
+        } \
     } while (0)
 
 /* ---- Roles ---- */
@@ -91,8 +93,9 @@ static cpool_status check_view(const cpool_view *view, int32_t role, cpool_error
         return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has no shape (NULL)", name);
     }
     if (view->dtype_lanes != 1 || view->dtype_bits % 8 != 0 || view->dtype_bits == 0) {
-        return cp_fail(error, CPOOL_INVALID_TYPE, role, "%s has dtype_bits=%d, dtype_lanes=%d; bits must be 8, 32 or 64 and lanes 1",
-                       name, view->dtype_bits, view->dtype_lanes);
+        return cp_fail(error, CPOOL_INVALID_TYPE, role,
+                       "%s has dtype_bits=%d, dtype_lanes=%d; bits must be 8, 32 or 64 and lanes 1", name, view->dtype_bits,
+                       view->dtype_lanes);
     }
     for (int i = 0; i < 4; i++) {
         if (view->reserved[i] != 0) {
@@ -167,27 +170,31 @@ static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, 
     }
     size_t size = params->struct_size;
     if (size < offsetof(cpool_pool_params, geometry)) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "params.struct_size=%zu is too small; start from CPOOL_POOL_PARAMS_INIT", size);
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "params.struct_size=%zu is too small; start from CPOOL_POOL_PARAMS_INIT",
+                       size);
     }
     pool->params = init;
     memcpy(&pool->params, params, size < sizeof init ? size : sizeof init);
     for (size_t i = sizeof init; i < size; i++) {
         if (((const unsigned char *)params)[i] != 0) {
-            return cp_fail(error, CPOOL_UNSUPPORTED, 0, "params sets a field that this library (%s) does not have", CPOOL_VERSION);
+            return cp_fail(error, CPOOL_UNSUPPORTED, 0, "params sets a field that this library (%s) does not have",
+                           CPOOL_VERSION);
         }
     }
     const cpool_pool_params *p = &pool->params;
     pool->op = cp_operator_find(p->op);
     if (pool->op == NULL) {
-        return cp_fail(error, CPOOL_UNSUPPORTED, 0, "params.op=%" PRId32 " is no operator of this library (%s)", p->op, CPOOL_VERSION);
+        return cp_fail(error, CPOOL_UNSUPPORTED, 0, "params.op=%" PRId32 " is no operator of this library (%s)", p->op,
+                       CPOOL_VERSION);
     }
     if (p->rank < 1 || p->rank > CP_SPACE) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "rank=%" PRId32 ": 1 to 3 spatial axes are possible", p->rank);
     }
     if (p->geometry < CPOOL_SLIDING || p->geometry > CPOOL_WHOLE || p->padding_mode < CPOOL_EXPLICIT ||
         p->padding_mode > CPOOL_SAME_LOWER) {
-        return cp_fail(error, CPOOL_UNSUPPORTED, 0, "params.geometry=%" PRId32 ", params.padding_mode=%" PRId32
-                       " are not both known to this library", p->geometry, p->padding_mode);
+        return cp_fail(error, CPOOL_UNSUPPORTED, 0,
+                       "params.geometry=%" PRId32 ", params.padding_mode=%" PRId32 " are not both known to this library",
+                       p->geometry, p->padding_mode);
     }
     int reserved = p->reserved_flags != 0;
     for (int i = 0; i < 8; i++) {
@@ -226,8 +233,8 @@ static cpool_status take_args(cp_pool *pool, const cpool_arg *args, int32_t n, i
         int32_t role = args[i].role;
         const char *name = role_name(role);
         if (name == NULL || args[i].reserved != 0) {
-            return cp_fail(error, CPOOL_UNSUPPORTED, role, "args[%" PRId32 "].role=%" PRId32 " is no role of this library (%s)", i,
-                           role, CPOOL_VERSION);
+            return cp_fail(error, CPOOL_UNSUPPORTED, role, "args[%" PRId32 "].role=%" PRId32 " is no role of this library (%s)",
+                           i, role, CPOOL_VERSION);
         }
         if ((known & role_bit(role)) == 0) {
             return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s takes no %s here", op->name, name);
@@ -252,8 +259,9 @@ static cpool_status take_args(cp_pool *pool, const cpool_arg *args, int32_t n, i
 static cpool_status take_axis(const cp_pool *pool, int32_t given, const char *name, int32_t *axis, cpool_error *error)
 {
     if (given < -pool->ndim || given >= pool->ndim) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "%s %" PRId32 " is not an axis of x, which has %" PRId32 ": %" PRId32
-                       " to %" PRId32, name, given, pool->ndim, -pool->ndim, pool->ndim - 1);
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X,
+                       "%s %" PRId32 " is not an axis of x, which has %" PRId32 ": %" PRId32 " to %" PRId32, name, given,
+                       pool->ndim, -pool->ndim, pool->ndim - 1);
     }
     *axis = given < 0 ? given + pool->ndim : given;
     return CPOOL_OK;
@@ -265,8 +273,8 @@ static cpool_status take_axes(cp_pool *pool, cpool_error *error)
     int32_t rank = p->rank, unused = CP_SPACE - rank;
     uint64_t spatial = 0;
     if (pool->ndim < rank) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "x has %" PRId32 " dimensions, fewer than the %" PRId32 " spatial axes",
-                       pool->ndim, rank);
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X,
+                       "x has %" PRId32 " dimensions, fewer than the %" PRId32 " spatial axes", pool->ndim, rank);
     }
     for (int32_t s = 0; s < CP_SPACE; s++) {
         pool->space[s] = -1;
@@ -294,7 +302,8 @@ static cpool_status take_axes(cp_pool *pool, cpool_error *error)
     } else if (p->channel_axis != CPOOL_AXIS_NONE) {
         TRY(take_axis(pool, p->channel_axis, "channel_axis", &pool->channel, error));
         if (spatial >> pool->channel & 1) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "channel_axis %" PRId32 " is one of the spatial axes", p->channel_axis);
+            return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "channel_axis %" PRId32 " is one of the spatial axes",
+                           p->channel_axis);
         }
     }
     pool->batch_count = 0;
@@ -317,22 +326,23 @@ static cpool_status slide(cp_pool *pool, int32_t s, int32_t i, cpool_error *erro
     cpool_pool_params *p = &pool->params;
     int64_t in = pool->in[s], window = p->window[i], stride = p->stride[i], dilation = p->dilation[i], before, after, out;
     if (window < 1) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s: every size must be at least 1", cp_format_sizes(p->window, p->rank).text);
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s: every size must be at least 1",
+                       cp_format_sizes(p->window, p->rank).text);
     }
     if (stride == CPOOL_SIZE_DEFAULT) {
         stride = p->stride[i] = window;
     }
     if (stride < 1) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "stride=%" PRId64 " along axis %" PRId32 ": it must be at least 1", stride,
-                       pool->space[s]);
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "stride=%" PRId64 " along axis %" PRId32 ": it must be at least 1",
+                       stride, pool->space[s]);
     }
     if (dilation < 1) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "dilation=%" PRId64 " along axis %" PRId32 ": it must be at least 1", dilation,
-                       pool->space[s]);
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "dilation=%" PRId64 " along axis %" PRId32 ": it must be at least 1",
+                       dilation, pool->space[s]);
     }
     if (product_overflows(window - 1, dilation) || (window - 1) * dilation > INT64_MAX / 4) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s, dilation=%" PRId64 ": an extent of more than 2^61", cp_format_sizes(p->window, p->rank).text,
-                       dilation);
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s, dilation=%" PRId64 ": an extent of more than 2^61",
+                       cp_format_sizes(p->window, p->rank).text, dilation);
     }
     int64_t extent = (window - 1) * dilation + 1;
     if (in > INT64_MAX / 4 || stride > INT64_MAX / 4) {
@@ -345,14 +355,17 @@ static cpool_status slide(cp_pool *pool, int32_t s, int32_t i, cpool_error *erro
         before = p->pad_before[i];
         after = p->pad_after[i];
         if (before < 0 || after < 0 || before >= extent || after >= extent) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, 0, "padding=(%" PRId64 ", %" PRId64 ") along axis %" PRId32
-                           ": both must be 0 to %" PRId64 ", less than the window's extent %" PRId64, before, after,
-                           pool->space[s], extent - 1, extent);
+            return cp_fail(error, CPOOL_INVALID_VALUE, 0,
+                           "padding=(%" PRId64 ", %" PRId64 ") along axis %" PRId32 ": both must be 0 to %" PRId64
+                           ", less than the window's extent %" PRId64,
+                           before, after, pool->space[s], extent - 1, extent);
         }
     } else {
         if (p->flags & CPOOL_CEIL_MODE) {
             return cp_fail(error, CPOOL_INVALID_VALUE, 0, "ceil_mode=True does not go with padding='%s'",
-                           p->padding_mode == CPOOL_VALID ? "valid" : p->padding_mode == CPOOL_SAME_UPPER ? "same" : "same_lower");
+                           p->padding_mode == CPOOL_VALID        ? "valid"
+                           : p->padding_mode == CPOOL_SAME_UPPER ? "same"
+                                                                 : "same_lower");
         }
         int64_t total = 0;
         if (p->padding_mode != CPOOL_VALID) {
@@ -371,8 +384,10 @@ static cpool_status slide(cp_pool *pool, int32_t s, int32_t i, cpool_error *erro
     }
     int64_t room = in + before + after - extent;
     if (room < 0 && !(p->flags & CPOOL_CEIL_MODE && room > -stride)) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "window=%s does not fit: along axis %" PRId32 " its extent is %" PRId64
-                       ", x has %" PRId64 " and padding adds %" PRId64, cp_format_sizes(p->window, p->rank).text, pool->space[s], extent, in, before + after);
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X,
+                       "window=%s does not fit: along axis %" PRId32 " its extent is %" PRId64 ", x has %" PRId64
+                       " and padding adds %" PRId64,
+                       cp_format_sizes(p->window, p->rank).text, pool->space[s], extent, in, before + after);
     }
     if (p->flags & CPOOL_CEIL_MODE) {
         out = (room + stride - 1) / stride + 1;
@@ -381,8 +396,8 @@ static cpool_status slide(cp_pool *pool, int32_t s, int32_t i, cpool_error *erro
         out = room / stride + 1;
     }
     if (out < 1) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "window=%s leaves no output along axis %" PRId32, cp_format_sizes(p->window, p->rank).text,
-                       pool->space[s]);
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "window=%s leaves no output along axis %" PRId32,
+                       cp_format_sizes(p->window, p->rank).text, pool->space[s]);
     }
     pool->out[s] = out;
     pool->padded_end[s] = in + after;
@@ -415,13 +430,14 @@ static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
     if (p->geometry != CPOOL_SLIDING) {
         const char *extra = p->padding_mode != CPOOL_EXPLICIT ? "padding" : p->flags & CPOOL_CEIL_MODE ? "ceil_mode" : NULL;
         for (int32_t i = 0; i < p->rank; i++) {
-            extra = p->stride[i] != CPOOL_SIZE_DEFAULT                     ? "stride"
+            extra = p->stride[i] != CPOOL_SIZE_DEFAULT              ? "stride"
                     : p->pad_before[i] != 0 || p->pad_after[i] != 0 ? "padding"
                     : p->dilation[i] != 1                           ? "dilation"
                                                                     : extra;
         }
         if (p->op == CPOOL_UNPOOL) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, 0, "max_unpool takes no %s window: give the window's sizes, and output_size",
+            return cp_fail(error, CPOOL_INVALID_VALUE, 0,
+                           "max_unpool takes no %s window: give the window's sizes, and output_size",
                            p->geometry == CPOOL_ADAPTIVE ? "adaptive" : "whole");
         }
         if (extra != NULL) {
@@ -445,16 +461,18 @@ static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
             int64_t size = p->output_size[i], extent = (p->window[i] - 1) * p->dilation[i] + 1;
             if (size == CPOOL_SIZE_DEFAULT) {
                 if (product_overflows(pool->in[s] - 1, p->stride[i]) || (pool->in[s] - 1) * p->stride[i] > INT64_MAX / 4) {
-                    return cp_fail(error, CPOOL_INVALID_VALUE, 0, "stride=%" PRId64 " gives a result longer than 2^61", p->stride[i]);
+                    return cp_fail(error, CPOOL_INVALID_VALUE, 0, "stride=%" PRId64 " gives a result longer than 2^61",
+                                   p->stride[i]);
                 }
                 size = (pool->in[s] - 1) * p->stride[i] - p->pad_before[i] - p->pad_after[i] + extent;
                 if (size < 1) {
-                    return cp_fail(error, CPOOL_INVALID_VALUE, 0, "padding=(%" PRId64 ", %" PRId64 ") along axis %" PRId32
-                                   " leaves no output", p->pad_before[i], p->pad_after[i], pool->space[s]);
+                    return cp_fail(error, CPOOL_INVALID_VALUE, 0,
+                                   "padding=(%" PRId64 ", %" PRId64 ") along axis %" PRId32 " leaves no output",
+                                   p->pad_before[i], p->pad_after[i], pool->space[s]);
                 }
             } else if (size < 1 || size > INT64_MAX / 4) {
-                return cp_fail(error, CPOOL_INVALID_VALUE, 0, "output_size=%" PRId64 " along axis %" PRId32 ": it must be 1 to 2^61",
-                               size, pool->space[s]);
+                return cp_fail(error, CPOOL_INVALID_VALUE, 0,
+                               "output_size=%" PRId64 " along axis %" PRId32 ": it must be 1 to 2^61", size, pool->space[s]);
             }
             pool->out[s] = size;
         }
@@ -494,12 +512,14 @@ static cpool_status check_exponent(const cp_pool *pool, const cpool_view *view, 
     }
     if (view->ndim == 1 && view->shape[0] != 1) {
         if (pool->channel < 0) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has %" PRId64 " values, but x has no channel axis: give one number",
-                           role_name(role), view->shape[0]);
+            return cp_fail(error, CPOOL_INVALID_VALUE, role,
+                           "%s has %" PRId64 " values, but x has no channel axis: give one number", role_name(role),
+                           view->shape[0]);
         }
         if (view->shape[0] != pool->x_shape[pool->channel]) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has %" PRId64 " values; x has %" PRId64 " channels along axis %" PRId32,
-                           role_name(role), view->shape[0], pool->x_shape[pool->channel], pool->channel);
+            return cp_fail(error, CPOOL_INVALID_VALUE, role,
+                           "%s has %" PRId64 " values; x has %" PRId64 " channels along axis %" PRId32, role_name(role),
+                           view->shape[0], pool->x_shape[pool->channel], pool->channel);
         }
     }
     return CPOOL_OK;
@@ -533,7 +553,9 @@ cpool_status cp_pool_plan(cp_pool *pool, const cpool_pool_params *params, const 
     }
     pool->dtype = -1;
 #define ROW(name, code, bits, lane) \
-    if (x->dtype_code == code && x->dtype_bits == bits) { pool->dtype = CP_DTYPE_##name; }
+    if (x->dtype_code == code && x->dtype_bits == bits) { \
+        pool->dtype = CP_DTYPE_##name; \
+    }
     CP_DTYPE_LIST(ROW)
 #undef ROW
     if (pool->dtype < 0) {
@@ -566,7 +588,8 @@ cpool_status cp_pool_shape(const cp_pool *pool, int32_t role, cpool_shape *out, 
         return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has no array of role %" PRId32, pool->op->name, role);
     }
     /* A selected tap is carried in a double; powers may be selections, where p is infinite. */
-    if ((kind == CPOOL_TAPS || (role == (CPOOL_GRAD | CPOOL_X) && pool->op->family == CP_POWER)) && pool->window_taps > 0x1p53) {
+    if ((kind == CPOOL_TAPS || (role == (CPOOL_GRAD | CPOOL_X) && pool->op->family == CP_POWER)) &&
+        pool->window_taps > 0x1p53) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s has more than 2^53 taps, too many to name the one selected",
                        cp_format_sizes(pool->params.window, pool->params.rank).text);
     }

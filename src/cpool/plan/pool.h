@@ -15,19 +15,19 @@ typedef struct cp_pool {
     cpool_pool_params params;
     const cp_operator *op;
     const cpool_view *array[CP_ROLES], *grad[CP_ROLES]; /* by role; NULL where absent */
-    int32_t given[2 * CP_ROLES], given_count;                  /* the roles that are there */
+    int32_t given[2 * CP_ROLES], given_count;           /* the roles that are there */
     const int64_t *x_shape;
     int32_t ndim;
-    int32_t space[CP_SPACE];        /* the array axis of each spatial axis; -1: none */
-    int32_t batch[CPOOL_MAX_NDIM];  /* the other array axes, the channel axis last */
+    int32_t space[CP_SPACE];       /* the array axis of each spatial axis; -1: none */
+    int32_t batch[CPOOL_MAX_NDIM]; /* the other array axes, the channel axis last */
     int32_t batch_count;
-    int32_t channel;                /* the array axis of channels; -1: none */
+    int32_t channel; /* the array axis of channels; -1: none */
     int64_t in[CP_SPACE], out[CP_SPACE];
-    int64_t padded_end[CP_SPACE];   /* end of input and padding */
-    cp_axis axis[CP_SPACE];         /* not for CPOOL_UNPOOL */
-    double window_taps;             /* taps of the largest window */
+    int64_t padded_end[CP_SPACE]; /* end of input and padding */
+    cp_axis axis[CP_SPACE];       /* not for CPOOL_UNPOOL */
+    double window_taps;           /* taps of the largest window */
     int32_t taps_bits;
-    int32_t dtype;                  /* CP_DTYPE_* of x */
+    int32_t dtype; /* CP_DTYPE_* of x */
 } cp_pool;
 
 /* Checks the parameters and every array that is given, against each other and against what the operator takes; not yet that all
