@@ -255,7 +255,7 @@ CPOOL_API const char *cpool_isa_name(int32_t isa);
 /* 1 if this library was built with it and this CPU has it, else 0. */
 CPOOL_API int cpool_isa_available(int32_t isa);
 /* The set that CPOOL_ISA_BEST stands for, in *isa: the best of this CPU, or the one that the environment variable CPOOL_ISA
- * names; an unknown or absent name is CPOOL_INVALID_VALUE. The variable is read once, at the first call. */
+ * names; an unknown or absent name is CPOOL_INVALID_VALUE. The variable is read until a call has succeeded, then no more. */
 CPOOL_API cpool_status cpool_isa_best(int32_t *isa, cpool_error *error);
 
 /* ---- Threads ----------------------------------------------------------------------------------------------------------- */
