@@ -3,6 +3,7 @@
 
 #include "drive/drive.h"
 #include "error.h"
+#include "fpenv.h"
 #include "plan/pool.h"
 
 /* Waking a thread costs tens of microseconds, and it may have to wait for a CPU. */
@@ -21,10 +22,13 @@ static cpool_status check_exec(const cpool_exec *exec)
     return CPOOL_OK;
 }
 
+/* Everything below runs in an environment of its own, the checks too: a caller may flush subnormals, and then 3e-310 == 0. */
+
 static cpool_status run(const cpool_pool_params *params, const cpool_arg *args, int32_t n, int32_t direction,
                         const cpool_exec *exec)
 {
     cp_pool pool;
+    cp_fpenv environment = cp_fpenv_enter();
     cpool_status status = check_exec(exec);
     if (status == CPOOL_OK) {
         status = cp_pool_plan(&pool, params, args, n, direction, exec->error);
@@ -35,6 +39,7 @@ static cpool_status run(const cpool_pool_params *params, const cpool_arg *args, 
     if (status == CPOOL_OK) {
         status = pool.op->code == CPOOL_UNPOOL ? cp_unpool_run(&pool, direction, exec) : cp_window_run(&pool, direction, exec);
     }
+    cp_fpenv_leave(environment);
     return status;
 }
 
@@ -55,21 +60,19 @@ cpool_status cpool_pool_describe(const cpool_pool_params *params, const cpool_ar
     if (out == NULL || out->struct_size < sizeof(cpool_shape)) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "out is NULL or its struct_size is too small");
     }
+    cp_fpenv environment = cp_fpenv_enter();
     cpool_status status = cp_pool_plan(&pool, params, args, n, -1, error);
-    return status == CPOOL_OK ? cp_pool_shape(&pool, role, out, error) : status;
+    if (status == CPOOL_OK) {
+        status = cp_pool_shape(&pool, role, out, error);
+    }
+    cp_fpenv_leave(environment);
+    return status;
 }
 
-cpool_status cpool_pool_query(const cpool_pool_params *params, const cpool_arg *args, int32_t n, int32_t direction,
-                              int32_t workers, cpool_info *info, cpool_error *error)
+static cpool_status query(const cpool_pool_params *params, const cpool_arg *args, int32_t n, int32_t direction, int32_t workers,
+                          cpool_info *info, cpool_error *error)
 {
     cp_pool pool;
-    if (info == NULL || info->struct_size < sizeof(cpool_info)) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "info is NULL or its struct_size is too small");
-    }
-    if (direction != CPOOL_FORWARD && direction != CPOOL_BACKWARD) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "direction=%" PRId32 " must be CPOOL_FORWARD or CPOOL_BACKWARD",
-                       direction);
-    }
     cpool_status status = cp_pool_plan(&pool, params, args, n, direction, error);
     if (status != CPOOL_OK) {
         return status;
@@ -83,9 +86,26 @@ cpool_status cpool_pool_query(const cpool_pool_params *params, const cpool_arg *
     return CPOOL_OK;
 }
 
+cpool_status cpool_pool_query(const cpool_pool_params *params, const cpool_arg *args, int32_t n, int32_t direction,
+                              int32_t workers, cpool_info *info, cpool_error *error)
+{
+    if (info == NULL || info->struct_size < sizeof(cpool_info)) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "info is NULL or its struct_size is too small");
+    }
+    if (direction != CPOOL_FORWARD && direction != CPOOL_BACKWARD) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "direction=%" PRId32 " must be CPOOL_FORWARD or CPOOL_BACKWARD",
+                       direction);
+    }
+    cp_fpenv environment = cp_fpenv_enter();
+    cpool_status status = query(params, args, n, direction, workers, info, error);
+    cp_fpenv_leave(environment);
+    return status;
+}
+
 cpool_status cpool_taps_to_indices(const cpool_pool_params *params, const cpool_arg *args, int32_t n, const cpool_exec *exec)
 {
     cp_pool pool;
+    cp_fpenv environment = cp_fpenv_enter();
     cpool_status status = check_exec(exec);
     if (status == CPOOL_OK) {
         status = cp_pool_plan(&pool, params, args, n, -1, exec->error);
@@ -93,5 +113,9 @@ cpool_status cpool_taps_to_indices(const cpool_pool_params *params, const cpool_
     if (status == CPOOL_OK) {
         status = cp_pool_ready_indices(&pool, exec->error);
     }
-    return status == CPOOL_OK ? cp_indices_run(&pool, exec) : status;
+    if (status == CPOOL_OK) {
+        status = cp_indices_run(&pool, exec);
+    }
+    cp_fpenv_leave(environment);
+    return status;
 }

@@ -241,7 +241,7 @@ static double task_nanoseconds(const cp_window *w)
         all *= (double)w->axis[s].taps;
     }
     taps = w->recipe[0].walk.fold == CP_GATHER ? all : taps;
-    double each = w->pool->op->family == CP_POWER ? 4.0 : 0.4;
+    double each = w->pool->op->family == CP_POWER ? 4.0 : w->recipe[0].walk.fold == CP_GATHER ? 2.0 : 0.8;
     return planes * each * (sources + targets * taps);
 }
 

@@ -531,12 +531,12 @@ static cpool_status check_array(const cp_pool *pool, const cpool_view *view, int
     if (role == CPOOL_P) {
         return check_exponent(pool, view, role, error);
     }
-    TRY(cp_pool_shape(pool, role, &want, error));
-    if (role == (CPOOL_GRAD | CPOOL_P) && pool->array[CPOOL_P] != NULL) {
-        const cpool_view *p = pool->array[CPOOL_P];
-        TRY(check_dtype(view, role, p->dtype_code, p->dtype_bits, error));
-        return check_shape(view, role, p->shape, p->ndim, error);
+    const cpool_view *p = pool->array[CPOOL_P];
+    if (role == (CPOOL_GRAD | CPOOL_P)) { /* like p; that p is missing is found later */
+        TRY(p == NULL ? CPOOL_OK : check_dtype(view, role, p->dtype_code, p->dtype_bits, error));
+        return p == NULL ? CPOOL_OK : check_shape(view, role, p->shape, p->ndim, error);
     }
+    TRY(cp_pool_shape(pool, role, &want, error));
     TRY(check_dtype(view, role, want.dtype_code, want.dtype_bits, error));
     return check_shape(view, role, want.shape, want.ndim, error);
 }
