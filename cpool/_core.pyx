@@ -119,13 +119,15 @@ abi_version = cpool_abi_version()
 MAX_THREADS = 1024
 
 cdef enum:
-    MAX_ARGS = 5            # GRAD|Y, X, P, GRAD|X, GRAD|P
+    MAX_ARGS = 8            # more than a damaged Saved can hold: GRAD|Y, TAPS, INDICES, X, P, GRAD|P, GRAD|X
     STACK_WORKSPACE = 8192
     CACHED_WORKSPACE = 4 << 20
     KEEP_GIL = 500          # elements of the largest array: work below it ends sooner than the GIL would come back
 
 
 # ---- A call ----------------------------------------------------------------------------------------------------------
+
+# Arrays are added when every argument has been converted: converting may run code of the caller, which may resize them.
 
 cdef struct Call:
     cpool_pool_params params
@@ -538,7 +540,9 @@ cdef cnp.ndarray as_indices(object value):
 
 
 cdef cnp.ndarray as_out(object out, int typenum):
-    """The array behind `out`; its shape is checked in C."""
+    """The array behind `out`, None for None; its shape is checked in C."""
+    if out is None:
+        return None
     if isinstance(out, tuple):
         if len(out) != 1:
             raise ValueError(f"out is a tuple of {len(out)}; there is one result")
@@ -687,24 +691,21 @@ def restore(op, numbers, lengths, shape, bint wide, x, taps, positions, p):
     for i, along in zip(range(3), lengths):
         (to.axes[i], to.window[i], to.stride[i], to.dilation[i], to.pad_before[i], to.pad_after[i], to.output_size[i]) = along
     saved.op = op
-    saved.shape = tuple(shape)
+    saved.shape = tuple([integer(length, "shape of saved", shape) for length in shape])
     saved.typenum = cnp.NPY_DOUBLE if wide else cnp.NPY_FLOAT
     saved.x = kept_array(x)
     saved.taps = kept_array(taps)
     saved.positions = kept_array(positions)
-    saved.p = p if isinstance(p, float) else kept_array(p)
+    saved.p = real(p, "p of saved") if isinstance(p, float) else kept_array(p)
     return saved
 
 
-cdef object forward(Call *call, object op, bint keep, cnp.ndarray x, object out, object positions, object p):
+cdef object forward(Call *call, object op, bint keep, cnp.ndarray x, cnp.ndarray y, object positions, object p):
     """Provide the results of a call that has its inputs, and compute them."""
-    cdef cnp.ndarray y
     cdef cnp.ndarray taps = None
     cdef Saved saved
-    if out is None:
+    if y is None:
         y = new_result(call, CPOOL_Y, x)
-    else:
-        y = as_out(out, cnp.PyArray_TYPE(x))
     if keep and (call.params.op == CPOOL_MAX or call.params.op == CPOOL_MIN):
         taps = new_result(call, CPOOL_TAPS, x)
         add_array(call, CPOOL_TAPS, taps, "taps")
@@ -730,9 +731,10 @@ def select(op, bint keep, bint largest, x, window, stride, padding, dilation, ce
     cdef cnp.ndarray a = as_values(x, "x")
     fill(&params, CPOOL_MAX if largest else CPOOL_MIN, cnp.PyArray_NDIM(a), window, stride, padding, dilation, ceil_mode, axes,
          channel_axis)
+    y = as_out(out, cnp.PyArray_TYPE(a))
     begin(&call, &params)
     add_array(&call, CPOOL_X, a, "x")
-    return forward(&call, op, keep, a, out, None, None)
+    return forward(&call, op, keep, a, y, None, None)
 
 
 def average(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, count_include_pad,
@@ -746,9 +748,10 @@ def average(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes
     if divisor_override is not None:
         params.divisor = real(divisor_override, "divisor_override")
         params.flags |= CPOOL_DIVISOR
+    y = as_out(out, cnp.PyArray_TYPE(a))
     begin(&call, &params)
     add_array(&call, CPOOL_X, a, "x")
-    return forward(&call, op, keep, a, out, None, None)
+    return forward(&call, op, keep, a, y, None, None)
 
 
 def power(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, p, norm, out):
@@ -761,17 +764,20 @@ def power(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes, 
         params.flags |= CPOOL_MEAN
     elif norm != "sum":
         raise (ValueError if isinstance(norm, str) else TypeError)(f"norm={show(norm)} must be 'sum' or 'mean'")
-    begin(&call, &params)
-    add_array(&call, CPOOL_X, a, "x")
     if isinstance(p, (np.ndarray, tuple, list)) or (isinstance(p, np.floating) and not isinstance(p, float)):
         if not isinstance(p, np.ndarray) and np.asarray(p).dtype.kind in "iu":
             p = np.asarray(p, np.float64)
         p = as_values(p, "p").copy()  # the caller's optimizer writes it before backward reads it
-        add_array(&call, CPOOL_P, p, "p")
     else:
         p = scalar = real(p, "p")
+    y = as_out(out, cnp.PyArray_TYPE(a))
+    begin(&call, &params)
+    add_array(&call, CPOOL_X, a, "x")
+    if isinstance(p, float):
         add(&call, CPOOL_P, &scalar, 0, CPOOL_FLOAT, 64)
-    return forward(&call, op, keep, a, out, None, p)
+    else:
+        add_array(&call, CPOOL_P, p, "p")
+    return forward(&call, op, keep, a, y, None, p)
 
 
 cdef int fill_unpool(cpool_pool_params *params, int ndim, object window, object stride, object padding, object dilation,
@@ -793,10 +799,11 @@ def unpool(op, bint keep, x, indices, window, stride, padding, dilation, axes, c
     cdef cnp.ndarray a = as_values(x, "x")
     cdef cnp.ndarray positions = as_indices(indices)
     fill_unpool(&params, cnp.PyArray_NDIM(a), window, stride, padding, dilation, axes, channel_axis, output_size, duplicates)
+    y = as_out(out, cnp.PyArray_TYPE(a))
     begin(&call, &params)
     add_array(&call, CPOOL_X, a, "x")
     add_array(&call, CPOOL_INDICES, positions, "indices")
-    return forward(&call, op, keep, a, out, positions, None)
+    return forward(&call, op, keep, a, y, positions, None)
 
 
 # ---- Shapes ----------------------------------------------------------------------------------------------------------
@@ -850,6 +857,7 @@ def backward(op, dy, saved, bint want_x, bint want_p, out):
                          f"{op.__name__}.forward")
     if out is not None and not want_x:
         raise ValueError("out receives the gradient of x, which wrt leaves out")
+    dx = as_out(out, s.typenum)
     begin(&call, &s.params)
     add_array(&call, CPOOL_GRAD | CPOOL_Y, dy_array, "dy")
     if s.taps is not None:
@@ -870,15 +878,13 @@ def backward(op, dy, saved, bint want_x, bint want_p, out):
             dp = np.empty_like(s.p)
             add_array(&call, CPOOL_GRAD | CPOOL_P, dp, "p")
     if want_x:
-        if out is None:  # nothing is allocated for a call that cannot be
+        if dx is None:  # nothing is allocated for a call that cannot be
             add_shape(&call, CPOOL_GRAD | CPOOL_X, s.shape, s.typenum, "saved")
             memset(&info, 0, sizeof(info))
             info.struct_size = sizeof(info)
             check(&call.error, cpool_pool_query(&call.params, call.args, call.n, CPOOL_BACKWARD, 1, &info, &call.error))
             call.n -= 1
             dx = empty(call.lengths[call.n][0], <int>len(s.shape), s.typenum, dy_array)
-        else:
-            dx = as_out(out, s.typenum)
         add_array(&call, CPOOL_GRAD | CPOOL_X, dx, "out")
     execute(&call, CPOOL_BACKWARD)
     return dx, np.float64(dp_scalar) if want_p and dp is None else dp

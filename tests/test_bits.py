@@ -38,7 +38,7 @@ def assert_same(actual, expected, what):
                                  f"{np.count_nonzero(differs)} of {differs.size} differ")
 
 
-# ---- Calls ---------------------------------------------------------------------------------------------------------------------
+# ---- Calls -----------------------------------------------------------------------------------------------------------
 
 # Operators by name, with their further arguments.
 OPERATORS = {
@@ -104,7 +104,7 @@ def wide(shape, dtype, seed=0):
     return data("wide", seed, shape, dtype)
 
 
-# ---- Every way to read ---------------------------------------------------------------------------------------------------------
+# ---- Every way to read -----------------------------------------------------------------------------------------------
 
 # Spatial shape, window, arguments. What each is for is which loops it drives: how many taps there are along an axis (8, 64, 256
 # and 1024 are limits), how far apart the first and last source of a row are (64 KiB is one), whether folded rows can be kept.
@@ -182,14 +182,15 @@ def test_instruction_sets_and_layouts(geometry, dtype):
             ways = [(layout, isa) for i, layout in enumerate(LAYOUTS)
                     for isa in (ISAS if layout in ("first", "last") else [ISAS[-1 - i % len(ISAS)]])]
         for layout, isa in ways:
-            assert_same(run(operator, x, dy, window, kwargs, layout=layout, isa=isa, **further), expected, (operator, layout, isa))
+            actual = run(operator, x, dy, window, kwargs, layout=layout, isa=isa, **further)
+            assert_same(actual, expected, (operator, layout, isa))
         # One plane by itself.
         one = run(operator, x[-1:, 4:5], dy[-1:, 4:5], window, kwargs, isa=ISAS[-1], **further)
         assert_same(one, {name: expected[name][-1:, 4:5] for name in one if name != "dp"}, (operator, "one plane"))
 
 
 @pytest.mark.parametrize("kind", ["subnormal", "large", "nan", "nan and inf", "-inf", "zeros", "equal", "close"])
-@pytest.mark.parametrize("geometry", ["stride 1", "stride 2", "tree", "few columns", "adaptive", "3-d", "empty windows"])
+@pytest.mark.parametrize("geometry", ["stride 1", "tree", "few columns", "adaptive", "empty windows"])
 def test_kinds_of_data(geometry, kind):
     spatial, window, kwargs = GEOMETRIES[geometry]
     for dtype, operator in product(DTYPES, OPERATORS):
@@ -210,10 +211,11 @@ def test_any_number_of_lanes(dtype, count):
             dy = wide(cpool.max_pool.output_shape(shape, 3, stride=1), dtype, 1)
             expected = run(operator, x, dy, 3, {"stride": 1})
             for layout, isa in product(("first", "last"), ISAS[1:]):
-                assert_same(run(operator, x, dy, 3, {"stride": 1}, layout=layout, isa=isa), expected, (operator, shape, layout, isa))
+                actual = run(operator, x, dy, 3, {"stride": 1}, layout=layout, isa=isa)
+                assert_same(actual, expected, (operator, shape, layout, isa))
 
 
-# ---- Exponents -----------------------------------------------------------------------------------------------------------------
+# ---- Exponents -------------------------------------------------------------------------------------------------------
 
 EXPONENTS = [0.5, 1.0, 2.0, 3.0, 7.5, 100.0, np.inf]
 MIXED = [2.0, np.inf, 0.5, np.inf, np.inf, 1.0, 3.0, 7.5, 100.0, 2.5, np.inf]
@@ -221,7 +223,7 @@ MIXED = [2.0, np.inf, 0.5, np.inf, np.inf, 1.0, 3.0, 7.5, 100.0, 2.5, np.inf]
 
 @pytest.mark.parametrize("norm", ["sum", "mean"])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("geometry", ["stride 1", "tree", "few columns", "adaptive", "3-d, stride 2"])
+@pytest.mark.parametrize("geometry", ["stride 2", "tree", "few columns", "adaptive"])
 def test_exponents(geometry, dtype, norm):
     """One for all channels is one for each of them, and channels do not mix."""
     x, dy, window, kwargs = inputs(geometry, dtype)
@@ -232,14 +234,11 @@ def test_exponents(geometry, dtype, norm):
         for layout, isa in product(("first", "last"), ISAS):
             what = (p, layout, isa)
             assert_same(run("lp 2.5", x, dy, window, kwargs, layout=layout, isa=isa, p=p), expected, what)
-            each = run("lp 2.5", x, dy, window, kwargs, layout=layout, isa=isa, p=np.full(CHANNELS, p))
-            assert_same(each, {name: expected[name] for name in ("y", "call", "dx")}, what)
-            if layout != "last":
-                continue
-            # A parameter's gradient has its dtype.
-            single = run("lp 2.5", x, dy, window, kwargs, layout=layout, isa=isa, p=np.array([p], dtype))
-            assert_same(single, {name: expected[name] for name in ("y", "call", "dx")} | {"dp": expected["dp"].astype(dtype)[None]},
-                        what)
+            same = {name: expected[name] for name in ("y", "call", "dx")}
+            assert_same(run("lp 2.5", x, dy, window, kwargs, layout=layout, isa=isa, p=np.full(CHANNELS, p)), same, what)
+            if layout == "last":  # a parameter's gradient has its dtype
+                single = run("lp 2.5", x, dy, window, kwargs, layout=layout, isa=isa, p=np.array([p], dtype))
+                assert_same(single, same | {"dp": expected["dp"].astype(dtype)[None]}, what)
     planes[2.5] = run("lp 2.5", x, dy, window, kwargs, p=2.5)
     mixed = run("lp 2.5", x, dy, window, kwargs, p=np.array(MIXED))
     for channel, p in enumerate(MIXED):
@@ -251,7 +250,7 @@ def test_exponents(geometry, dtype, norm):
         assert_same(run("lp 2.5", x, dy, window, kwargs, layout=layout, isa=isa, p=np.array(MIXED)), mixed, (layout, isa))
 
 
-# ---- Any split of the work -----------------------------------------------------------------------------------------------------
+# ---- Any split of the work -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -274,8 +273,10 @@ def splits(saved, x, y, dy, gradients, team):
             for i in range(start, n, 3):
                 body(arg, i, i + 1, 2 - start)
 
-    for how, parallel_for, ctx in [("threads", capi.THREADS_RUN, team), ("reverse", reverse, None), ("interleaved", interleaved, None)]:
-        arrays = {capi.X: x, capi.Y: np.full_like(y, 9)} | {role: a for role, a in kept.items() if role in (capi.INDICES, capi.P)}
+    for how, parallel_for, ctx in [("threads", capi.THREADS_RUN, team), ("reverse", reverse, None),
+                                   ("interleaved", interleaved, None)]:
+        arrays = {capi.X: x, capi.Y: np.full_like(y, 9)}
+        arrays |= {role: a for role, a in kept.items() if role in (capi.INDICES, capi.P)}
         if capi.TAPS in kept:
             arrays[capi.TAPS] = np.full_like(kept[capi.TAPS], 9)
         capi.Call(params, arrays).forward(isa=ISAS[-1], workers=3, parallel_for=parallel_for, ctx=ctx)
@@ -289,8 +290,9 @@ def splits(saved, x, y, dy, gradients, team):
     assert units
 
 
-@pytest.mark.parametrize(("geometry", "layout"), [(geometry, layout) for geometry in GEOMETRIES
-                                                   for layout in ("first", "last", "first, sliced")[: 2 if is_costly(geometry) else 3]])
+@pytest.mark.parametrize(("geometry", "layout"), [
+    (geometry, layout) for geometry in GEOMETRIES for layout in ("first", "last", "first, sliced")
+    if layout != "first, sliced" or not is_costly(geometry)])
 def test_splits(geometry, layout, team):
     flags, arrange, _ = LAYOUTS[layout]
     for operator in ["max", "avg", "lp 2.5"][: 2 if geometry in SLOW_GRADIENTS else 3]:
@@ -317,21 +319,24 @@ def test_splits(geometry, layout, team):
 def test_numbers_of_threads(operator, dtype):
     """Large enough work is spread by itself."""
     power = operator[:2] == "lp"
-    for shape, window, kwargs in [((3, 12, 40 if power else 160, 140), 3, {"stride": 2, "padding": 1}), ((1, 1, 100 if power else 500, 300), 5, {"stride": 1}),
+    for shape, window, kwargs in [((3, 12, 40 if power else 160, 140), 3, {"stride": 2, "padding": 1}),
+                                  ((1, 1, 100 if power else 500, 300), 5, {"stride": 1}),
                                   ((1, 2, 100, 120), cpool.whole, {}), ((1, 1, 160, 150), cpool.adaptive(7, 9), {})]:
         x = wide(shape, dtype)
         dy = wide(cpool.max_pool.output_shape(shape, window, **kwargs), dtype, 1)
         expected = run(operator, x, dy, window, kwargs)
         for threads, layout in product((2, 3), ("first", "last")):
             with cpool.num_threads(threads):
-                assert_same(run(operator, x, dy, window, kwargs, layout=layout, isa=ISAS[-1]), expected, (shape, threads, layout))
+                actual = run(operator, x, dy, window, kwargs, layout=layout, isa=ISAS[-1])
+            assert_same(actual, expected, (shape, threads, layout))
     name, further = OPERATORS[operator]
     x = wide((3, 12, 160, 140), dtype)
     y, saved = getattr(cpool, name).forward(x, 3, **further)
     params, kept = capi.kept_by(saved)
-    assert capi.Call(params, {capi.X: x, capi.Y: y} | {capi.P: kept[capi.P]} if power else {capi.X: x, capi.Y: y}).query(
-        capi.FORWARD, 3).workers == 3
-    assert capi.Call(params, {capi.GRAD | capi.Y: y, capi.GRAD | capi.X: x} | kept).query(capi.BACKWARD, 3).workers == 3
+    forward = {capi.X: x, capi.Y: y} | {role: a for role, a in kept.items() if role == capi.P}
+    backward = {capi.GRAD | capi.Y: y, capi.GRAD | capi.X: x} | kept
+    assert capi.Call(params, forward).query(capi.FORWARD, 3).workers == 3
+    assert capi.Call(params, backward).query(capi.BACKWARD, 3).workers == 3
 
 
 @pytest.mark.parametrize("duplicates", ["overwrite", "add"])
@@ -339,7 +344,7 @@ def test_numbers_of_threads(operator, dtype):
 def test_unpooling(dtype, duplicates, team):
     rng = np.random.default_rng(0)
     for spatial, window, kwargs in [((6, 7), (2, 2), {}), ((30,), (3,), {"stride": 2}), ((3, 4, 5), (2, 2, 2), {}),
-                                    ((70, 80), (2, 2), {"stride": 1})]:
+                                    ((40, 50), (2, 2), {"stride": 1})]:
         x = wide((5, 9, *spatial), dtype)
         size = cpool.max_unpool.output_shape(x.shape, window, **kwargs)
         indices = rng.integers(-1, min(np.prod(size[2:]), x[0, 0].size), x.shape)
@@ -347,14 +352,13 @@ def test_unpooling(dtype, duplicates, team):
         kwargs = kwargs | {"duplicates": duplicates}
         y, saved = cpool.max_unpool.forward(x, indices, window, **kwargs)
         expected = {"y": y, "dx": cpool.max_unpool.backward(dy, saved)}
-        for layout, threads in product(LAYOUTS, (1, 2, 3)):
+        for layout, threads in product(LAYOUTS, (1, 3)):
             flags, arrange, restore = LAYOUTS[layout]
             axes = {"axes": tuple(range(1, x.ndim - 1))} if flags else {}
             with cpool.num_threads(threads):
                 y, saved = cpool.max_unpool.forward(arrange(x), arrange(indices), window, **kwargs, **axes)
                 assert_same({"y": restore(y), "dx": restore(cpool.max_unpool.backward(arrange(dy), saved))}, expected,
                             (layout, threads))
-        params, kept = capi.kept_by(saved)
         for how, actual in splits(saved, arrange(x), y, arrange(dy), {capi.GRAD | capi.X: arrange(x)}, team):
             assert_same({"y": restore(actual["y"]), "dx": restore(actual[capi.GRAD | capi.X])}, expected, how)
         one, saved = cpool.max_unpool.forward(x[-1:], indices[-1:], window, **kwargs)
@@ -362,7 +366,7 @@ def test_unpooling(dtype, duplicates, team):
                     {name: a[-1:] for name, a in expected.items()}, "one")
 
 
-# ---- The floating-point environment of the caller --------------------------------------------------------------------------------
+# ---- The floating-point environment of the caller ----------------------------------------------------------------------------
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 HELPER = """
@@ -388,7 +392,9 @@ int call_under(unsigned long control, entry *f, const void *params, const void *
 """
 ENVIRONMENTS = {
     "flush to zero": 0x9FC0, "round down": 0x3F80, "round up": 0x5F80, "round to zero and flush": 0xFFC0,
-} if X86 else {"flush to zero": 1 << 24, "round up": 1 << 22, "round down": 2 << 22, "round to zero and flush": 1 << 24 | 3 << 22}
+} if X86 else {
+    "flush to zero": 1 << 24, "round up": 1 << 22, "round down": 2 << 22, "round to zero and flush": 1 << 24 | 3 << 22,
+}
 
 
 @pytest.fixture(scope="module")
@@ -419,7 +425,8 @@ def setting(environment, control):
 @pytest.mark.parametrize("kind", ["subnormal", "wide"])
 def test_environment_of_the_caller(environment, name, kind):
     for dtype, operator in product(DTYPES, OPERATORS):
-        for shape, window, kwargs in [((2, 8, 9, 20), 3, {"stride": 1, "padding": 1}), ((1, 9, 12, 24), (11, 10), {"stride": 1}),
+        for shape, window, kwargs in [((2, 8, 9, 20), 3, {"stride": 1, "padding": 1}),
+                                      ((1, 9, 12, 24), (11, 10), {"stride": 1}),
                                       ((2, 12, 30, 40), 3, {"stride": 2})]:
             x = data(kind, 0, shape, dtype)
             dy = data(kind, 1, cpool.max_pool.output_shape(shape, window, **kwargs), dtype)
@@ -488,7 +495,7 @@ def test_traps_of_the_caller(environment):
         assert_same({"y": y}, {"y": expected["y"]}, operator)
 
 
-# ---- Anything ------------------------------------------------------------------------------------------------------------------
+# ---- Anything --------------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=150 if settings.default.max_examples == 60 else settings.default.max_examples)

@@ -1,5 +1,5 @@
-"""Arrays, windows and positions beyond 2**31, with little memory: elements that lie in one place, or far apart in memory of which
-only what is touched exists."""
+"""Arrays, windows and positions beyond 2**31, with little memory: elements that lie in one place, or far apart in memory of
+which only what is touched exists."""
 
 import mmap
 import subprocess
@@ -27,7 +27,7 @@ def row():
     return np.random.default_rng(0).permutation(1 << 16).astype(np.float32)
 
 
-# ---- Planes of 2**32 elements --------------------------------------------------------------------------------------------------
+# ---- Planes of 2**32 elements ----------------------------------------------------------------------------------------
 
 
 def test_positions_along_rows(row):
@@ -80,7 +80,7 @@ def test_unpooling_gradient(row):
     assert np.array_equal(dx, [[row[-1], row[5], 0, row[0]], [row[7], row[3], row[7], row[-1]]])
 
 
-# ---- Axes of 2**40 elements ----------------------------------------------------------------------------------------------------
+# ---- Axes of 2**40 elements ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -119,7 +119,7 @@ def test_results_that_no_memory_holds():
         cpool.max_unpool(np.ones((2, 2), np.float32), np.zeros((2, 2), np.int64), 2, output_size=(1 << 30, 1 << 29))
 
 
-# ---- Elements far apart --------------------------------------------------------------------------------------------------------
+# ---- Elements far apart ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -155,7 +155,7 @@ def test_batch_strides(dtype):
         assert np.array_equal(cpool.max_pool.backward(y, saved, out=dx), cpool.max_pool.backward(expected, saved))
 
 
-# ---- Windows of many elements --------------------------------------------------------------------------------------------------
+# ---- Windows of many elements ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("window", "dtype"), [

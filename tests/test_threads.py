@@ -55,7 +55,7 @@ def start(program, timeout=60):
     return done.stdout
 
 
-# ---- Threads -------------------------------------------------------------------------------------------------------------------
+# ---- Threads ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -66,7 +66,7 @@ def test_many_callers(threads):
     def calls(first):
         with cpool.num_threads(threads):
             barrier.wait(30)
-            return all([right(first + i) for i in range(15)])
+            return all(right(first + i) for i in range(15))
 
     with ThreadPoolExecutor(6) as pool:
         assert all(pool.map(calls, range(6)))
@@ -146,7 +146,7 @@ def test_other_threads_go_on(threads):
             assert any(ticks_during(call) >= 5 for _ in range(5))
 
 
-# ---- Settings ------------------------------------------------------------------------------------------------------------------
+# ---- Settings --------------------------------------------------------------------------------------------------------
 
 
 def test_settings_of_a_thread():
@@ -225,7 +225,7 @@ def test_settings_change_while_others_work():
     assert not failures
 
 
-# ---- Processes -----------------------------------------------------------------------------------------------------------------
+# ---- Processes -------------------------------------------------------------------------------------------------------
 
 # Forks `count` children after `before`; each must get everything right on threads of its own and end by itself.
 FORK = """

@@ -150,13 +150,15 @@ static void collect(const cp_unpool *u, char *dx, const char *dy, const char *in
     const int64_t *in = u->pool->in;
     int64_t count = in[0] * in[1] * in[2];
     int every = (u->pool->params.flags & CPOOL_ADD) != 0;
-    for (int64_t low = 0; low < u->places; low += PLACES) {
+    for (int64_t low = 0, next; low < u->places; low = next) {
         int64_t left = u->places - low, range = every ? u->places : left < PLACES ? left : PLACES;
         if (!every) {
             memset(seen, 0, (size_t)range / 8 + 1);
         }
+        next = u->places; /* passes are for ranges that hold an index */
         for (int64_t j = count; j-- > 0;) {
             int64_t index = read_index(indices + place(in, grid[INDEX].space, j)), bit = index - low;
+            next = index >= low && bit >= range && index < next ? index : next;
             char *to = dx + place(in, grid[INPUT].space, j);
             int here = index >= low && bit < range;
             if (here && (every || !(seen[bit / 8] >> bit % 8 & 1))) {
@@ -167,9 +169,6 @@ static void collect(const cp_unpool *u, char *dx, const char *dy, const char *in
             if (here && !every) {
                 seen[bit / 8] |= (unsigned char)(1 << bit % 8);
             }
-        }
-        if (every) {
-            return;
         }
     }
 }

@@ -5,7 +5,7 @@
 enum { PIXELS, COLUMNS, TAPWISE };
 
 /* Folded rows that are kept at most, and the bytes that one source row may take before it is read tap by tap. */
-enum { KEPT_ROWS = 512, KEPT_HEIGHT = 128, ROW_BYTES = 64 * 1024, WIDEST = 1024 };
+enum { KEPT_ROWS = 4096, KEPT_HEIGHT = 4096, ROW_BYTES = 64 * 1024, WIDEST = 1024 };
 
 /* The gradient of a selection gathers two rows: value and position. No position is negative. */
 static int32_t fold_rows(int32_t fold)
@@ -68,8 +68,8 @@ static void size_walk(cp_walk *w)
     if (down->taps <= KEPT_HEIGHT && axis_step(down) <= KEPT_HEIGHT) {
         height = (down->taps - 1) * axis_step(down) + 1;
     }
-    w->keeps_rows = w->fold != CP_GATHER && down->targets > 1 && down->taps <= CP_FOLD_TAPS && deep->taps <= CP_FOLD_TAPS &&
-                    height <= KEPT_HEIGHT && deep->taps * height <= KEPT_ROWS;
+    w->keeps_rows = w->fold != CP_GATHER && down->targets > 1 && deep->taps <= CP_FOLD_TAPS && height <= KEPT_HEIGHT &&
+                    deep->taps * height <= KEPT_ROWS;
     w->slot_height = w->keeps_rows ? height : min64(down->taps, CP_FOLD_TAPS);
     w->row_slots = w->fold == CP_GATHER ? 0 : w->keeps_rows ? deep->taps * height : w->slot_height;
     w->plane_slots = w->fold == CP_GATHER || deep->taps == 1 ? 0 : min64(deep->taps, CP_FOLD_TAPS);
@@ -356,6 +356,18 @@ static cp_range taps_there(const cp_level *level)
     return range;
 }
 
+/* The first tap from `from` on that any window has; INT64_MAX: none. */
+static int64_t next_there(const cp_walk *w, const cp_span *span, int64_t from)
+{
+    int64_t next = INT64_MAX, n = span != NULL ? 1 : w->targets;
+    for (const cp_span *s = span != NULL ? span : w->spans; n-- > 0; s++) {
+        if (s->hi > from && s->lo < s->hi) {
+            next = min64(next, s->lo > from ? s->lo : from);
+        }
+    }
+    return next;
+}
+
 static int64_t level_lanes(const cp_level *level)
 {
     const cp_walk *w = level->walk;
@@ -384,14 +396,13 @@ static void fold_block(const cp_level *level, int64_t from, int64_t size, char *
 {
     static const double none[4] = {0, 0, 0, 0};
     cp_walk *w = level->walk;
-    cp_range there = taps_there(level);
     int64_t state = w->pitch * w->lane_size * w->rows, quarter = size / 4;
     const void *quarters[4];
     for (int64_t q = 0; q < 4; q++) {
         char *part = scratch + q * state;
         int64_t first = from + q * quarter;
         quarters[q] = part;
-        if (first >= there.hi || first + quarter <= there.lo) {
+        if (next_there(w, level->span, first) >= first + quarter) {
             quarters[q] = w->identity;
         } else if (quarter == CP_FOLD_TAPS) {
             fold_run(level, first, quarter, part, CP_TREE);
@@ -407,7 +418,6 @@ static void fold_tree(const cp_level *level, char *dst)
 {
     static const double none = 0;
     cp_walk *w = level->walk;
-    cp_range there = taps_there(level);
     int64_t taps = w->axis[level->axis].taps, size = CP_FOLD_TAPS, t = 0;
     char *block = w->block[level->axis];
     const void *sum = block;
@@ -420,7 +430,7 @@ static void fold_tree(const cp_level *level, char *dst)
             size /= 4;
         }
         int64_t count = min64(size, taps - t);
-        if (t >= there.hi || t + count <= there.lo) {
+        if (next_there(w, level->span, t) >= t + count) {
             continue;
         }
         if (size == CP_FOLD_TAPS) {
@@ -445,7 +455,7 @@ static void fold_level(const cp_level *level, char *dst)
         int64_t count = min64(there.hi - there.lo, CP_FOLD_TAPS);
         fold_run(level, there.lo, count, dst, mode);
         mode = CP_CONTINUE;
-        there.lo += count;
+        there.lo = there.lo + count < there.hi ? next_there(w, level->span, there.lo + count) : there.hi;
     } while (there.lo < there.hi);
 }
 
@@ -466,8 +476,8 @@ static void gather_row(cp_walk *w, const char *self, char *dst)
     const void *taps[CP_FOLD_TAPS];
     int64_t pitch = w->reading != TAPWISE && w->buffers == 0 ? w->row_pitch : w->pitch;
     if (w->reading != PIXELS) {
-        for (int64_t t = w->first_tap; t < w->last_tap; t += CP_FOLD_TAPS) {
-            int64_t count = min64(w->last_tap - t, CP_FOLD_TAPS);
+        for (int64_t t = w->first_tap, count; t < w->last_tap; t = next_there(w, NULL, t + count)) {
+            count = min64(w->last_tap - t, CP_FOLD_TAPS);
             for (int64_t j = 0; j < count; j++) {
                 taps[j] = tap_columns(w, t + j, j);
             }

@@ -123,16 +123,17 @@ static void plan_taps(cp_window *w)
 {
     const cp_axis *axis = w->pool->axis;
     cp_tap_map *map = &w->tap_map;
-    int64_t weight = 1, tap = 0;
+    int64_t tap = 0;
+    double weight = 1;
     for (int s = CP_SPACE; s-- > 0;) {
         map->taps[s] = axis[s].taps;
-        map->weight[s] = weight * axis[s].dilation;
-        weight *= w->pool->in[s];
+        map->weight[s] = weight * (double)axis[s].dilation;
+        weight *= (double)w->pool->in[s];
     }
     for (int64_t d = 0; d < map->taps[0] && tap < 256; d++) {
         for (int64_t h = 0; h < map->taps[1] && tap < 256; h++) {
             for (int64_t i = 0; i < map->taps[2] && tap < 256; i++) {
-                map->near[tap++] = (double)(d * map->weight[0] + h * map->weight[1] + i * map->weight[2]);
+                map->near[tap++] = (double)d * map->weight[0] + (double)h * map->weight[1] + (double)i * map->weight[2];
             }
         }
     }

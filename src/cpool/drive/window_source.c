@@ -11,8 +11,9 @@ char *cp_work_element(const cp_work *w, int g, int64_t d, int64_t h, int64_t col
 
 void cp_work_load(const cp_work *w, int g, int64_t d, int64_t h, int64_t column, int64_t step, int64_t count, void *dst)
 {
-    w->kernels->load[w->window->pool->dtype](dst, cp_work_element(w, g, d, h, column), count,
-                                             step * w->window->layout.grid[g].space[2], w->lanes, w->lane_step[g]);
+    int64_t stride = count > 1 ? step * w->window->layout.grid[g].space[2] : 0; /* one step may be beyond every address */
+    w->kernels->load[w->window->pool->dtype](dst, cp_work_element(w, g, d, h, column), count, stride, w->lanes,
+                                             w->lane_step[g]);
 }
 
 void cp_work_store(const cp_work *w, int g, int64_t d, int64_t h, int64_t column, int64_t count, const void *src)

@@ -5,10 +5,11 @@
 
 enum { CP_ONE = 1, CP_SQUARE = 2, CP_ANY = 0 }; /* exponents with an exact form of their own */
 
-/* Beyond 2^100 a power of anything but 1 is 0 or infinite in every sense, and products with it are still finite. */
-CP_TEMPLATE vf64 NAME_LP(bounded)(vf64 q)
+/* Beyond 2^100 a power of anything but 1 is 0 or infinite in every sense, and products with it are still finite; below 1e-300 a
+ * root is. */
+CP_TEMPLATE vf64 NAME_LP(bounded)(vf64 p)
 {
-    return vf64_min(vf64_max(q, vf64_set1(-0x1p100)), vf64_set1(0x1p100));
+    return vf64_min(vf64_max(p, vf64_set1(1e-300)), vf64_set1(0x1p100));
 }
 
 /* a^q of a >= 0 as mantissa and exponent; 0 for a = 0 whatever q. */

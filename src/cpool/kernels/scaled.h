@@ -43,7 +43,7 @@ CP_TEMPLATE NAME(state) entropy_merge(NAME(state) a, NAME(state) b)
     vf64_mul_dd(&hi, &lo, high.row[3]);
     vf64_exp2_dd(hi, lo, &mantissa, &exponent);
     vf64 ratio = vf64_scale(mantissa, exponent), rest = vf64_sub(one, ratio);
-    close = vf64_mask_and(close, vf64_gt(power, vf64_set1(-0.5)));
+    close = vf64_mask_and(vf64_gt(low.row[0], zero), vf64_gt(power, vf64_set1(-0.5)));
     rest = vf64_select(close, vf64_sub(zero, vf64_exp2m1(power)), rest);
     ratio = vf64_select(close, vf64_sub(one, rest), ratio);
 

@@ -35,7 +35,8 @@ enum { CP_FOLD_TAPS = 64 }; /* taps of one call at most */
 /* Taps as positions: tap j of axis a lies weight[a] * j behind the window's first; near[t] is the sum for the first 256 taps, NaN
  * for those that the window does not have. */
 typedef struct cp_tap_map {
-    int64_t taps[3], weight[3];
+    int64_t taps[3];
+    double weight[3]; /* of an absent tap it may be beyond every integer */
     double near[256];
 } cp_tap_map;
 

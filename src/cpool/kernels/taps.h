@@ -33,8 +33,8 @@ static inline double cp_tap_offset(const cp_tap_map *map, int64_t tap) /* NaN: n
         return cp_nan();
     }
     int64_t row = tap / map->taps[2];
-    return (double)(row / map->taps[1] * map->weight[0] + row % map->taps[1] * map->weight[1] +
-                    tap % map->taps[2] * map->weight[2]);
+    return (double)(row / map->taps[1]) * map->weight[0] + (double)(row % map->taps[1]) * map->weight[1] +
+           (double)(tap % map->taps[2]) * map->weight[2];
 }
 
 #endif

@@ -2,9 +2,10 @@
 
 static int mergeable(const cp_layout *layout, int32_t dim) /* dim - 1 and dim */
 {
-    for (int32_t g = 0; g < CP_GRIDS; g++) {
+    for (int32_t g = 0; g < CP_GRIDS; g++) { /* by division: a product of lengths of one and strides of another may overflow */
         const cp_grid *grid = &layout->grid[g];
-        if (grid->item != 0 && grid->batch[dim - 1] != grid->batch[dim] * layout->length[dim]) {
+        int64_t length = layout->length[dim], outer = grid->batch[dim - 1];
+        if (grid->item != 0 && (length == 0 || outer % length != 0 || outer / length != grid->batch[dim])) {
             return 0;
         }
     }

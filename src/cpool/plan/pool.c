@@ -260,7 +260,7 @@ static cpool_status take_axis(const cp_pool *pool, int32_t given, const char *na
 {
     if (given < -pool->ndim || given >= pool->ndim) {
         return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X,
-                       "%s %" PRId32 " is not an axis of x, which has %" PRId32 ": %" PRId32 " to %" PRId32, name, given,
+                       "%s=%" PRId32 " is not an axis of x, which has %" PRId32 ": %" PRId32 " to %" PRId32, name, given,
                        pool->ndim, -pool->ndim, pool->ndim - 1);
     }
     *axis = given < 0 ? given + pool->ndim : given;
@@ -283,9 +283,10 @@ static cpool_status take_axes(cp_pool *pool, cpool_error *error)
             continue;
         }
         int32_t given = p->axes[s - unused];
-        TRY(take_axis(pool, given == CPOOL_AXIS_DEFAULT ? s - CP_SPACE : given, "axes:", &pool->space[s], error));
+        TRY(take_axis(pool, given == CPOOL_AXIS_DEFAULT ? s - CP_SPACE : given, "axes", &pool->space[s], error));
         if (spatial >> pool->space[s] & 1) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "axes: axis %" PRId32 " is named twice", given);
+            return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X,
+                           "axes=%" PRId32 " is named twice: every spatial axis must be another", given);
         }
         spatial |= UINT64_C(1) << pool->space[s];
         pool->in[s] = pool->x_shape[pool->space[s]];
@@ -302,8 +303,8 @@ static cpool_status take_axes(cp_pool *pool, cpool_error *error)
     } else if (p->channel_axis != CPOOL_AXIS_NONE) {
         TRY(take_axis(pool, p->channel_axis, "channel_axis", &pool->channel, error));
         if (spatial >> pool->channel & 1) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "channel_axis %" PRId32 " is one of the spatial axes",
-                           p->channel_axis);
+            return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X,
+                           "channel_axis=%" PRId32 " is one of the spatial axes; it must be another", p->channel_axis);
         }
     }
     pool->batch_count = 0;
