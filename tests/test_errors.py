@@ -570,3 +570,62 @@ def test_global(call):
 def test_adaptive(call, x, output_size, error):
     with pytest.raises(error, match=r"output_size|adaptive"):
         call(x, output_size)
+
+
+# ---- What came of an attack --------------------------------------------------------------------------------------------------
+
+
+def forged(saved, **fields):
+    names = ["op", "numbers", "lengths", "shape", "wide", "x", "taps", "positions", "p"]
+    restore, arguments = saved.__reduce__()
+    return restore(*[fields.get(name, value) for name, value in zip(names, arguments, strict=True)])
+
+
+def test_saved_that_holds_everything():
+    y, saved = cpool.lp_pool.forward(image((3, 8, 8)), (2, 2))
+    everything = forged(saved, taps=np.zeros((3, 4, 4), np.uint8), positions=np.zeros(3, np.int64))
+    for wrt in (None, "x", "p"):
+        with pytest.raises(ValueError, match="lp_pool takes no taps"):
+            cpool.lp_pool.backward(y, everything, wrt=wrt)
+
+
+def resizing(x):
+    class Number(int):
+        def __float__(self):
+            x.resize((0,), refcheck=False)
+            return 3.0
+
+    return Number(2)
+
+
+def test_arrays_that_vanish_while_arguments_are_converted():
+    class Spoof(np.ndarray):
+        victim = None
+
+        @property
+        def __class__(self):
+            self.victim.resize((0,), refcheck=False)
+            return Spoof
+
+    import numpy.ma  # noqa: F401  (asks out for its class)
+
+    for call in [
+        lambda x: cpool.lp_pool(x, (2, 2), p=resizing(x)),
+        lambda x: cpool.avg_pool(x, (2, 2), divisor_override=resizing(x)),
+    ]:
+        with pytest.raises(ValueError, match="x has"):
+            call(np.ones((2, 300, 300)))
+    x = np.ones((2, 300, 300))
+    out = np.full((2, 150, 150), 7.0).view(Spoof)
+    Spoof.victim = x
+    with pytest.raises(ValueError, match="x has"):
+        cpool.max_pool(x, (2, 2), out=out)
+    y, saved = cpool.max_pool.forward(np.ones((2, 300, 300)), (2, 2))
+    Spoof.victim = dy = y.copy()
+    with pytest.raises(ValueError, match="dy has"):
+        cpool.max_pool.backward(dy, saved, out=np.empty((2, 300, 300)).view(Spoof))
+
+
+def test_shapes_in_messages_are_tuples():
+    with pytest.raises(ValueError, match=re.escape("out has shape (3,); it must be (2,)")):
+        cpool.max_pool(np.ones(4), (2,), out=np.empty(3))

@@ -272,3 +272,13 @@ def test_gradients_overwrite(dtype):
         op.backward(y, saved, wrt="x", out=out)
         assert np.all(np.isfinite(out))
         np.testing.assert_array_equal(out[..., 4], 0)  # no window reaches there
+
+
+@pytest.mark.parametrize("p", [1e-3, 1e-5, 1e-8, 1e-12])
+def test_gradient_of_a_small_exponent(p):
+    """The mean form approaches the geometric mean, and its derivative half of that times the variance of the logarithms."""
+    x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    y, saved = cpool.lp_pool.forward(x, 2, p=p, norm="mean")
+    limit = np.exp(np.log(x).mean()) * np.log(x).var() / 2
+    gradient = cpool.lp_pool.backward(np.ones_like(y), saved).p
+    assert abs(gradient - limit) < limit * (p + 1e-15 / p)  # how far p is from 0, and the rounding of the mean before its root

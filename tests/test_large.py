@@ -4,6 +4,7 @@ which only what is touched exists."""
 import mmap
 import subprocess
 import sys
+import time
 
 import capi
 import numpy as np
@@ -234,3 +235,40 @@ def test_windows_beyond_what_a_double_counts():
         cpool.max_pool.forward(x, (2**59,), padding=2**58)
     with pytest.raises(ValueError, match=r"window=\d+ has more than 2\^53 taps"):
         cpool.lp_pool.backward(y, saved)
+
+
+@pytest.mark.parametrize(("shape", "window", "stride", "pad"), [
+    ((4,), (2**32,), 2**32, 2**32 - 1),
+    ((1000, 4), (1, 2**20), (1, 2**19), (0, 2**20 - 1)),
+    ((4, 4), (2**26, 2**26), 2**26, 2**26 - 1)])
+@pytest.mark.parametrize("op", [cpool.max_pool, cpool.avg_pool, cpool.lp_pool])
+def test_gaps_between_windows(op, shape, window, stride, pad):
+    """Windows that begin far apart have no tap in common: what lies between takes no time."""
+    x = np.random.default_rng(0).random(shape).astype(np.float32)
+    begin = time.perf_counter()
+    y = op(x, window, stride=stride, padding=pad)
+    y, saved = op.forward(x, window, stride=stride, padding=pad)
+    op.backward(y, saved)
+    assert time.perf_counter() - begin < 2
+    assert np.all(np.isfinite(y))
+
+
+def test_unpooling_to_a_place_far_away():
+    """Gradients of 2**40 places, one of which is asked for."""
+    x, indices = np.ones(1, np.float32), np.array([2**39])
+    _, saved = cpool.max_unpool.forward(x, np.zeros(1, np.int64), (1,), output_size=(4,))
+    restore, arguments = saved.__reduce__()
+    lengths = [(*along[:6], 2**40) for along in arguments[2]]
+    far = restore(*arguments[:2], lengths, *arguments[3:7], indices, *arguments[8:])
+    begin = time.perf_counter()
+    assert cpool.max_unpool.backward(np.broadcast_to(np.float32(3), (2**40,)), far).tolist() == [3]
+    assert time.perf_counter() - begin < 1
+
+
+def test_tall_windows_keep_their_rows():
+    """The gradient costs about what the window's height says, not its square."""
+    x = np.random.default_rng(0).random((200, 200)).astype(np.float32)
+    y, saved = cpool.lp_pool.forward(x, (100, 3), stride=1, p=2.5)
+    begin = time.perf_counter()
+    cpool.lp_pool.backward(y, saved)
+    assert time.perf_counter() - begin < 3

@@ -37,3 +37,12 @@ cp_text cp_format_sizes(const int64_t *sizes, int32_t n)
     (void)snprintf(out.text + used, sizeof out.text - used, n == 0 ? "()" : ")");
     return out;
 }
+
+cp_text cp_format_shape(const int64_t *shape, int32_t n)
+{
+    cp_text out = cp_format_sizes(shape, n);
+    if (n == 1) {
+        (void)snprintf(out.text, sizeof out.text, "(%" PRId64 ",)", shape[0]);
+    }
+    return out;
+}

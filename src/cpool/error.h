@@ -19,4 +19,7 @@ typedef struct cp_text {
 } cp_text;
 cp_text cp_format_sizes(const int64_t *sizes, int32_t n);
 
+/* The same of a shape, always as a tuple: "(3,)". */
+cp_text cp_format_shape(const int64_t *shape, int32_t n);
+
 #endif

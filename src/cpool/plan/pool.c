@@ -111,7 +111,7 @@ static cpool_status check_view(const cpool_view *view, int32_t role, cpool_error
         }
         if (product_overflows(size, positive) || product_overflows(size * positive, view->dtype_bits / 8)) {
             return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has shape %s: more than 2^63 - 1 bytes", name,
-                           cp_format_sizes(view->shape, view->ndim).text);
+                           cp_format_shape(view->shape, view->ndim).text);
         }
         size *= positive;
         if (view->strides != NULL) {
@@ -157,7 +157,7 @@ static cpool_status check_shape(const cpool_view *view, int32_t role, const int6
         return CPOOL_OK;
     }
     return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has shape %s; it must be %s", role_name(role),
-                   cp_format_sizes(view->shape, view->ndim).text, cp_format_sizes(shape, ndim).text);
+                   cp_format_shape(view->shape, view->ndim).text, cp_format_shape(shape, ndim).text);
 }
 
 /* ---- Parameters ---- */
@@ -292,7 +292,7 @@ static cpool_status take_axes(cp_pool *pool, cpool_error *error)
         pool->in[s] = pool->x_shape[pool->space[s]];
         if (pool->in[s] < 1) {
             return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "x has length 0 along the spatial axis %" PRId32 " (shape %s)",
-                           pool->space[s], cp_format_sizes(pool->x_shape, pool->ndim).text);
+                           pool->space[s], cp_format_shape(pool->x_shape, pool->ndim).text);
         }
     }
     pool->channel = -1;
@@ -509,7 +509,7 @@ static cpool_status check_exponent(const cp_pool *pool, const cpool_view *view, 
     }
     if (view->ndim > 1) {
         return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has shape %s; it must be one number or one per channel",
-                       role_name(role), cp_format_sizes(view->shape, view->ndim).text);
+                       role_name(role), cp_format_shape(view->shape, view->ndim).text);
     }
     if (view->ndim == 1 && view->shape[0] != 1) {
         if (pool->channel < 0) {
