@@ -249,7 +249,8 @@ def garbage(log, isa):
         dy = rng.integers(1, 9, y.shape).astype(np.float32)
         if kept[capi.TAPS].dtype == np.uint8:
             every = 1 if spatial[-1] < 10 else 9
-            values = [np.full(y.shape, tap, np.uint8) for tap in range(0, 256, every)] + [rng.integers(0, 256, y.shape, np.uint8)] * 20
+            values = [np.full(y.shape, tap, np.uint8) for tap in range(0, 256, every)]
+            values += [rng.integers(0, 256, y.shape, np.uint8) for _ in range(20)]
         else:
             values = [np.full(y.shape, tap, np.int32) for tap in extremes]
             values += [rng.choice(np.array(extremes, np.int32), y.shape) for _ in range(20)]

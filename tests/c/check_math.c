@@ -48,16 +48,16 @@ enum { LOG2, MUL, DIV, EXP2, SCALE, POW2_DOWN, FREXP, LOG, LOG1P, POW, FUNCTIONS
 enum { CHECK_LANES = 8 };
 
 #define ROW(name, ...) \
-      static void name(const double *pa, const double *pb, const double *pc, double *py, double *pz, int64_t n) \
-      { \
-          for (int64_t i = 0; i < n; i += vf64_N) { \
-              vf64 a = vf64_load(pa + i), b = vf64_load(pb + i), c = vf64_load(pc + i), y = a, z = b; \
-              __VA_ARGS__; \
-              (void)c; \
-              vf64_store(py + i, y); \
-              vf64_store(pz + i, z); \
-          } \
-      }
+    static void name(const double *pa, const double *pb, const double *pc, double *py, double *pz, int64_t n) \
+    { \
+        for (int64_t i = 0; i < n; i += vf64_N) { \
+            vf64 a = vf64_load(pa + i), b = vf64_load(pb + i), c = vf64_load(pc + i), y = a, z = b; \
+            __VA_ARGS__; \
+            (void)c; \
+            vf64_store(py + i, y); \
+            vf64_store(pz + i, z); \
+        } \
+    }
 ROW(row_log2, vf64_log2_dd(a, &y, &z))
 ROW(row_mul, vf64_mul_dd(&y, &z, c))
 ROW(row_div, vf64_div_dd(&y, &z, c))
@@ -79,8 +79,8 @@ CP_REGION_END
 #else
 CP_REGION_END_BASE
 
-#include <math.h>
-#include <time.h>
+#  include <math.h>
+#  include <time.h>
 
 typedef __float128 quad;
 extern quad log2q(quad);
@@ -164,13 +164,69 @@ static double near_one(void)
 }
 
 static const double EDGES[] = {
-    0.0, 0x1p-1074, 0x1.8p-1073, 0x0.fffffffffffffp-1022, 0x1p-1022, 0x1.fffffffffffffp-1022, 0x1p-1000, 1e-300,
-    0x1p-600, 1e-160, 0x1p-60, 0x1p-54, 0x1p-53, 0x1p-52, 1e-8, 0.1, 0.25, 0.5, 0x1.6a09e667f3bccp-1,
-    0x1.6a09e667f3bcdp-1, 0.75, 0x1.fffffffffffffp-1, 1.0, 0x1.0000000000001p0, 0x1.6a09e667f3bccp0,
-    0x1.6a09e667f3bcdp0, 1.5, 2.0, 2.5, 3.0, 10.0, 100.0, 1022.0, 1022.5, 1023.0, 1024.0, 1074.0, 1075.0, 1100.0,
-    2098.0, 4000.0, 1e6, 0x1p45, 0x1.8p51, 0x1.fffffffffffffp51, 0x1p52, 0x1.0000000000001p52, 0x1p53, 1e15, 1e19,
-    0x1p63, 0x1p64, 0x1p100, 0x1p200, 0x1p211, 0x1p599, 0x1.8p599, 0x1p600, 0x1p601, 0x1p1023, 0x1.fffffffffffffp1023,
-    INFINITY, NAN,
+    0.0,
+    0x1p-1074,
+    0x1.8p-1073,
+    0x0.fffffffffffffp-1022,
+    0x1p-1022,
+    0x1.fffffffffffffp-1022,
+    0x1p-1000,
+    1e-300,
+    0x1p-600,
+    1e-160,
+    0x1p-60,
+    0x1p-54,
+    0x1p-53,
+    0x1p-52,
+    1e-8,
+    0.1,
+    0.25,
+    0.5,
+    0x1.6a09e667f3bccp-1,
+    0x1.6a09e667f3bcdp-1,
+    0.75,
+    0x1.fffffffffffffp-1,
+    1.0,
+    0x1.0000000000001p0,
+    0x1.6a09e667f3bccp0,
+    0x1.6a09e667f3bcdp0,
+    1.5,
+    2.0,
+    2.5,
+    3.0,
+    10.0,
+    100.0,
+    1022.0,
+    1022.5,
+    1023.0,
+    1024.0,
+    1074.0,
+    1075.0,
+    1100.0,
+    2098.0,
+    4000.0,
+    1e6,
+    0x1p45,
+    0x1.8p51,
+    0x1.fffffffffffffp51,
+    0x1p52,
+    0x1.0000000000001p52,
+    0x1p53,
+    1e15,
+    1e19,
+    0x1p63,
+    0x1p64,
+    0x1p100,
+    0x1p200,
+    0x1p211,
+    0x1p599,
+    0x1.8p599,
+    0x1p600,
+    0x1p601,
+    0x1p1023,
+    0x1.fffffffffffffp1023,
+    INFINITY,
+    NAN,
 };
 enum { N_EDGES = (int)(sizeof EDGES / sizeof *EDGES) };
 
@@ -181,8 +237,8 @@ typedef struct check_isa {
     const check_row *rows;
 } check_isa;
 
-static const char *const NAMES[FUNCTIONS] = {"log2_dd", "mul_dd", "div_dd", "exp2_dd", "scale",
-                                             "pow2_down", "frexp", "log", "log1p", "pow"};
+static const char *const NAMES[FUNCTIONS] = {"log2_dd",   "mul_dd", "div_dd", "exp2_dd", "scale",
+                                             "pow2_down", "frexp",  "log",    "log1p",   "pow"};
 
 static int same(const double *x, const double *y)
 {

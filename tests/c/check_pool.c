@@ -271,7 +271,8 @@ static void works(call *c, const char *what)
     cpool_error untouched = c->error;
     cpool_status status = run(c);
     check(status == CPOOL_OK, "%s, %s: status %d, %.255s", c->name, what, (int)status, c->error.message);
-    check(status != CPOOL_OK || memcmp(&untouched, &c->error, sizeof untouched) == 0, "%s, %s: the error is written", c->name, what);
+    check(status != CPOOL_OK || memcmp(&untouched, &c->error, sizeof untouched) == 0, "%s, %s: the error is written", c->name,
+          what);
 }
 
 enum { ANY_ROLE = -1 };
@@ -288,8 +289,8 @@ static void refused(call *c, cpool_status want, int32_t role, const char *word, 
     check(is_as_before(), "%s, %s: arrays are written", c->name, what);
     if (status != CPOOL_OK) {
         check(c->error.status == (int32_t)status, "%s, %s: error.status=%d", c->name, what, c->error.status);
-        check(role == ANY_ROLE || c->error.role == role, "%s, %s: error.role=%d, not %d (%.255s)", c->name, what, c->error.role, role,
-              c->error.message);
+        check(role == ANY_ROLE || c->error.role == role, "%s, %s: error.role=%d, not %d (%.255s)", c->name, what, c->error.role,
+              role, c->error.message);
         check(memchr(c->error.message, 0, sizeof c->error.message) != NULL && c->error.message[0] != 0,
               "%s, %s: no message, or no end of it", c->name, what);
         check(word == NULL || strstr(c->error.message, word) != NULL, "%s, %s: '%s' is not in: %s", c->name, what, word,
@@ -316,13 +317,15 @@ static void refused(call *c, cpool_status want, int32_t role, const char *word, 
         refused(&c, status, role, word, #__VA_ARGS__); \
     } while (0)
 
-static const int64_t extremes[] = {0, -1, INT64_MIN + 1, INT64_MAX, INT64_MAX - 1, INT64_MAX / 2, INT64_C(1) << 62, INT64_MIN / 2};
+static const int64_t extremes[] = {
+    0, -1, INT64_MIN + 1, INT64_MAX, INT64_MAX - 1, INT64_MAX / 2, INT64_C(1) << 62, INT64_MIN / 2};
 enum { EXTREMES = sizeof extremes / sizeof extremes[0] };
 
 static void wrong_params(const kind *k)
 {
     call c;
-    int unpool = k->op == CPOOL_UNPOOL, x = k->direction == CPOOL_BACKWARD && k->op != CPOOL_LP ? CPOOL_GRAD | CPOOL_X : CPOOL_X;
+    int unpool = k->op == CPOOL_UNPOOL,
+        x = k->direction == CPOOL_BACKWARD && k->op != CPOOL_LP ? CPOOL_GRAD | CPOOL_X : CPOOL_X;
     static const int32_t operators[] = {0, -1, 6, 99, INT32_MAX, INT32_MIN}, ranks[] = {0, -1, 4, INT32_MAX, INT32_MIN};
     for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
         REFUSED(CPOOL_UNSUPPORTED, NONE, "op", c.params.op = operators[i]);
@@ -391,8 +394,12 @@ static void wrong_params(const kind *k)
                 c.params.stride[0] = c.params.stride[1] = CPOOL_SIZE_DEFAULT);
     }
     static const uint32_t flags[] = {CPOOL_CEIL_MODE, CPOOL_COUNT_INCLUDE_PAD, CPOOL_DIVISOR, CPOOL_MEAN, CPOOL_ADD};
-    static const uint32_t taken[] = {0, CPOOL_CEIL_MODE, CPOOL_CEIL_MODE, CPOOL_CEIL_MODE | CPOOL_COUNT_INCLUDE_PAD | CPOOL_DIVISOR,
-                                     CPOOL_CEIL_MODE | CPOOL_MEAN, CPOOL_ADD};
+    static const uint32_t taken[] = {0,
+                                     CPOOL_CEIL_MODE,
+                                     CPOOL_CEIL_MODE,
+                                     CPOOL_CEIL_MODE | CPOOL_COUNT_INCLUDE_PAD | CPOOL_DIVISOR,
+                                     CPOOL_CEIL_MODE | CPOOL_MEAN,
+                                     CPOOL_ADD};
     for (int i = 0; i < 5; i++) {
         if ((taken[k->op] & flags[i]) == 0) {
             REFUSED(CPOOL_INVALID_VALUE, NONE, "takes no", c.params.flags |= flags[i]);
@@ -447,8 +454,8 @@ static void sizes_of_params(const kind *k)
         remember();
         status = k->direction == CPOOL_FORWARD ? cpool_pool_forward(&newer.params, c.args, c.n, &c.exec)
                                                : cpool_pool_backward(&newer.params, c.args, c.n, &c.exec);
-        check(status == CPOOL_UNSUPPORTED && c.error.role == 0 && is_as_before(),
-              "%s: a larger struct with byte %zu set", c.name, i);
+        check(status == CPOOL_UNSUPPORTED && c.error.role == 0 && is_as_before(), "%s: a larger struct with byte %zu set",
+              c.name, i);
         newer.more[i] = 0;
     }
     /* What the struct does not hold is as in INIT, whatever lies there. */
@@ -474,14 +481,32 @@ static void wrong_arrays(const kind *k)
     call c;
     make(&c, k);
     int32_t count = c.n;
-    static const int32_t unknown[] = {0, 5, 6, 7, 9, 31, 32, 63, 64, 255, 256, 256 + 5, 256 + 31, 512, 512 + 1, INT32_MAX, -1,
-                                      INT32_MIN, INT32_MIN + 1, INT32_MIN + 257};
+    static const int32_t unknown[] = {0,
+                                      5,
+                                      6,
+                                      7,
+                                      9,
+                                      31,
+                                      32,
+                                      63,
+                                      64,
+                                      255,
+                                      256,
+                                      256 + 5,
+                                      256 + 31,
+                                      512,
+                                      512 + 1,
+                                      INT32_MAX,
+                                      -1,
+                                      INT32_MIN,
+                                      INT32_MIN + 1,
+                                      INT32_MIN + 257};
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
         REFUSED(CPOOL_UNSUPPORTED, unknown[i], "role", c.args[below(c.n)].role = unknown[i]);
         REFUSED(CPOOL_UNSUPPORTED, unknown[i], "role", c.args[c.n] = c.args[0]; c.args[c.n++].role = unknown[i]);
     }
-    static const int32_t known[] = {CPOOL_X, CPOOL_Y, CPOOL_TAPS, CPOOL_INDICES, CPOOL_P, CPOOL_GRAD | CPOOL_X,
-                                    CPOOL_GRAD | CPOOL_Y, CPOOL_GRAD | CPOOL_P};
+    static const int32_t known[] = {
+        CPOOL_X, CPOOL_Y, CPOOL_TAPS, CPOOL_INDICES, CPOOL_P, CPOOL_GRAD | CPOOL_X, CPOOL_GRAD | CPOOL_Y, CPOOL_GRAD | CPOOL_P};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         make(&c, k);
         if (index_of(&c, known[i]) < 0) {
@@ -687,9 +712,11 @@ static void wrong_questions(const kind *k)
     cpool_shape shape = CPOOL_SHAPE_INIT;
     cpool_error error = CPOOL_ERROR_INIT;
     make(&c, k);
-    check(cpool_pool_query(&c.params, c.args, c.n, c.direction, 1, NULL, &error) == CPOOL_INVALID_VALUE, "%s: info NULL", c.name);
+    check(cpool_pool_query(&c.params, c.args, c.n, c.direction, 1, NULL, &error) == CPOOL_INVALID_VALUE, "%s: info NULL",
+          c.name);
     info.struct_size--;
-    check(cpool_pool_query(&c.params, c.args, c.n, c.direction, 1, &info, NULL) == CPOOL_INVALID_VALUE, "%s: info small", c.name);
+    check(cpool_pool_query(&c.params, c.args, c.n, c.direction, 1, &info, NULL) == CPOOL_INVALID_VALUE, "%s: info small",
+          c.name);
     info.struct_size++;
     for (int32_t direction = -3; direction < 5; direction++) {
         cpool_status status = cpool_pool_query(&c.params, c.args, c.n, direction, 1, &info, NULL);
@@ -702,10 +729,12 @@ static void wrong_questions(const kind *k)
     check(cpool_pool_describe(&c.params, c.args, c.n, CPOOL_X, &shape, &error) == CPOOL_INVALID_VALUE, "%s: out small", c.name);
     shape.struct_size++;
     check(cpool_pool_describe(NULL, c.args, c.n, CPOOL_X, &shape, NULL) == CPOOL_INVALID_VALUE, "%s: params NULL", c.name);
-    static const int32_t none[] = {0, 5, 7, 31, 32, 63, 64, 255, 256, 256 + 7, 256 + 31, 256 + 32, 512, INT32_MAX, -1, INT32_MIN};
+    static const int32_t none[] = {0,   5,       7,        31,       32,  63,        64, 255,
+                                   256, 256 + 7, 256 + 31, 256 + 32, 512, INT32_MAX, -1, INT32_MIN};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
         cpool_status status = cpool_pool_describe(&c.params, c.args, c.n, none[i], &shape, &error);
-        check(status != CPOOL_OK && error.status == (int32_t)status && error.role == none[i], "%s: describe %d", c.name, none[i]);
+        check(status != CPOOL_OK && error.status == (int32_t)status && error.role == none[i], "%s: describe %d", c.name,
+              none[i]);
     }
     for (int32_t i = 0; i < c.n; i++) {
         cpool_status status = cpool_pool_describe(&c.params, c.args, c.n, c.args[i].role, &shape, &error);
@@ -798,12 +827,12 @@ static void examples(uint8_t bits)
 {
     static const double x[] = EXAMPLE, ones[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, two[] = {2};
     static const double largest[] = {4, 5, 6, 4}, taps[] = {2, 0, 3, 3}, positions[] = {4, 2, 13, 15};
-    static const double smallest[] = {0, 1, -1, -2}, mean[] = {1.75, 2.75, 2, 1.5}, quarters[] = {.25, .25, .25, .25, .25, .25, .25, .25,
-        .25, .25, .25, .25, .25, .25, .25, .25};
+    static const double smallest[] = {0, 1, -1, -2}, mean[] = {1.75, 2.75, 2, 1.5},
+                        quarters[] = {.25, .25, .25, .25, .25, .25, .25, .25, .25, .25, .25, .25, .25, .25, .25, .25};
     static const double max_gradient[] = {0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1};
     static const double norm[] = {4.582576, 6.244998, 6.782330, 5.291503}, dp[] = {-4.783839};
-    static const double norm_gradient[] = {.218218, .436436, .800641, .480384, .872872, 0, .160128, .320256, -.147442, .442326,
-                                           .377964, .377964, 0, .884652, -.377964, .755929};
+    static const double norm_gradient[] = {.218218,  .436436, .800641, .480384, .872872, 0,       .160128,  .320256,
+                                           -.147442, .442326, .377964, .377964, 0,       .884652, -.377964, .755929};
     static const double unpooled[] = {0, 0, 5, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 6, 0, 4};
     call c;
     example(&c, CPOOL_MAX, CPOOL_FORWARD, bits);
@@ -1079,7 +1108,8 @@ static void release_all(call *c)
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     for (int32_t i = 0; i <= c->n; i++) {
         const cpool_view *v = &c->args[i].view;
-        size_t size = i == c->n ? c->exec.workspace_size : (size_t)elements(v) * item_size(v), pages = (size + page - 1) / page * page;
+        size_t size = i == c->n ? c->exec.workspace_size : (size_t)elements(v) * item_size(v),
+               pages = (size + page - 1) / page * page;
         unsigned char *data = i == c->n ? c->exec.workspace : v->data;
         if (data != NULL) {
             munmap(data + size - pages - page, pages + 2 * page);
@@ -1095,7 +1125,8 @@ static void try_taps(call *c, call *positions)
             works(c, "taps of any value");
         }
     }
-    check(cpool_taps_to_indices(&positions->params, positions->args, positions->n, &positions->exec) == CPOOL_OK, "taps to indices");
+    check(cpool_taps_to_indices(&positions->params, positions->args, positions->n, &positions->exec) == CPOOL_OK,
+          "taps to indices");
     const cpool_view *dx = view_of(c, CPOOL_GRAD | CPOOL_X), *indices = view_of(positions, CPOOL_INDICES);
     int64_t plane = dx->shape[2] * dx->shape[3];
     int inside = 1;
@@ -1167,24 +1198,56 @@ static void wrong_taps_to_indices(void)
         int32_t role = 0;
         cpool_status want = CPOOL_INVALID_VALUE;
         switch (what) {
-        case 0: c.n--; role = CPOOL_INDICES; break;
-        case 1: taps->data = NULL; role = CPOOL_TAPS; break;
-        case 2: indices->data = NULL; role = CPOOL_INDICES; break;
-        case 3: indices->dtype_bits = 32; role = CPOOL_INDICES; want = CPOOL_INVALID_TYPE; break;
-        case 4: taps->dtype_bits = 32; role = CPOOL_TAPS; want = CPOOL_INVALID_TYPE; break;
-        case 5: indices->data = taps->data; role = CPOOL_INDICES; break;
-        case 6: indices->ndim = 3; role = CPOOL_INDICES; break;
-        case 7: c.params.op = CPOOL_AVG; role = CPOOL_TAPS; break;
-        case 8: c.params.op = CPOOL_UNPOOL; role = CPOOL_TAPS; break;
+        case 0:
+            c.n--;
+            role = CPOOL_INDICES;
+            break;
+        case 1:
+            taps->data = NULL;
+            role = CPOOL_TAPS;
+            break;
+        case 2:
+            indices->data = NULL;
+            role = CPOOL_INDICES;
+            break;
+        case 3:
+            indices->dtype_bits = 32;
+            role = CPOOL_INDICES;
+            want = CPOOL_INVALID_TYPE;
+            break;
+        case 4:
+            taps->dtype_bits = 32;
+            role = CPOOL_TAPS;
+            want = CPOOL_INVALID_TYPE;
+            break;
+        case 5:
+            indices->data = taps->data;
+            role = CPOOL_INDICES;
+            break;
+        case 6:
+            indices->ndim = 3;
+            role = CPOOL_INDICES;
+            break;
+        case 7:
+            c.params.op = CPOOL_AVG;
+            role = CPOOL_TAPS;
+            break;
+        case 8:
+            c.params.op = CPOOL_UNPOOL;
+            role = CPOOL_TAPS;
+            break;
         case 9: c.exec.isa = 77; break;
         case 10: c.params.window[0] = 0; break;
-        case 11: c.args[0] = c.args[--c.n]; role = CPOOL_X; break;
+        case 11:
+            c.args[0] = c.args[--c.n];
+            role = CPOOL_X;
+            break;
         default: break;
         }
         remember();
         cpool_status status = cpool_taps_to_indices(&c.params, c.args, c.n, &c.exec);
-        check(status == want && c.error.status == (int32_t)want && c.error.role == role, "taps_to_indices %d: %d, role %d: %s", what,
-              (int)status, c.error.role, c.error.message);
+        check(status == want && c.error.status == (int32_t)want && c.error.role == role, "taps_to_indices %d: %d, role %d: %s",
+              what, (int)status, c.error.role, c.error.message);
         check(is_as_before(), "taps_to_indices %d: written", what);
         c.exec.error = NULL;
         check(cpool_taps_to_indices(&c.params, c.args, c.n, &c.exec) == want, "taps_to_indices %d: without an error", what);
