@@ -1277,7 +1277,7 @@ typedef struct scribbler {
 static void *scribble(void *arg)
 {
     scribbler *s = arg;
-    static const int64_t bad[] = {INT64_MAX, INT64_MIN, INT64_C(1) << 40, INT64_C(-1) << 40, 1 << 20};
+    static const int64_t bad[] = {INT64_MAX, INT64_MIN, INT64_C(1) << 40, -(INT64_C(1) << 40), 1 << 20};
     for (int64_t round = 0; !s->stop; round++) {
         for (int64_t wait = round * 7919 % 3000; wait > 0; wait--) {
             s->indices[s->n - 1] = round % 2 ? 3 : bad[round / 2 % 5];
