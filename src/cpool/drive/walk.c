@@ -379,11 +379,12 @@ static void fold_run(const cp_level *level, int64_t from, int64_t count, char *d
     cp_walk *w = level->walk;
     const void *taps[CP_FOLD_TAPS];
     double offsets[CP_FOLD_TAPS];
-    int64_t unit = level->axis == 2 ? 1 : level->axis == 1 ? w->axis[2].taps : w->axis[1].taps * w->axis[2].taps;
+    double columns = (double)w->axis[2].taps; /* in double: more taps than an integer counts have values, if no names */
+    double unit = level->axis == 2 ? 1.0 : level->axis == 1 ? columns : (double)w->axis[1].taps * columns;
     int64_t pitch = level->axis == 2 && w->reading != TAPWISE && w->buffers == 0 ? w->row_pitch : w->pitch;
     for (int64_t t = 0; t < count; t++) {
         taps[t] = tap_at(level, from + t, t);
-        offsets[t] = (double)((from + t) * unit);
+        offsets[t] = (double)(from + t) * unit;
     }
     if (level->axis == 2) {
         mode |= CP_LEAF;

@@ -18,7 +18,7 @@ double cp_exponent_at(const cpool_view *p, int64_t channel)
 int cp_exponent_per_channel(const cp_pool *pool)
 {
     const cpool_view *p = pool->array[CPOOL_P];
-    return p != NULL && p->ndim == 1 && p->shape[0] > 1;
+    return p != NULL && p->ndim == 1 && p->shape[0] != 1; /* no channel at all included */
 }
 
 static const int32_t lane_of[CP_DTYPES] = {

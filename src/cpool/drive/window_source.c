@@ -144,7 +144,7 @@ void cp_work_settle_taps(const cp_work *w, const cp_walk *walk, int64_t d, int64
         return;
     }
     cp_span deep = cp_axis_span(&pool->axis[0], d), down = cp_axis_span(&pool->axis[1], h);
-    double row = (double)(deep.lo * pool->axis[1].taps + down.lo) * (double)pool->axis[2].taps;
+    double row = ((double)deep.lo * (double)pool->axis[1].taps + (double)down.lo) * (double)pool->axis[2].taps;
     for (int64_t from = 0; from < count; from += 64) {
         int64_t n = count - from < 64 ? count - from : 64;
         for (int64_t i = 0; i < n; i++) {
