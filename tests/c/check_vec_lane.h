@@ -44,7 +44,7 @@ static CP_ELEMENT LANE(one)(CHECK_BITS bits)
 /* Every pair, each in every lane but for a few at the ends: x, y are vectors of consecutive pairs, (*p, *q) is one of them. */
 #define EACH_PAIR(what, same, result, want) \
     for (int k = 0; k + LANE(LANES) <= CHECK_PAIRS; k++) { \
-        VECTOR x = V(load)(A + k), y = V(load)(B + k); \
+        CP_VECTOR x = V(load)(A + k), y = V(load)(B + k); \
         CP_ELEMENT out[CHECK_LANES]; \
         (void)x, (void)y; \
         V(store)(out, result); \
@@ -73,7 +73,7 @@ static void LANE(check_not_fused)(void)
 {
     const CP_ELEMENT *addends = A + CHECK_PAIRS - CHECK_LANES;
     for (int k = 0; k + LANE(LANES) <= CHECK_PAIRS; k++) {
-        VECTOR x = V(load)(A + k), y = V(load)(B + k), z = V(load)(addends);
+        CP_VECTOR x = V(load)(A + k), y = V(load)(B + k), z = V(load)(addends);
         CP_ELEMENT out[CHECK_LANES];
         V(store)(out, V(add)(V(mul)(x, y), z));
         for (int lane = 0; lane < LANE(LANES); lane++) {
@@ -90,7 +90,9 @@ static void LANE(check_masks)(void)
     EACH_PAIR("gt", same_bits, V(select)(V(gt)(x, y), x, y), *p > *q ? *p : *q)
     EACH_PAIR("eq", same_bits, V(select)(V(eq)(x, y), x, y), *p == *q ? *p : *q)
     EACH_PAIR("isnan", same_bits, V(select)(V(isnan)(x), x, y), *p != *p ? *p : *q)
-    const VECTOR zero = V(set1)(0), one = V(set1)(1);
+    EACH_PAIR("above", same_bits, V(select)(V(above)(x, y), x, y), *q == *q && (*p > *q || *p != *p) ? *p : *q)
+    EACH_PAIR("below", same_bits, V(select)(V(below)(x, y), x, y), *q == *q && (*p < *q || *p != *p) ? *p : *q)
+    const CP_VECTOR zero = V(set1)(0), one = V(set1)(1);
     EACH_PAIR("mask_and", same_bits, V(select)(V(mask_and)(V(gt)(x, zero), V(gt)(y, one)), x, y), *p > 0 && *q > 1 ? *p : *q)
     EACH_PAIR("mask_or", same_bits, V(select)(V(mask_or)(V(gt)(x, zero), V(gt)(y, one)), x, y), *p > 0 || *q > 1 ? *p : *q)
     EACH_PAIR("mask_andnot", same_bits, V(select)(V(mask_andnot)(V(gt)(x, zero), V(gt)(y, one)), x, y),
@@ -100,6 +102,74 @@ static void LANE(check_masks)(void)
         V(store)(out, V(set1)(A[k]));
         for (int lane = 0; lane < LANE(LANES); lane++) {
             LANE(expect)("set1", LANE(same_bits)(out[lane], A[k]), A + k, A + k, out[lane], A[k]);
+        }
+    }
+}
+
+static void LANE(check_order)(void)
+{
+    const int n = LANE(LANES);
+    for (int k = 0; k + 2 * n <= CHECK_PAIRS; k += 7) {
+        CP_VECTOR even, odd, back_a, back_b;
+        CP_ELEMENT out[2][CHECK_LANES];
+        V(unzip)(V(load)(A + k), V(load)(A + k + n), &even, &odd);
+        V(store)(out[0], even);
+        V(store)(out[1], odd);
+        for (int i = 0; i < 2 * n; i++) {
+            CP_ELEMENT got = out[i % 2][i / 2], want = A[k + i];
+            LANE(expect)("unzip", LANE(same_bits)(got, want), A + k + i, A + k + i, got, want);
+        }
+        V(zip)(even, odd, &back_a, &back_b);
+        V(store)(out[0], back_a);
+        V(store)(out[1], back_b);
+        for (int i = 0; i < 2 * n; i++) {
+            CP_ELEMENT got = out[i / n][i % n], want = A[k + i];
+            LANE(expect)("zip", LANE(same_bits)(got, want), A + k + i, A + k + i, got, want);
+        }
+    }
+}
+
+/* Lanes lo to hi - 1 of a vector at `place`, of which nothing else is there. */
+static void LANE(check_lanes)(int lo, int hi)
+{
+    const int n = LANE(LANES), from = lo < 0 ? 0 : lo > n ? n : lo, to = hi < from ? from : hi > n ? n : hi;
+    const CP_ELEMENT *values = A + CHECK_TABLE_PAIRS + 8;
+    const size_t size = (size_t)(to - from) * sizeof *values;
+    for (int side = 0; side < 2; side++) {
+        char *there = side == 0 ? arena.begin : arena.end - size;
+        const CP_ELEMENT *place = (const CP_ELEMENT *)(const void *)(there - (size_t)from * sizeof *values);
+        CP_ELEMENT out[CHECK_LANES];
+        memcpy(there, values + from, size);
+        V(store)(out, V(load_lanes)(place, V(lanes_from)(lo, hi), V(load)(B)));
+        for (int lane = 0; lane < n; lane++) {
+            CP_ELEMENT want = lane >= from && lane < to ? values[lane] : B[lane];
+            LANE(expect)("load_lanes", LANE(same_bits)(out[lane], want), values + lane, B + lane, out[lane], want);
+        }
+    }
+}
+
+static void LANE(check_bytes)(int n)
+{
+    for (int side = 0; side < 2; side++) {
+        char *place = side == 0 ? arena.begin + 1 : arena.end - n;
+        uint8_t *bytes = (uint8_t *)place;
+        for (int code = 0; code < 256; code += 51) {
+            CP_ELEMENT row[CHECK_LANES], out[CHECK_LANES];
+            memset(arena.begin, CHECK_UNTOUCHED, (size_t)(arena.end - arena.begin));
+            for (int lane = 0; lane < CHECK_LANES; lane++) {
+                row[lane] = lane % 3 == 0 ? (CP_ELEMENT)code : lane % 3 == 1 ? (CP_ELEMENT)-1 : (CP_ELEMENT)((code + lane) % 256);
+            }
+            V(store_u8)(bytes, V(load)(row), n);
+            int good = 1;
+            for (char *p = arena.begin; p < arena.end; p++) {
+                good &= p >= place && p < place + n ? *(uint8_t *)p == (uint8_t)(int)row[p - place] : *p == CHECK_UNTOUCHED;
+            }
+            LANE(expect)("store_u8", good, row, row, row[0], row[0]);
+            V(store)(out, V(select)(V(eq_u8)(bytes, n, (uint8_t)code), V(set1)(1), V(set1)(0)));
+            for (int lane = 0; lane < LANE(LANES); lane++) {
+                CP_ELEMENT want = lane < n && bytes[lane] == code ? 1 : 0;
+                LANE(expect)("eq_u8", LANE(same_bits)(out[lane], want), row + lane, row + lane, out[lane], want);
+            }
         }
     }
 }
@@ -140,6 +210,7 @@ static void LANE(check_memory)(void)
             LANE(check_place)(arena.begin + shift, n);
             LANE(check_place)(arena.end - shift - (size_t)n * sizeof(CP_ELEMENT), n);
         }
+        LANE(check_bytes)(n);
     }
 }
 
@@ -172,6 +243,12 @@ static void LANE(check)(void)
     LANE(check_not_fused)();
     LANE(check_masks)();
     LANE(check_memory)();
+    LANE(check_order)();
+    for (int lo = -CHECK_LANES - 2; lo <= CHECK_LANES + 2; lo++) {
+        for (int hi = -CHECK_LANES - 2; hi <= CHECK_LANES + 2; hi++) {
+            LANE(check_lanes)(lo, hi);
+        }
+    }
 #if CHECK_INTEGERS
     LANE(check_integers)();
 #endif

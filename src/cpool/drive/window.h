@@ -58,6 +58,10 @@ size_t cp_round_up(size_t bytes); /* to whole cache lines */
 
 void cp_window_plan(cp_window *window, const cp_pool *pool, cp_task task);
 
+/* The lanes that a task is computed in, `axis` those of its walk, and the bytes of one. */
+int32_t cp_window_lane(const cp_pool *pool, cp_task task, const cp_axis *axis);
+int32_t cp_lane_size(int32_t lane);
+
 /* The exponent of a channel, whether there is one for each, and whether lanes differ in it. */
 double cp_exponent_at(const cpool_view *p, int64_t channel);
 int cp_exponent_per_channel(const cp_pool *pool);

@@ -40,6 +40,16 @@ static int wants_wide(const cp_pool *pool, cp_task task, const cp_axis *axis)
     return pool->op->family == CP_POWER || taps > 4096 || pool->params.geometry == CPOOL_WHOLE || !exact;
 }
 
+int32_t cp_window_lane(const cp_pool *pool, cp_task task, const cp_axis *axis)
+{
+    return wants_wide(pool, task, axis) ? CP_LANE_f64 : lane_of[pool->dtype];
+}
+
+int32_t cp_lane_size(int32_t lane)
+{
+    return lane == CP_LANE_f32 ? 4 : 8;
+}
+
 static void plan_recipe(cp_window *w, cp_recipe *r, int infinite, int direct)
 {
     const cp_pool *pool = w->pool;
@@ -157,8 +167,8 @@ void cp_window_plan(cp_window *w, const cp_pool *pool, cp_task task)
     for (int s = 0; s < CP_SPACE; s++) {
         w->axis[s] = task == CP_TASK_INPUT_GRADIENT ? cp_axis_transpose(&pool->axis[s]) : pool->axis[s];
     }
-    w->lane_kind = wants_wide(pool, task, w->axis) ? CP_LANE_f64 : lane_of[pool->dtype];
-    w->lane_size = w->lane_kind == CP_LANE_f32 ? 4 : 8;
+    w->lane_kind = cp_window_lane(pool, task, w->axis);
+    w->lane_size = cp_lane_size(w->lane_kind);
     cp_layout_choose_lanes(&w->layout, w->axis[2].targets);
     plan_lanes(w);
     int64_t rows = w->axis[0].targets * w->axis[1].targets;

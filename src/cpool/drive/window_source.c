@@ -22,16 +22,6 @@ void cp_work_store(const cp_work *w, int g, int64_t d, int64_t h, int64_t column
                                               w->window->layout.grid[g].space[2], w->lanes, w->lane_step[g]);
 }
 
-/* Number of elements that a window counts along one axis. */
-static int64_t count_along(const cp_pool *pool, int32_t s, int64_t output)
-{
-    if (pool->params.flags & CPOOL_COUNT_INCLUDE_PAD) {
-        return cp_axis_count_below(&pool->axis[s], output, pool->padded_end[s]);
-    }
-    cp_span span = cp_axis_span(&pool->axis[s], output);
-    return span.hi - span.lo;
-}
-
 void cp_work_columns(cp_work *w, int64_t column, int64_t step, int64_t count)
 {
     if (w->count == count && w->column == column && w->step == step) {
@@ -39,7 +29,7 @@ void cp_work_columns(cp_work *w, int64_t column, int64_t step, int64_t count)
     }
     const cp_pool *pool = w->window->pool;
     for (int64_t i = 0; i < count; i++) {
-        w->counts[i] = (double)count_along(pool, 2, column + i * step);
+        w->counts[i] = (double)cp_pool_count_along(pool, 2, column + i * step);
         w->base[i] = (double)cp_axis_span(&pool->axis[2], column + i * step).first;
     }
     w->column = column;
@@ -49,7 +39,7 @@ void cp_work_columns(cp_work *w, int64_t column, int64_t step, int64_t count)
 
 double cp_work_row_count(const cp_work *w, int64_t d, int64_t h)
 {
-    return (double)count_along(w->window->pool, 0, d) * (double)count_along(w->window->pool, 1, h);
+    return (double)cp_pool_count_along(w->window->pool, 0, d) * (double)cp_pool_count_along(w->window->pool, 1, h);
 }
 
 int64_t cp_work_run_end(const cp_work *w, int64_t from, int64_t count)

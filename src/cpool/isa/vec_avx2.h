@@ -83,6 +83,108 @@ CP_VEC vf64_int vf64_int_sub(vf64_int a, vf64_int b) { return _mm256_sub_epi64(a
 CP_VEC vf64_int vf64_int_and(vf64_int a, vf64_int b) { return _mm256_and_si256(a, b); }
 CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return _mm256_sll_epi64(a, _mm_cvtsi32_si128(n)); }
 CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return _mm256_srl_epi64(a, _mm_cvtsi32_si128(n)); }
+
+/* "Not less or equal" is true of an unordered pair. */
+CP_VEC vf32_mask vf32_above(vf32 a, vf32 b) { return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_NLE_UQ), _mm256_cmp_ps(b, b, _CMP_ORD_Q)); }
+CP_VEC vf64_mask vf64_above(vf64 a, vf64 b) { return _mm256_and_pd(_mm256_cmp_pd(a, b, _CMP_NLE_UQ), _mm256_cmp_pd(b, b, _CMP_ORD_Q)); }
+CP_VEC vf32_mask vf32_below(vf32 a, vf32 b) { return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_NGE_UQ), _mm256_cmp_ps(b, b, _CMP_ORD_Q)); }
+CP_VEC vf64_mask vf64_below(vf64 a, vf64 b) { return _mm256_and_pd(_mm256_cmp_pd(a, b, _CMP_NGE_UQ), _mm256_cmp_pd(b, b, _CMP_ORD_Q)); }
+/* Shuffles work on halves: pairs of lanes are put in order afterwards, or before. */
+CP_VEC __m256 cp_halves_f32(__m256 a)
+{
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a), _MM_SHUFFLE(3, 1, 2, 0)));
+}
+CP_VEC void vf32_unzip(vf32 a, vf32 b, vf32 *even, vf32 *odd)
+{
+    *even = cp_halves_f32(_mm256_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0)));
+    *odd = cp_halves_f32(_mm256_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1)));
+}
+CP_VEC void vf64_unzip(vf64 a, vf64 b, vf64 *even, vf64 *odd)
+{
+    *even = _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), _MM_SHUFFLE(3, 1, 2, 0));
+    *odd = _mm256_permute4x64_pd(_mm256_unpackhi_pd(a, b), _MM_SHUFFLE(3, 1, 2, 0));
+}
+CP_VEC void vf32_zip(vf32 even, vf32 odd, vf32 *a, vf32 *b)
+{
+    __m256 low = _mm256_unpacklo_ps(even, odd), high = _mm256_unpackhi_ps(even, odd);
+    *a = _mm256_permute2f128_ps(low, high, 0x20);
+    *b = _mm256_permute2f128_ps(low, high, 0x31);
+}
+CP_VEC void vf64_zip(vf64 even, vf64 odd, vf64 *a, vf64 *b)
+{
+    __m256d low = _mm256_unpacklo_pd(even, odd), high = _mm256_unpackhi_pd(even, odd);
+    *a = _mm256_permute2f128_pd(low, high, 0x20);
+    *b = _mm256_permute2f128_pd(low, high, 0x31);
+}
+
+typedef __m256i vf32_lanes;
+typedef __m256i vf64_lanes;
+CP_VEC int cp_clamp_lane(int64_t lane) { return lane < 0 ? 0 : lane > 16 ? 16 : (int)lane; }
+CP_VEC vf32_lanes vf32_lanes_from(int64_t lo, int64_t hi)
+{
+    return _mm256_andnot_si256(cp_first_f32(cp_clamp_lane(lo)), cp_first_f32(cp_clamp_lane(hi)));
+}
+CP_VEC vf64_lanes vf64_lanes_from(int64_t lo, int64_t hi)
+{
+    return _mm256_andnot_si256(cp_first_f64(cp_clamp_lane(lo)), cp_first_f64(cp_clamp_lane(hi)));
+}
+CP_VEC vf32 vf32_load_lanes(const float *p, vf32_lanes lanes, vf32 fill)
+{
+    return _mm256_blendv_ps(fill, _mm256_maskload_ps(p, lanes), _mm256_castsi256_ps(lanes));
+}
+CP_VEC vf64 vf64_load_lanes(const double *p, vf64_lanes lanes, vf64 fill)
+{
+    return _mm256_blendv_pd(fill, _mm256_maskload_pd(p, lanes), _mm256_castsi256_pd(lanes));
+}
+
+CP_VEC __m128i cp_load_bytes(const uint8_t *p, int64_t n, int64_t most)
+{
+    uint64_t bytes = 0;
+    if (n == most) {
+        memcpy(&bytes, p, (size_t)most);
+    } else {
+        for (int64_t l = 0; l < n; l++) {
+            bytes |= (uint64_t)p[l] << (8 * l);
+        }
+    }
+    return _mm_cvtsi64_si128((long long)bytes);
+}
+CP_VEC void cp_store_bytes(uint8_t *p, uint64_t bytes, int64_t n, int64_t most)
+{
+    if (n == most) {
+        memcpy(p, &bytes, (size_t)most);
+    } else {
+        for (int64_t l = 0; l < n; l++) {
+            p[l] = (uint8_t)(bytes >> (8 * l));
+        }
+    }
+}
+CP_VEC vf32_mask vf32_eq_u8(const uint8_t *p, int64_t n, uint8_t code)
+{
+    __m128i equal = _mm_cmpeq_epi8(cp_load_bytes(p, n, 8), _mm_set1_epi8((char)code));
+    __m256 mask = _mm256_castsi256_ps(_mm256_cvtepi8_epi32(equal));
+    return n == 8 ? mask : _mm256_and_ps(mask, _mm256_castsi256_ps(cp_first_f32(n)));
+}
+CP_VEC vf64_mask vf64_eq_u8(const uint8_t *p, int64_t n, uint8_t code)
+{
+    __m128i equal = _mm_cmpeq_epi8(cp_load_bytes(p, n, 4), _mm_set1_epi8((char)code));
+    __m256d mask = _mm256_castsi256_pd(_mm256_cvtepi8_epi64(equal));
+    return n == 4 ? mask : _mm256_and_pd(mask, _mm256_castsi256_pd(cp_first_f64(n)));
+}
+CP_VEC void vf32_store_u8(uint8_t *p, vf32 v, int64_t n)
+{
+    const __m256i low_bytes = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, /**/
+                                               -1, -1, -1, -1, 0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1);
+    __m256i bytes = _mm256_shuffle_epi8(_mm256_cvtps_epi32(v), low_bytes);
+    bytes = _mm256_castsi128_si256(_mm_or_si128(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1)));
+    cp_store_bytes(p, (uint64_t)_mm_cvtsi128_si64(_mm256_castsi256_si128(bytes)), n, 8);
+}
+CP_VEC void vf64_store_u8(uint8_t *p, vf64 v, int64_t n)
+{
+    const __m128i low_bytes = _mm_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    __m128i bytes = _mm_shuffle_epi8(_mm256_cvtpd_epi32(v), low_bytes);
+    cp_store_bytes(p, (uint64_t)_mm_cvtsi128_si64(bytes), n, 4);
+}
 /* clang-format on */
 
 #endif

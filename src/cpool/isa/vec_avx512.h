@@ -73,6 +73,65 @@ CP_VEC vf64_int vf64_int_sub(vf64_int a, vf64_int b) { return _mm512_sub_epi64(a
 CP_VEC vf64_int vf64_int_and(vf64_int a, vf64_int b) { return _mm512_and_si512(a, b); }
 CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return _mm512_sll_epi64(a, _mm_cvtsi32_si128(n)); }
 CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return _mm512_srl_epi64(a, _mm_cvtsi32_si128(n)); }
+
+/* "Not less or equal" is true of an unordered pair. */
+CP_VEC vf32_mask vf32_above(vf32 a, vf32 b) { return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(b, b, _CMP_ORD_Q), a, b, _CMP_NLE_UQ); }
+CP_VEC vf64_mask vf64_above(vf64 a, vf64 b) { return _mm512_mask_cmp_pd_mask(_mm512_cmp_pd_mask(b, b, _CMP_ORD_Q), a, b, _CMP_NLE_UQ); }
+CP_VEC vf32_mask vf32_below(vf32 a, vf32 b) { return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(b, b, _CMP_ORD_Q), a, b, _CMP_NGE_UQ); }
+CP_VEC vf64_mask vf64_below(vf64 a, vf64 b) { return _mm512_mask_cmp_pd_mask(_mm512_cmp_pd_mask(b, b, _CMP_ORD_Q), a, b, _CMP_NGE_UQ); }
+CP_VEC void vf32_unzip(vf32 a, vf32 b, vf32 *even, vf32 *odd)
+{
+    const __m512i first = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    *even = _mm512_permutex2var_ps(a, first, b);
+    *odd = _mm512_permutex2var_ps(a, _mm512_add_epi32(first, _mm512_set1_epi32(1)), b);
+}
+CP_VEC void vf64_unzip(vf64 a, vf64 b, vf64 *even, vf64 *odd)
+{
+    const __m512i first = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
+    *even = _mm512_permutex2var_pd(a, first, b);
+    *odd = _mm512_permutex2var_pd(a, _mm512_add_epi64(first, _mm512_set1_epi64(1)), b);
+}
+CP_VEC void vf32_zip(vf32 even, vf32 odd, vf32 *a, vf32 *b)
+{
+    const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    *a = _mm512_permutex2var_ps(even, first, odd);
+    *b = _mm512_permutex2var_ps(even, _mm512_add_epi32(first, _mm512_set1_epi32(8)), odd);
+}
+CP_VEC void vf64_zip(vf64 even, vf64 odd, vf64 *a, vf64 *b)
+{
+    const __m512i first = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+    *a = _mm512_permutex2var_pd(even, first, odd);
+    *b = _mm512_permutex2var_pd(even, _mm512_add_epi64(first, _mm512_set1_epi64(4)), odd);
+}
+
+typedef __mmask16 vf32_lanes;
+typedef __mmask8 vf64_lanes;
+CP_VEC unsigned cp_first_lanes(int64_t n) { return n <= 0 ? 0u : n >= 16 ? 0xffffu : (1u << n) - 1u; }
+CP_VEC vf32_lanes vf32_lanes_from(int64_t lo, int64_t hi) { return (__mmask16)(cp_first_lanes(hi) & ~cp_first_lanes(lo)); }
+CP_VEC vf64_lanes vf64_lanes_from(int64_t lo, int64_t hi) { return (__mmask8)(cp_first_lanes(hi) & ~cp_first_lanes(lo)); }
+CP_VEC vf32 vf32_load_lanes(const float *p, vf32_lanes lanes, vf32 fill) { return _mm512_mask_loadu_ps(fill, lanes, p); }
+CP_VEC vf64 vf64_load_lanes(const double *p, vf64_lanes lanes, vf64 fill) { return _mm512_mask_loadu_pd(fill, lanes, p); }
+
+CP_VEC vf32_mask vf32_eq_u8(const uint8_t *p, int64_t n, uint8_t code)
+{
+    __mmask16 there = (__mmask16)cp_first_lanes(n);
+    __m128i bytes = n == 16 ? _mm_loadu_si128((const __m128i *)(const void *)p) : _mm_maskz_loadu_epi8(there, p);
+    return _mm_mask_cmpeq_epi8_mask(there, bytes, _mm_set1_epi8((char)code));
+}
+CP_VEC vf64_mask vf64_eq_u8(const uint8_t *p, int64_t n, uint8_t code)
+{
+    __mmask16 there = (__mmask16)cp_first_lanes(n);
+    __m128i bytes = n == 8 ? _mm_loadl_epi64((const __m128i *)(const void *)p) : _mm_maskz_loadu_epi8(there, p);
+    return (__mmask8)_mm_mask_cmpeq_epi8_mask(there, bytes, _mm_set1_epi8((char)code));
+}
+CP_VEC void vf32_store_u8(uint8_t *p, vf32 v, int64_t n)
+{
+    _mm_mask_storeu_epi8(p, (__mmask16)cp_first_lanes(n), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+CP_VEC void vf64_store_u8(uint8_t *p, vf64 v, int64_t n)
+{
+    _mm_mask_storeu_epi8(p, (__mmask16)cp_first_lanes(n), _mm256_cvtepi32_epi8(_mm512_cvtpd_epi32(v)));
+}
 /* clang-format on */
 
 #endif

@@ -86,6 +86,26 @@ CP_VEC vf64_int vf64_int_sub(vf64_int a, vf64_int b) { return vsubq_u64(a, b); }
 CP_VEC vf64_int vf64_int_and(vf64_int a, vf64_int b) { return vandq_u64(a, b); }
 CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return vshlq_u64(a, vdupq_n_s64(n)); }
 CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return vshlq_u64(a, vdupq_n_s64(-n)); }
+
+CP_VEC vf32_mask vf32_above(vf32 a, vf32 b) { return vbicq_u32(vceqq_f32(b, b), vcleq_f32(a, b)); }
+CP_VEC vf64_mask vf64_above(vf64 a, vf64 b) { return vbicq_u64(vceqq_f64(b, b), vcleq_f64(a, b)); }
+CP_VEC vf32_mask vf32_below(vf32 a, vf32 b) { return vbicq_u32(vceqq_f32(b, b), vcgeq_f32(a, b)); }
+CP_VEC vf64_mask vf64_below(vf64 a, vf64 b) { return vbicq_u64(vceqq_f64(b, b), vcgeq_f64(a, b)); }
+CP_VEC void vf32_unzip(vf32 a, vf32 b, vf32 *even, vf32 *odd) { *even = vuzp1q_f32(a, b); *odd = vuzp2q_f32(a, b); }
+CP_VEC void vf64_unzip(vf64 a, vf64 b, vf64 *even, vf64 *odd) { *even = vuzp1q_f64(a, b); *odd = vuzp2q_f64(a, b); }
+CP_VEC void vf32_zip(vf32 even, vf32 odd, vf32 *a, vf32 *b) { *a = vzip1q_f32(even, odd); *b = vzip2q_f32(even, odd); }
+CP_VEC void vf64_zip(vf64 even, vf64 odd, vf64 *a, vf64 *b) { *a = vzip1q_f64(even, odd); *b = vzip2q_f64(even, odd); }
 /* clang-format on */
+
+#define CP_LANE f32
+#define CP_ELEMENT float
+#include "isa/vec_by_lane.h"
+#undef CP_ELEMENT
+#undef CP_LANE
+#define CP_LANE f64
+#define CP_ELEMENT double
+#include "isa/vec_by_lane.h"
+#undef CP_ELEMENT
+#undef CP_LANE
 
 #endif

@@ -14,6 +14,14 @@
  *   isnan
  *   mask_and mask_or mask_andnot  andnot(a, b) is a and not b
  *   select(m, a, b)               a where m, else b; bit for bit
+ *   above(a, b)                   b is a number, and a > b or a is NaN: what replaces the first of the largest so far
+ *   below(a, b)                   likewise with a < b
+ *   unzip(a, b, &even, &odd)      of the 2 N lanes a, b: those at even places, and those at odd ones
+ *   zip(even, odd, &a, &b)        the inverse
+ *   vL_lanes, lanes_from(lo, hi)  lanes lo to hi - 1, of any two integers
+ *   load_lanes(p, lanes, fill)    these lanes of N elements, the others from the vector `fill`; touches nothing else
+ *   eq_u8(p, n, code)             lanes below n where byte p[lane] is code; false beyond, 0 < n <= N
+ *   store_u8(p, v, n)             n lanes, integers of -1 to 255, as bytes
  * For f64 also integers of the same width, vf64_int:
  *   bits from_bits                the same 64 bits, as the other type
  *   int_set1 int_add int_sub int_and
@@ -106,6 +114,26 @@ CP_VEC vf32_mask vf32_mask_andnot(vf32_mask a, vf32_mask b) { return a & !b; }
 CP_VEC vf64_mask vf64_mask_andnot(vf64_mask a, vf64_mask b) { return a & !b; }
 CP_VEC vf32 vf32_select(vf32_mask m, vf32 a, vf32 b) { return m ? a : b; }
 CP_VEC vf64 vf64_select(vf64_mask m, vf64 a, vf64 b) { return m ? a : b; }
+
+CP_VEC vf32_mask vf32_above(vf32 a, vf32 b) { return (a > b || a != a) && b == b; }
+CP_VEC vf64_mask vf64_above(vf64 a, vf64 b) { return (a > b || a != a) && b == b; }
+CP_VEC vf32_mask vf32_below(vf32 a, vf32 b) { return (a < b || a != a) && b == b; }
+CP_VEC vf64_mask vf64_below(vf64 a, vf64 b) { return (a < b || a != a) && b == b; }
+CP_VEC void vf32_unzip(vf32 a, vf32 b, vf32 *even, vf32 *odd) { *even = a; *odd = b; }
+CP_VEC void vf64_unzip(vf64 a, vf64 b, vf64 *even, vf64 *odd) { *even = a; *odd = b; }
+CP_VEC void vf32_zip(vf32 even, vf32 odd, vf32 *a, vf32 *b) { *a = even; *b = odd; }
+CP_VEC void vf64_zip(vf64 even, vf64 odd, vf64 *a, vf64 *b) { *a = even; *b = odd; }
 /* clang-format on */
+
+#define CP_LANE f32
+#define CP_ELEMENT float
+#include "isa/vec_by_lane.h"
+#undef CP_ELEMENT
+#undef CP_LANE
+#define CP_LANE f64
+#define CP_ELEMENT double
+#include "isa/vec_by_lane.h"
+#undef CP_ELEMENT
+#undef CP_LANE
 
 #endif

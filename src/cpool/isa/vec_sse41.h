@@ -87,6 +87,31 @@ CP_VEC vf64_int vf64_int_sub(vf64_int a, vf64_int b) { return _mm_sub_epi64(a, b
 CP_VEC vf64_int vf64_int_and(vf64_int a, vf64_int b) { return _mm_and_si128(a, b); }
 CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return _mm_sll_epi64(a, _mm_cvtsi32_si128(n)); }
 CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return _mm_srl_epi64(a, _mm_cvtsi32_si128(n)); }
+
+/* "Not less or equal" is what compares true of an unordered pair. */
+CP_VEC vf32_mask vf32_above(vf32 a, vf32 b) { return _mm_and_ps(_mm_cmpnle_ps(a, b), _mm_cmpord_ps(b, b)); }
+CP_VEC vf64_mask vf64_above(vf64 a, vf64 b) { return _mm_and_pd(_mm_cmpnle_pd(a, b), _mm_cmpord_pd(b, b)); }
+CP_VEC vf32_mask vf32_below(vf32 a, vf32 b) { return _mm_and_ps(_mm_cmpnge_ps(a, b), _mm_cmpord_ps(b, b)); }
+CP_VEC vf64_mask vf64_below(vf64 a, vf64 b) { return _mm_and_pd(_mm_cmpnge_pd(a, b), _mm_cmpord_pd(b, b)); }
+CP_VEC void vf32_unzip(vf32 a, vf32 b, vf32 *even, vf32 *odd)
+{
+    *even = _mm_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0));
+    *odd = _mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1));
+}
+CP_VEC void vf64_unzip(vf64 a, vf64 b, vf64 *even, vf64 *odd) { *even = _mm_unpacklo_pd(a, b); *odd = _mm_unpackhi_pd(a, b); }
+CP_VEC void vf32_zip(vf32 even, vf32 odd, vf32 *a, vf32 *b) { *a = _mm_unpacklo_ps(even, odd); *b = _mm_unpackhi_ps(even, odd); }
+CP_VEC void vf64_zip(vf64 even, vf64 odd, vf64 *a, vf64 *b) { *a = _mm_unpacklo_pd(even, odd); *b = _mm_unpackhi_pd(even, odd); }
 /* clang-format on */
+
+#define CP_LANE f32
+#define CP_ELEMENT float
+#include "isa/vec_by_lane.h"
+#undef CP_ELEMENT
+#undef CP_LANE
+#define CP_LANE f64
+#define CP_ELEMENT double
+#include "isa/vec_by_lane.h"
+#undef CP_ELEMENT
+#undef CP_LANE
 
 #endif

@@ -85,6 +85,42 @@ CP_VEC vf64_int vf64_int_sub(vf64_int a, vf64_int b) { return wasm_i64x2_sub(a, 
 CP_VEC vf64_int vf64_int_and(vf64_int a, vf64_int b) { return wasm_v128_and(a, b); }
 CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return wasm_i64x2_shl(a, (uint32_t)n); }
 CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return wasm_u64x2_shr(a, (uint32_t)n); }
+
+CP_VEC vf32_mask vf32_above(vf32 a, vf32 b) { return wasm_v128_andnot(wasm_f32x4_eq(b, b), wasm_f32x4_le(a, b)); }
+CP_VEC vf64_mask vf64_above(vf64 a, vf64 b) { return wasm_v128_andnot(wasm_f64x2_eq(b, b), wasm_f64x2_le(a, b)); }
+CP_VEC vf32_mask vf32_below(vf32 a, vf32 b) { return wasm_v128_andnot(wasm_f32x4_eq(b, b), wasm_f32x4_ge(a, b)); }
+CP_VEC vf64_mask vf64_below(vf64 a, vf64 b) { return wasm_v128_andnot(wasm_f64x2_eq(b, b), wasm_f64x2_ge(a, b)); }
+CP_VEC void vf32_unzip(vf32 a, vf32 b, vf32 *even, vf32 *odd)
+{
+    *even = wasm_i32x4_shuffle(a, b, 0, 2, 4, 6);
+    *odd = wasm_i32x4_shuffle(a, b, 1, 3, 5, 7);
+}
+CP_VEC void vf64_unzip(vf64 a, vf64 b, vf64 *even, vf64 *odd)
+{
+    *even = wasm_i64x2_shuffle(a, b, 0, 2);
+    *odd = wasm_i64x2_shuffle(a, b, 1, 3);
+}
+CP_VEC void vf32_zip(vf32 even, vf32 odd, vf32 *a, vf32 *b)
+{
+    *a = wasm_i32x4_shuffle(even, odd, 0, 4, 1, 5);
+    *b = wasm_i32x4_shuffle(even, odd, 2, 6, 3, 7);
+}
+CP_VEC void vf64_zip(vf64 even, vf64 odd, vf64 *a, vf64 *b)
+{
+    *a = wasm_i64x2_shuffle(even, odd, 0, 2);
+    *b = wasm_i64x2_shuffle(even, odd, 1, 3);
+}
 /* clang-format on */
+
+#define CP_LANE f32
+#define CP_ELEMENT float
+#include "isa/vec_by_lane.h"
+#undef CP_ELEMENT
+#undef CP_LANE
+#define CP_LANE f64
+#define CP_ELEMENT double
+#include "isa/vec_by_lane.h"
+#undef CP_ELEMENT
+#undef CP_LANE
 
 #endif

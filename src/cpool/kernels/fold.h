@@ -20,29 +20,48 @@ CP_TEMPLATE NAME(state) NAME(identity_state)(int fold)
     return s;
 }
 
-/* Of equals, and of NaNs, the accumulated one stays: it is the first. */
-CP_TEMPLATE NAME(state) NAME(keep_first)(int fold, NAME(state) acc, NAME(state) x)
+/* A value, and the number of the tap that it comes from where the fold carries one. */
+typedef struct NAME(element) {
+    CP_VECTOR value, tap;
+} NAME(element);
+
+CP_TEMPLATE int NAME(carries_tap)(int fold)
 {
-    V(mask) better = fold == CP_MAX_TAP ? V(gt)(x.row[0], acc.row[0]) : V(gt)(acc.row[0], x.row[0]);
-    V(mask) take = V(mask_andnot)(V(mask_or)(better, V(isnan)(x.row[0])), V(isnan)(acc.row[0]));
-    acc.row[0] = V(select)(take, x.row[0], acc.row[0]);
-    acc.row[1] = V(select)(take, x.row[1], acc.row[1]);
+    return fold == CP_MAX_TAP || fold == CP_MIN_TAP;
+}
+
+/* Of equals, and of NaNs, the accumulated one stays: it is the first. */
+CP_TEMPLATE NAME(element) NAME(combine_elements)(int fold, NAME(element) acc, NAME(element) x)
+{
+    V(mask) take;
+    switch (fold) {
+    case CP_SUM: acc.value = V(add)(acc.value, x.value); break;
+    case CP_MAX: acc.value = V(max)(acc.value, x.value); break;
+    case CP_MIN: acc.value = V(min)(acc.value, x.value); break;
+    case CP_MAX_TAP:
+    case CP_MIN_TAP:
+        take = fold == CP_MAX_TAP ? V(above)(x.value, acc.value) : V(below)(x.value, acc.value);
+        acc.value = V(select)(take, x.value, acc.value);
+        acc.tap = V(select)(take, x.tap, acc.tap);
+        break;
+    default: break;
+    }
     return acc;
 }
 
 CP_TEMPLATE NAME(state) NAME(combine)(int fold, NAME(state) acc, NAME(state) x)
 {
+    NAME(element) a = {acc.row[0], acc.row[1]}, b = {x.row[0], x.row[1]};
     switch (fold) {
-    case CP_SUM: acc.row[0] = V(add)(acc.row[0], x.row[0]); break;
-    case CP_MAX: acc.row[0] = V(max)(acc.row[0], x.row[0]); break;
-    case CP_MIN: acc.row[0] = V(min)(acc.row[0], x.row[0]); break;
-    case CP_MAX_TAP:
-    case CP_MIN_TAP: acc = NAME(keep_first)(fold, acc, x); break;
 #ifdef CP_LANE_IS_F64
     case CP_SCALED_SUM: acc = scaled_add(acc, x); break;
     case CP_ENTROPY: acc = entropy_merge(acc, x); break;
 #endif
-    default: break;
+    default:
+        a = NAME(combine_elements)(fold, a, b);
+        acc.row[0] = a.value;
+        acc.row[1] = a.tap;
+        break;
     }
     return acc;
 }

@@ -21,6 +21,11 @@ static const cp_lane_kernels NAME(lane) = {.fold[CP_SUM] = NAME(fold_sum),
                                            .any_negative = NAME(any_negative),
                                            .load_positions = NAME(load_positions),
                                            .store_taps = NAME(store_taps),
+                                           .strip[CP_SUM] = NAME(strip_sum),
+                                           .strip[CP_MAX] = NAME(strip_max),
+                                           .strip[CP_MIN] = NAME(strip_min),
+                                           .strip[CP_MAX_TAP] = NAME(strip_max_tap),
+                                           .strip[CP_MIN_TAP] = NAME(strip_min_tap),
 #define CP_ROW(name, code, bits, lane) .load[CP_DTYPE_##name] = NAME(load_##name), .store[CP_DTYPE_##name] = NAME(store_##name),
                                            CP_DTYPE_LIST(CP_ROW)
 #undef CP_ROW

@@ -45,10 +45,7 @@ static void NAME(plus_zero)(void *row, int64_t n)
 
 static void NAME(divide)(void *row, double divisor, int64_t n)
 {
-    uint64_t bits;
-    memcpy(&bits, &divisor, sizeof bits);
-    /* By a power of two, the product with the inverse is the same number. */
-    if ((bits & UINT64_C(0x000fffffffffffff)) == 0 && divisor >= 1.0 && divisor <= 0x1p60) {
+    if (cp_is_power_of_two(divisor)) { /* the product with the inverse is the same number */
         NAME(map)(NAME(MULTIPLY), row, (CP_ELEMENT)(1.0 / divisor), n);
     } else {
         NAME(map)(NAME(DIVIDE), row, (CP_ELEMENT)divisor, n);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "dtype/list.h"
+#include "kernels/strip_table.h"
 
 enum { CP_LANE_f32, CP_LANE_f64, CP_LANES };
 
@@ -78,6 +79,9 @@ typedef struct cp_lane_kernels {
                            int64_t lane_stride, const cp_tap_map *map, const double *base);
     void (*store_taps)(char *dst, int bits, const void *src, int64_t columns, int64_t column_stride, int64_t lanes,
                        int64_t lane_stride);
+
+    /* CP_SUM to CP_MIN_TAP, for every plane and row; sums are divided. The ring holds the folded rows of one plane. */
+    void (*strip[CP_SCALED_SUM])(const cp_strip *strip, const cp_strip_planes *planes, void *ring);
 } cp_lane_kernels;
 
 typedef struct cp_lp_kernels { /* f64 lanes; see kernels/lp.h */

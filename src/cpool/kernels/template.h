@@ -23,6 +23,14 @@ static inline double cp_nan(void)
     return value;
 }
 
+/* Whether dividing by it is multiplying with its inverse. */
+static inline int cp_is_power_of_two(double divisor)
+{
+    uint64_t bits;
+    memcpy(&bits, &divisor, sizeof bits);
+    return (bits & UINT64_C(0x000fffffffffffff)) == 0 && divisor >= 1.0 && divisor <= 0x1p60;
+}
+
 /* The exponent of 0, negated that of infinity: no finite number's, yet finite, so that differences of exponents are. */
 #define CP_FAR 0x1p600
 

@@ -73,12 +73,24 @@ void cp_layout_choose_lanes(cp_layout *layout, int64_t targets)
         layout->lane = longest;
     }
     if (layout->lane >= 0) {
-        layout->lanes = layout->length[layout->lane];
-        layout->outer = 1;
-        for (int32_t dim = 0; dim < layout->dims; dim++) {
-            layout->outer *= dim == layout->lane ? 1 : layout->length[dim];
-        }
+        cp_layout_take_lanes(layout, layout->lane);
     }
+}
+
+void cp_layout_take_lanes(cp_layout *layout, int32_t dim)
+{
+    layout->lane = dim;
+    layout->lanes = layout->length[dim];
+    layout->outer = 1;
+    for (int32_t other = 0; other < layout->dims; other++) {
+        layout->outer *= other == dim ? 1 : layout->length[other];
+    }
+}
+
+int32_t cp_layout_innermost(const cp_layout *layout)
+{
+    int32_t dim = layout->dims - 1;
+    return dim >= 0 && dim == layout->lane ? dim - 1 : dim;
 }
 
 int64_t cp_layout_offset(const cp_layout *layout, int32_t g, int64_t index, int64_t *channel)

@@ -30,6 +30,12 @@ void cp_layout_make(cp_layout *layout, const cp_pool *pool, const cpool_view *co
 /* Chooses `lane`: the walk reads the columns of views[0] into `targets` columns. */
 void cp_layout_choose_lanes(cp_layout *layout, int64_t targets);
 
+/* Makes the elements of one dimension the lanes. */
+void cp_layout_take_lanes(cp_layout *layout, int32_t dim);
+
+/* The innermost of the other dimensions, which is the fastest of an outer index; -1: none. */
+int32_t cp_layout_innermost(const cp_layout *layout);
+
 /* Bytes from data to outer element `index` (lane 0) in grid g, and in *channel which channel it is, if channels are kept apart
  * and are not the lanes. */
 int64_t cp_layout_offset(const cp_layout *layout, int32_t g, int64_t index, int64_t *channel);

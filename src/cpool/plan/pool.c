@@ -682,3 +682,12 @@ cpool_status cp_pool_ready_indices(cp_pool *pool, cpool_error *error)
     pool->array[CPOOL_X] = NULL; /* only its shape mattered */
     return ready(pool, role_bit(CPOOL_TAPS) | role_bit(CPOOL_INDICES), role_bit(CPOOL_INDICES), error);
 }
+
+int64_t cp_pool_count_along(const cp_pool *pool, int32_t axis, int64_t output)
+{
+    if (pool->params.flags & CPOOL_COUNT_INCLUDE_PAD) {
+        return cp_axis_count_below(&pool->axis[axis], output, pool->padded_end[axis]);
+    }
+    cp_span span = cp_axis_span(&pool->axis[axis], output);
+    return span.hi - span.lo;
+}

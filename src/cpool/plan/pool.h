@@ -44,6 +44,9 @@ cpool_status cp_pool_ready_indices(cp_pool *pool, cpool_error *error);
 /* Shape and dtype of a role. */
 cpool_status cp_pool_shape(const cp_pool *pool, int32_t role, cpool_shape *out, cpool_error *error);
 
+/* Number of elements that an average counts along one axis. */
+int64_t cp_pool_count_along(const cp_pool *pool, int32_t axis, int64_t output);
+
 /* Bytes from one element to the next along each axis of a view. */
 void cp_view_strides(const cpool_view *view, int64_t *strides);
 

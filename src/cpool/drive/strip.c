@@ -1,0 +1,333 @@
+#include "drive/strip.h"
+
+#include <string.h>
+
+#include "drive/window.h"
+#include "fpenv.h"
+#include "kernels/template.h"
+
+/* Bytes of results that a unit makes, roughly, and of folded rows that it keeps; targets of a row, lanes of a pixel at once. */
+enum { UNIT = 128 * 1024, RING = 32 * 1024, WIDEST = 2048, MOST_LANES = 2048, FEWEST_LANES = 16 };
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t max64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* ---- Planning ---- */
+
+/* Windows of a single plane and few rows. */
+static int is_low(const cp_pool *pool)
+{
+    return pool->axis[0].taps == 1 && pool->axis[1].taps <= CP_STRIP_KEPT;
+}
+
+static int shares_rows(const cp_pool *pool)
+{
+    const cp_axis *down = &pool->axis[1];
+    return down->kind != CP_AXIS_SLIDING || down->stride < down->taps;
+}
+
+static int pixel_form(const cp_pool *pool)
+{
+    return pool->axis[0].taps == 1 && !shares_rows(pool) ? CP_STRIP_PIXELS_FRESH
+           : is_low(pool)                                ? CP_STRIP_PIXELS_KEPT
+                                                         : CP_STRIP_PIXELS_DEEP;
+}
+
+static int column_form(const cp_pool *pool, int64_t stride)
+{
+    int64_t window = pool->axis[2].taps;
+    int low = is_low(pool);
+    switch (stride) {
+    case 1: return window == 3 && low ? CP_STRIP_3_BY_1 : CP_STRIP_ANY_BY_1;
+    case 2:
+        return window == 2 && low && !shares_rows(pool) ? CP_STRIP_2_BY_2
+               : window == 3 && low                     ? CP_STRIP_3_BY_2
+                                                         : CP_STRIP_ANY_BY_2;
+    case 4: return CP_STRIP_ANY_BY_4;
+    case 8: return CP_STRIP_ANY_BY_8;
+    default: return -1;
+    }
+}
+
+static int is_pixels(const cp_strips *s)
+{
+    return s->form <= CP_STRIP_PIXELS_DEEP;
+}
+
+/* A byte for each tap, or none are asked for. */
+static int has_small_taps(const cp_pool *pool)
+{
+    return pool->array[CPOOL_TAPS] == NULL || pool->taps_bits == 8;
+}
+
+/* In every array that there is, elements along the row lie side by side: `lanes` times the size of one apart. */
+static int is_dense(const cp_layout *layout, int64_t lanes)
+{
+    for (int g = 0; g < CP_GRIDS; g++) {
+        const cp_grid *grid = &layout->grid[g];
+        if (grid->item != 0 && grid->space[2] != lanes * grid->item) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int choose_form(cp_strips *s)
+{
+    const cp_axis *along = &s->pool->axis[2];
+    cp_layout *layout = &s->layout;
+    for (int32_t dim = 0; dim < layout->dims; dim++) {
+        int together = layout->length[dim] > 1;
+        for (int g = 0; g < CP_GRIDS; g++) {
+            together = together && (layout->grid[g].item == 0 || layout->grid[g].batch[dim] == layout->grid[g].item);
+        }
+        if (!together) {
+            continue;
+        }
+        s->row_lanes = layout->length[dim];
+        s->form = pixel_form(s->pool);
+        if (s->row_lanes < FEWEST_LANES) { /* a row of pixels is one long row */
+            if (along->kind != CP_AXIS_SLIDING || along->stride != 1 || !is_dense(layout, s->row_lanes)) {
+                return 0;
+            }
+            s->form = column_form(s->pool, 1);
+        }
+        cp_layout_take_lanes(layout, dim);
+        return 1;
+    }
+    s->row_lanes = 1;
+    s->form = along->kind == CP_AXIS_SLIDING ? column_form(s->pool, along->stride) : -1;
+    return s->form >= 0 && is_dense(layout, 1);
+}
+
+int cp_strips_plan(cp_strips *s, const cp_pool *pool)
+{
+    const cpool_view *views[CP_GRIDS] = {pool->array[CPOOL_X], pool->array[CPOOL_Y], pool->array[CPOOL_TAPS]};
+    const cp_axis *axis = pool->axis;
+    if ((pool->op->family != CP_BEST && pool->op->family != CP_MEAN) || !has_small_taps(pool)) {
+        return 0;
+    }
+    for (int i = 0; i < CP_SPACE; i++) {
+        if (axis[i].taps > CP_STRIP_WINDOW || axis[i].dilation != 1) {
+            return 0;
+        }
+    }
+    s->pool = pool;
+    s->lane_kind = cp_window_lane(pool, CP_TASK_POOL, axis);
+    s->lane_size = cp_lane_size(s->lane_kind);
+    if (s->lane_size != pool->array[CPOOL_X]->dtype_bits / 8) {
+        return 0;
+    }
+    s->fold = pool->array[CPOOL_TAPS] != NULL ? pool->op->tap_fold : pool->op->fold;
+    cp_layout_make(&s->layout, pool, views, 0);
+    if (!choose_form(s)) {
+        return 0;
+    }
+    int pixels = is_pixels(s), rows = s->fold == CP_MAX_TAP || s->fold == CP_MIN_TAP ? 2 : 1;
+    int64_t size = s->lane_size, columns = pool->out[2], height = pool->out[0] * pool->out[1];
+    for (s->slots = 1; s->slots < axis[1].taps;) {
+        s->slots *= 2;
+    }
+    int64_t lines = s->slots * axis[0].taps * rows;
+    s->tile = min64(s->row_lanes, MOST_LANES);
+    s->tiles = pixels ? ceil_div(s->row_lanes, s->tile) : 1;
+    s->width = min64(columns, max64(1, min64(RING / (lines * s->tile * size), WIDEST / s->tile + 1)));
+    if (!pixels) {
+        s->width = min64(columns, WIDEST);
+    }
+    s->strips = ceil_div(columns, s->width);
+    s->pitch = rows * (int64_t)cp_row_bytes(s->width * s->tile + FEWEST_LANES, size) / size;
+    int64_t row = s->width * s->tile * size;
+    s->height = min64(height, max64(4 * axis[1].taps, UNIT / row));
+    s->blocks = ceil_div(height, s->height);
+    int32_t inner = cp_layout_innermost(&s->layout);
+    int64_t run = s->run = inner >= 0 ? s->layout.length[inner] : 1;
+    for (int g = 0; g < CP_GRIDS; g++) {
+        s->run_step[g] = inner >= 0 && s->layout.grid[g].item != 0 ? s->layout.grid[g].batch[inner] : 0;
+    }
+    s->group = s->blocks > 1 || s->strips > 1 ? 1 : min64(run, max64(1, UNIT / (row * height)));
+    s->groups = ceil_div(run, max64(s->group, 1));
+    s->units = run == 0 ? 0 : s->layout.outer / run * s->groups * s->tiles * s->strips * s->blocks;
+    s->row_bytes = cp_row_bytes(s->height, sizeof(cp_strip_row));
+    s->column_bytes = pixels ? cp_row_bytes(s->width, sizeof(cp_strip_pixel)) : 2 * cp_row_bytes(s->width * s->tile, size);
+    s->bytes = s->row_bytes + s->column_bytes + cp_row_bytes(lines / rows * s->pitch, size);
+    return 1;
+}
+
+/* ---- Tables ---- */
+
+/* What a worker holds: the tables of the block and strip at work, and the ring. */
+typedef struct cp_strip_work {
+    const cp_strips *strips;
+    cp_strip strip;
+    int64_t block, column; /* that the tables are of; -1: none */
+    cp_strip_row *rows;
+    cp_strip_pixel *pixels;
+    void *columns, *ring;
+} cp_strip_work;
+
+static int is_mean(const cp_strips *s)
+{
+    return s->pool->op->family == CP_MEAN;
+}
+
+/* What the divisor of an average is along the row; across rows it is the elements counted there, or 1. */
+static double count_of_column(const cp_strips *s, int64_t column)
+{
+    const cp_pool *pool = s->pool;
+    return !is_mean(s)                           ? 1
+           : pool->params.flags & CPOOL_DIVISOR ? pool->params.divisor
+                                                : (double)cp_pool_count_along(pool, 2, column);
+}
+
+static double count_of_row(const cp_strips *s, int64_t d, int64_t h)
+{
+    const cp_pool *pool = s->pool;
+    return !is_mean(s) || (pool->params.flags & CPOOL_DIVISOR)
+               ? 1
+               : (double)cp_pool_count_along(pool, 0, d) * (double)cp_pool_count_along(pool, 1, h);
+}
+
+static void fill_rows(cp_strip_work *w, int64_t block)
+{
+    const cp_strips *s = w->strips;
+    const cp_axis *axis = s->pool->axis;
+    const cp_grid *grid = s->layout.grid;
+    int64_t begin = block * s->height, end = min64(begin + s->height, s->pool->out[0] * s->pool->out[1]);
+    int64_t kept_to = 0, plane = -1;
+    double full = s->pool->params.flags & CPOOL_DIVISOR ? s->pool->params.divisor : (double)axis[2].taps;
+    for (int64_t r = begin; r < end; r++) {
+        cp_strip_row *row = &w->rows[r - begin];
+        int64_t d = r / s->pool->out[1], h = r % s->pool->out[1];
+        cp_span deep = cp_axis_span(&axis[0], d), down = cp_axis_span(&axis[1], h);
+        int64_t first_plane = deep.first + deep.lo;
+        row->first = down.first + down.lo;
+        row->source = first_plane * grid[0].space[0] + row->first * grid[0].space[1];
+        row->target = d * grid[1].space[0] + h * grid[1].space[1];
+        row->taps = grid[2].item != 0 ? d * grid[2].space[0] + h * grid[2].space[1] : 0;
+        row->planes = (int32_t)(deep.hi - deep.lo);
+        row->rows = (int32_t)(down.hi - down.lo);
+        row->kept = d == plane ? (int32_t)max64(0, min64(kept_to - row->first, row->rows)) : 0;
+        row->tap = (double)(deep.lo * w->strip.tap_plane + down.lo * w->strip.tap_row);
+        row->count = count_of_row(s, d, h);
+        row->divisor = full * row->count;
+        row->is_inverse = cp_is_power_of_two(row->divisor);
+        row->divisor = row->is_inverse ? 1 / row->divisor : row->divisor;
+        plane = d;
+        kept_to = row->first + row->rows;
+    }
+    w->strip.row_count = end - begin;
+}
+
+static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
+{
+    const cp_strips *s = w->strips;
+    const cp_axis *along = &s->pool->axis[2];
+    const cp_lane_kernels *kernels = s->engine->kernels->lane[s->lane_kind];
+    char *first_tap = w->columns, *counts = first_tap + cp_row_bytes(s->width * s->tile, s->lane_size);
+    for (int64_t i = begin; i < end; i++) {
+        cp_span span = cp_axis_span(along, i);
+        double count = count_of_column(s, i);
+        if (is_pixels(s)) {
+            cp_strip_pixel pixel = {(span.first + span.lo) * s->layout.grid[0].space[2], (int32_t)(span.hi - span.lo),
+                                    (int32_t)span.lo, count};
+            w->pixels[i - begin] = pixel;
+        } else {
+            int64_t at = (i - begin) * s->tile * s->lane_size;
+            kernels->fill(first_tap + at, (double)span.lo, s->tile);
+            kernels->fill(counts + at, count, s->tile);
+        }
+    }
+    w->strip.begin = begin * (is_pixels(s) ? 1 : s->tile);
+    w->strip.end = end * (is_pixels(s) ? 1 : s->tile);
+    w->strip.pixels = w->pixels;
+    w->strip.first_tap = first_tap;
+    w->strip.counts = counts;
+}
+
+static void begin_strip(cp_strip_work *w)
+{
+    const cp_strips *s = w->strips;
+    const cp_pool *pool = s->pool;
+    const cp_axis *along = &pool->axis[2];
+    const cp_grid *grid = s->layout.grid;
+    cp_strip *strip = &w->strip;
+    memset(strip, 0, sizeof *strip);
+    strip->form = s->form;
+    strip->rows = w->rows;
+    strip->source_row = grid[0].space[1];
+    strip->source_plane = grid[0].space[0];
+    strip->ring_slots = s->slots;
+    strip->ring_pitch = s->pitch;
+    strip->tap_row = along->taps;
+    strip->tap_plane = along->taps * pool->axis[1].taps;
+    strip->length = pool->in[2] * s->tile;
+    strip->pad = along->pad * s->tile;
+    strip->window = along->taps;
+    strip->step = s->tile;
+    strip->loads = along->stride == 0 ? 0 : ceil_div(along->taps, along->stride) * along->stride;
+    strip->step_bytes = grid[0].space[2];
+    strip->target_pixel = grid[1].space[2];
+    strip->taps_pixel = grid[2].item != 0 ? grid[2].space[2] : 0;
+}
+
+/* ---- Running ---- */
+
+static void run_unit(cp_strip_work *w, int64_t unit)
+{
+    const cp_strips *s = w->strips;
+    const cp_layout *layout = &s->layout;
+    int64_t block = unit % s->blocks, rest = unit / s->blocks, column = rest % s->strips * s->width;
+    int64_t tile = rest / s->strips % s->tiles * s->tile, group = rest / s->strips / s->tiles;
+    int64_t first = group % s->groups * s->group, channel;
+    if (w->block != block) {
+        fill_rows(w, block);
+        w->block = block;
+    }
+    if (w->column != column) {
+        fill_columns(w, column, min64(column + s->width, s->pool->out[2]));
+        w->column = column;
+    }
+    char *at[CP_GRIDS];
+    for (int32_t g = 0; g < CP_GRIDS; g++) {
+        const cp_grid *grid = &layout->grid[g];
+        at[g] = NULL;
+        if (grid->item != 0) {
+            at[g] = grid->data + cp_layout_offset(layout, g, group / s->groups * s->run + first, &channel) + tile * grid->item;
+        }
+    }
+    w->strip.lanes = min64(s->tile, s->row_lanes - tile);
+    cp_strip_planes planes = {at[0], at[1], at[2], s->run_step[0], s->run_step[1], s->run_step[2], min64(s->group, s->run - first)};
+    s->engine->kernels->lane[s->lane_kind]->strip[s->fold](&w->strip, &planes, w->ring);
+}
+
+void cp_strips_run(void *arg, int64_t lo, int64_t hi, int worker)
+{
+    const cp_strips *s = arg;
+    cp_fpenv environment = cp_fpenv_enter();
+    char *memory = cp_engine_worker(s->engine, worker);
+    cp_strip_work w;
+    w.strips = s;
+    w.block = w.column = -1;
+    w.rows = (cp_strip_row *)(void *)memory;
+    w.pixels = (cp_strip_pixel *)(void *)(memory + s->row_bytes);
+    w.columns = memory + s->row_bytes;
+    w.ring = memory + s->row_bytes + s->column_bytes;
+    begin_strip(&w);
+    for (int64_t unit = lo; unit < hi; unit++) {
+        run_unit(&w, unit);
+    }
+    cp_fpenv_leave(environment);
+}

@@ -1,0 +1,31 @@
+/* Pools whose planes lie in memory as a kernel wants them: windows of few taps, no dilation, lanes side by side. Results are those
+ * of the walk, bit for bit; the walk does everything else. */
+#ifndef CP_DRIVE_STRIP_H
+#define CP_DRIVE_STRIP_H
+
+#include "drive/engine.h"
+#include "plan/layout.h"
+
+typedef struct cp_strips {
+    const cp_pool *pool;
+    const cp_engine *engine;
+    cp_layout layout;
+    int32_t fold, form, lane_kind, lane_size;
+    int64_t row_lanes;       /* lanes of a column: those of a pixel, or of a long row of few channels */
+    int64_t tile;            /* pixels: lanes at once */
+    int64_t width;           /* columns at once */
+    int64_t height, blocks;  /* rows at once, and how many times that */
+    int64_t tiles, strips, groups, group; /* planes at once */
+    int64_t slots, pitch;
+    int64_t run, run_step[CP_GRIDS]; /* planes at equal distances, and these */
+    int64_t units;
+    size_t row_bytes, column_bytes, bytes; /* per worker */
+} cp_strips;
+
+/* Whether a forward pool is done this way. */
+int cp_strips_plan(cp_strips *strips, const cp_pool *pool);
+
+/* A body for cp_engine_run over strips->units; arg is the strips. */
+void cp_strips_run(void *arg, int64_t lo, int64_t hi, int worker);
+
+#endif

@@ -1,0 +1,341 @@
+/* Windows of planes that lie in memory as a kernel wants them, in one sweep: along the row in registers, down over rows of a small
+ * ring, the result straight to its place. Which planes those are is the driver's; the order of every fold is that of the walk. */
+
+/* Border blocks whose lanes are worked out once per call, and loads of one block. */
+enum { NAME(BORDERS) = 6, NAME(LOADS) = 8 };
+
+/* Source elements read for N targets, of stride 2^log_stride, from vectors one after another to one per tap. */
+CP_TEMPLATE void NAME(separate)(int log_stride, CP_VECTOR *v)
+{
+    CP_VECTOR even[4], odd[4];
+    if (log_stride == 0) {
+        return;
+    }
+    for (int k = 0; k < 1 << (log_stride - 1); k++) {
+        V(unzip)(v[2 * k], v[2 * k + 1], &even[k], &odd[k]);
+    }
+    if (log_stride == 2) {
+        V(unzip)(even[0], even[1], &even[0], &even[1]);
+        V(unzip)(odd[0], odd[1], &odd[0], &odd[1]);
+    } else if (log_stride == 3) {
+        CP_VECTOR a[4], b[4];
+        for (int k = 0; k < 2; k++) {
+            V(unzip)(even[2 * k], even[2 * k + 1], &a[k], &a[2 + k]);
+            V(unzip)(odd[2 * k], odd[2 * k + 1], &b[k], &b[2 + k]);
+        }
+        for (int k = 0; k < 2; k++) {
+            V(unzip)(a[2 * k], a[2 * k + 1], &even[k], &even[2 + k]);
+            V(unzip)(b[2 * k], b[2 * k + 1], &odd[k], &odd[2 + k]);
+        }
+    }
+    for (int k = 0; k < 1 << (log_stride - 1); k++) {
+        v[2 * k] = even[k];
+        v[2 * k + 1] = odd[k];
+    }
+}
+
+/* N lanes of targets at work, or fewer at a border. */
+enum { NAME(FULL), NAME(SOME_LANES), NAME(FIRST_LANES) };
+typedef struct NAME(place) {
+    int64_t source;         /* bytes from the start of a source row to where tap 0 of lane 0 is */
+    int64_t window, step;   /* taps, and bytes from one to the next */
+    int64_t ring;           /* lanes from the start of a row of the ring */
+    int64_t n;              /* lanes that are targets */
+    const V(lanes) *there;  /* SOME_LANES: of each load */
+    CP_VECTOR first_tap;    /* number of the first tap that is there */
+} NAME(place);
+
+CP_TEMPLATE NAME(element) NAME(along)(int fold, int extent, int64_t window, int log_stride, const char *row,
+                                      const NAME(place) *at)
+{
+    const int stride = 1 << log_stride;
+    CP_VECTOR fill = V(set1)((CP_ELEMENT)cp_fold_identity(fold, 0)), v[8];
+    NAME(element) acc = {fill, at->first_tap};
+    for (int64_t j = 0; j < window; j += stride) {
+        for (int k = 0; k < stride; k++) {
+            int64_t offset = log_stride == 0 ? j * at->step : (j + k * V(N)) * (int64_t)sizeof(CP_ELEMENT);
+            const CP_ELEMENT *p = (const CP_ELEMENT *)(const void *)(row + at->source + offset);
+            v[k] = extent == NAME(FULL)         ? V(load)(p)
+                   : extent == NAME(SOME_LANES) ? V(load_lanes)(p, at->there[j + k], fill)
+                                                : NAME(load)(p, at->n, 0.0);
+        }
+        NAME(separate)(log_stride, v);
+        for (int k = 0; k < stride && j + k < window; k++) {
+            NAME(element) x = {v[k], V(set1)((CP_ELEMENT)(j + k))};
+            if (extent != NAME(SOME_LANES)) { /* else absent taps are there, as identities */
+                x.tap = V(add)(x.tap, at->first_tap);
+            }
+            acc.value = j + k == 0 ? x.value : acc.value;
+            acc = j + k == 0 ? acc : NAME(combine_elements)(fold, acc, x);
+        }
+    }
+    return acc;
+}
+
+/* A row of targets and the source rows of its windows. */
+typedef struct NAME(line) {
+    const cp_strip_row *row;
+    const char *source;
+    int64_t source_row, source_plane, tap_row, tap_plane;
+    int64_t planes, rows, kept;
+    CP_ELEMENT *slot[CP_STRIP_WINDOW]; /* of the ring, for each source row of the first plane */
+    int64_t slots_of_plane, second;    /* from there to the next plane, to the numbers of the taps */
+    char *target, *taps;
+} NAME(line);
+
+/* How windows lie: one source row after another, of one plane; some kept in the ring; in several planes as well. */
+enum { NAME(FRESH), NAME(KEPT), NAME(DEEP) };
+
+CP_TEMPLATE void NAME(find_line)(NAME(line) *line, const cp_strip *s, const cp_strip_planes *planes, int64_t plane, int64_t r,
+                                 int depth, CP_ELEMENT *ring)
+{
+    const cp_strip_row *row = &s->rows[r];
+    line->row = row;
+    line->source = planes->source + plane * planes->source_step + row->source;
+    line->target = planes->target + plane * planes->target_step + row->target;
+    line->taps = planes->taps + plane * planes->taps_step + row->taps;
+    line->source_row = s->source_row;
+    line->source_plane = s->source_plane;
+    line->tap_row = s->tap_row;
+    line->tap_plane = s->tap_plane;
+    line->planes = row->planes;
+    line->rows = row->rows;
+    line->kept = row->kept;
+    line->slots_of_plane = s->ring_slots * s->ring_pitch;
+    line->second = s->ring_pitch / 2;
+    for (int64_t t = 0; t < (depth == NAME(KEPT) ? CP_STRIP_KEPT : CP_STRIP_WINDOW); t++) { /* also those that no window has */
+        line->slot[t] = ring + ((row->first + t) & (s->ring_slots - 1)) * s->ring_pitch;
+    }
+}
+
+CP_TEMPLATE NAME(element) NAME(down)(int fold, int extent, int64_t window, int log_stride, int depth, const NAME(line) *line,
+                                     int64_t plane, const NAME(place) *at)
+{
+    const char *source = line->source + (depth == NAME(DEEP) ? plane * line->source_plane : 0);
+    const int64_t place = at->ring + (depth == NAME(DEEP) ? plane * line->slots_of_plane : 0);
+    NAME(element) acc = {at->first_tap, at->first_tap}, x = acc;
+    const int64_t most = depth == NAME(KEPT) ? CP_STRIP_KEPT : CP_STRIP_WINDOW;
+    int64_t t = 0;
+    for (; depth != NAME(FRESH) && t < line->kept && t < most - 1; t++) {
+        const CP_ELEMENT *kept = line->slot[t] + place;
+        x.value = V(load)(kept);
+        if (NAME(carries_tap)(fold)) {
+            x.tap = V(add)(V(load)(kept + line->second), V(set1)((CP_ELEMENT)(t * line->tap_row)));
+        }
+        acc = t == 0 ? x : NAME(combine_elements)(fold, acc, x);
+    }
+    for (source += t * line->source_row; t < line->rows && t < most; t++, source += line->source_row) {
+        x = NAME(along)(fold, extent, window, log_stride, source, at);
+        if (depth != NAME(FRESH)) {
+            CP_ELEMENT *kept = line->slot[t] + place;
+            V(store)(kept, x.value);
+            if (NAME(carries_tap)(fold)) {
+                V(store)(kept + line->second, x.tap);
+            }
+        }
+        if (NAME(carries_tap)(fold)) {
+            x.tap = V(add)(x.tap, V(set1)((CP_ELEMENT)(t * line->tap_row)));
+        }
+        acc = t == 0 ? x : NAME(combine_elements)(fold, acc, x);
+    }
+    return acc;
+}
+
+/* The window of a target, and its way to where it goes. Adding +0 makes +0 of the -0 that a fold may have ended in. */
+CP_TEMPLATE void NAME(target)(int fold, int extent, int64_t window, int log_stride, int depth, const NAME(line) *line,
+                              const NAME(place) *at, CP_VECTOR divisor, int is_inverse, CP_ELEMENT *target, char *taps,
+                              int64_t n)
+{
+    NAME(element) x = NAME(down)(fold, extent, window, log_stride, depth, line, 0, at);
+    for (int64_t plane = 1; depth == NAME(DEEP) && plane < line->planes; plane++) {
+        NAME(element) y = NAME(down)(fold, extent, window, log_stride, depth, line, plane, at);
+        y.tap = V(add)(y.tap, V(set1)((CP_ELEMENT)(plane * line->tap_plane)));
+        x = NAME(combine_elements)(fold, x, y);
+    }
+    x.value = V(add)(x.value, V(set1)(0));
+    if (fold == CP_SUM) {
+        x.value = is_inverse ? V(mul)(x.value, divisor) : V(div)(x.value, divisor);
+    }
+    NAME(save)(target, x.value, n);
+    if (NAME(carries_tap)(fold)) {
+        V(store_u8)((uint8_t *)taps, V(add)(x.tap, V(set1)((CP_ELEMENT)line->row->tap)), n);
+    }
+}
+
+/* ---- Neighbouring columns are lanes ---- */
+
+typedef struct NAME(block) {
+    NAME(place) at;
+    int64_t i; /* first target */
+    V(lanes) there[NAME(LOADS)];
+} NAME(block);
+
+CP_TEMPLATE void NAME(find_block)(NAME(block) *block, const cp_strip *s, int log_stride, int64_t i)
+{
+    const int64_t size = (int64_t)sizeof(CP_ELEMENT), first = (i << log_stride) - s->pad;
+    block->i = i;
+    block->at.source = first * size;
+    block->at.window = s->window;
+    block->at.step = s->step * size;
+    block->at.ring = i - s->begin;
+    block->at.n = s->end - i < V(N) ? s->end - i : V(N);
+    block->at.there = NULL;
+    block->at.first_tap = V(set1)(0);
+}
+
+CP_TEMPLATE void NAME(find_border)(NAME(block) *block, const cp_strip *s, int log_stride, int64_t i)
+{
+    NAME(find_block)(block, s, log_stride, i);
+    for (int64_t j = 0; j < NAME(LOADS) && j < s->loads; j++) {
+        int64_t group = j >> log_stride << log_stride, from = (i << log_stride) - s->pad;
+        from += log_stride == 0 ? j * s->step : group + (j - group) * V(N);
+        block->there[j] = V(lanes_from)(-from, s->length - from);
+    }
+    block->at.there = block->there;
+    block->at.first_tap = NAME(load)((const CP_ELEMENT *)s->first_tap + i - s->begin, block->at.n, 0.0);
+}
+
+CP_TEMPLATE void NAME(fold_columns)(int fold, int extent, int64_t window, int log_stride, int depth, const cp_strip *s,
+                                    const NAME(line) *line, const NAME(block) *block)
+{
+    const cp_strip_row *row = line->row;
+    CP_VECTOR divisor = V(set1)((CP_ELEMENT)row->divisor);
+    int is_inverse = row->is_inverse;
+    if (fold == CP_SUM && extent != NAME(FULL)) {
+        divisor = NAME(load)((const CP_ELEMENT *)s->counts + block->i - s->begin, block->at.n, 1.0);
+        divisor = V(mul)(divisor, V(set1)((CP_ELEMENT)row->count));
+        is_inverse = 0;
+    }
+    NAME(target)(fold, extent, window, log_stride, depth, line, &block->at, divisor, is_inverse,
+                 (CP_ELEMENT *)(void *)line->target + block->i, line->taps + block->i,
+                 extent == NAME(FULL) ? V(N) : block->at.n);
+}
+
+CP_TEMPLATE int64_t NAME(down_to)(int64_t n)
+{
+    return n < 0 ? 0 : n / V(N) * V(N);
+}
+
+CP_TEMPLATE void NAME(columns)(int fold, int64_t window, int log_stride, int depth, const cp_strip *s, 
+                               const cp_strip_planes *planes, CP_ELEMENT *ring)
+{
+    const int64_t begin = s->begin, stride = INT64_C(1) << log_stride;
+    const int64_t reach = log_stride == 0 ? (s->window - 1) * s->step + V(N) : s->loads - stride + stride * V(N);
+    /* Blocks from full_lo to full_hi read no absent element. */
+    int64_t padded = (s->pad + stride - 1) / stride - begin, last = s->length + s->pad - reach;
+    int64_t full_lo = begin + NAME(down_to)(padded + V(N) - 1), full_hi = last < 0 ? begin : last / stride + 1;
+    full_hi = full_hi < s->end - V(N) + 1 ? full_hi : s->end - V(N) + 1;
+    full_hi = begin + NAME(down_to)(full_hi - begin + V(N) - 1);
+    if (full_lo >= full_hi) {
+        full_lo = full_hi = s->end;
+    }
+    NAME(block) borders[NAME(BORDERS) + 1];
+    int known = 0;
+    for (int64_t i = begin; i < s->end && known < NAME(BORDERS); i += V(N)) {
+        if (i == full_lo) {
+            i = full_hi;
+            if (i >= s->end) {
+                break;
+            }
+        }
+        NAME(find_border)(&borders[known++], s, log_stride, i);
+    }
+    for (int64_t p = 0; p < planes->count; p++) {
+        for (int64_t r = 0; r < s->row_count; r++) {
+            NAME(line) line;
+            NAME(find_line)(&line, s, planes, p, r, depth, ring);
+            int border = 0;
+            for (int64_t i = begin; i < s->end; i += V(N)) {
+                if (i == full_lo) {
+                    NAME(block) block;
+                    for (; i < full_hi; i += V(N)) {
+                        NAME(find_block)(&block, s, log_stride, i);
+                        NAME(fold_columns)(fold, NAME(FULL), window, log_stride, depth, s, &line, &block);
+                    }
+                    if (i >= s->end) {
+                        break;
+                    }
+                }
+                if (border >= known) {
+                    NAME(find_border)(&borders[NAME(BORDERS)], s, log_stride, i);
+                }
+                NAME(fold_columns)(fold, NAME(SOME_LANES), window, log_stride, depth, s, &line,
+                                   &borders[border < known ? border : NAME(BORDERS)]);
+                border++;
+            }
+        }
+    }
+}
+
+/* ---- The elements of a pixel are lanes ---- */
+
+CP_TEMPLATE void NAME(fold_pixel)(int fold, int64_t window, int depth, const cp_strip *s, const NAME(line) *line,
+                                  const cp_strip_pixel *pixel, int64_t index)
+{
+    double count = pixel->count * line->row->count;
+    int is_inverse = cp_is_power_of_two(count);
+    CP_VECTOR divisor = V(set1)((CP_ELEMENT)(is_inverse ? 1.0 / count : count));
+    NAME(place) at = {pixel->source, window, s->step_bytes, index * s->lanes, V(N), NULL, V(set1)((CP_ELEMENT)pixel->tap)};
+    CP_ELEMENT *target = (CP_ELEMENT *)(void *)(line->target + (s->begin + index) * s->target_pixel);
+    char *taps = line->taps + (s->begin + index) * s->taps_pixel;
+    int64_t c = 0;
+    for (; c + V(N) <= s->lanes; c += V(N)) {
+        NAME(target)(fold, NAME(FULL), window, 0, depth, line, &at, divisor, is_inverse, target + c, taps + c, V(N));
+        at.source += V(N) * (int64_t)sizeof(CP_ELEMENT);
+        at.ring += V(N);
+    }
+    if (c < s->lanes) {
+        at.n = s->lanes - c;
+        NAME(target)(fold, NAME(FIRST_LANES), window, 0, depth, line, &at, divisor, is_inverse, target + c, taps + c, at.n);
+    }
+}
+
+CP_TEMPLATE void NAME(pixels)(int fold, int depth, const cp_strip *s, const cp_strip_planes *planes, CP_ELEMENT *ring)
+{
+    for (int64_t p = 0; p < planes->count; p++) {
+        for (int64_t r = 0; r < s->row_count; r++) {
+            NAME(line) line;
+            NAME(find_line)(&line, s, planes, p, r, depth, ring);
+            for (int64_t i = 0; i < s->end - s->begin; i++) {
+                const cp_strip_pixel *pixel = &s->pixels[i];
+                if (depth == NAME(FRESH) && pixel->window == 2) {
+                    NAME(fold_pixel)(fold, 2, depth, s, &line, pixel, i);
+                } else if (depth == NAME(KEPT) && pixel->window == 3) {
+                    NAME(fold_pixel)(fold, 3, depth, s, &line, pixel, i);
+                } else {
+                    NAME(fold_pixel)(fold, pixel->window, depth, s, &line, pixel, i);
+                }
+            }
+        }
+    }
+}
+
+CP_TEMPLATE void NAME(strip)(int fold, const cp_strip *s, const cp_strip_planes *planes, void *memory)
+{
+    CP_ELEMENT *ring = memory;
+    switch (s->form) {
+    case CP_STRIP_PIXELS_FRESH: NAME(pixels)(fold, NAME(FRESH), s, planes, ring); break;
+    case CP_STRIP_PIXELS_KEPT: NAME(pixels)(fold, NAME(KEPT), s, planes, ring); break;
+    case CP_STRIP_PIXELS_DEEP: NAME(pixels)(fold, NAME(DEEP), s, planes, ring); break;
+    case CP_STRIP_2_BY_2: NAME(columns)(fold, 2, 1, NAME(FRESH), s, planes, ring); break;
+    case CP_STRIP_3_BY_1: NAME(columns)(fold, 3, 0, NAME(KEPT), s, planes, ring); break;
+    case CP_STRIP_3_BY_2: NAME(columns)(fold, 3, 1, NAME(KEPT), s, planes, ring); break;
+    case CP_STRIP_ANY_BY_1: NAME(columns)(fold, s->window, 0, NAME(DEEP), s, planes, ring); break;
+    case CP_STRIP_ANY_BY_2: NAME(columns)(fold, s->window, 1, NAME(DEEP), s, planes, ring); break;
+    case CP_STRIP_ANY_BY_4: NAME(columns)(fold, s->window, 2, NAME(DEEP), s, planes, ring); break;
+    case CP_STRIP_ANY_BY_8: NAME(columns)(fold, s->window, 3, NAME(DEEP), s, planes, ring); break;
+    default: break;
+    }
+}
+
+#define STRIP(instance, fold) \
+    static void NAME(instance)(const cp_strip *s, const cp_strip_planes *planes, void *ring) \
+    { \
+        NAME(strip)(fold, s, planes, ring); \
+    }
+STRIP(strip_sum, CP_SUM)
+STRIP(strip_max, CP_MAX)
+STRIP(strip_min, CP_MIN)
+STRIP(strip_max_tap, CP_MAX_TAP)
+STRIP(strip_min_tap, CP_MIN_TAP)
+#undef STRIP

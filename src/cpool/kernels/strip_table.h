@@ -1,0 +1,70 @@
+/* What a strip kernel is told: see kernels/strip.h. */
+#ifndef CP_KERNELS_STRIP_TABLE_H
+#define CP_KERNELS_STRIP_TABLE_H
+
+#include <stdint.h>
+
+/* Along the row: the elements of a pixel are lanes (channels last), or neighbouring columns are, by window and stride; strides are
+ * powers of two. Down: windows of one plane that share no source row; of one plane, at most three rows; of any depth; 2 by 2 is of the first kind, 3 by
+ * 1 and 3 by 2 of the second, any of the last. */
+enum {
+    CP_STRIP_PIXELS_FRESH,
+    CP_STRIP_PIXELS_KEPT,
+    CP_STRIP_PIXELS_DEEP,
+    CP_STRIP_2_BY_2,
+    CP_STRIP_3_BY_1,
+    CP_STRIP_3_BY_2,
+    CP_STRIP_ANY_BY_1,
+    CP_STRIP_ANY_BY_2,
+    CP_STRIP_ANY_BY_4,
+    CP_STRIP_ANY_BY_8
+};
+
+enum { CP_STRIP_WINDOW = 8, CP_STRIP_KEPT = 3 }; /* taps along an axis, at most; those down in forms of the second kind */
+
+/* A row of targets. */
+typedef struct cp_strip_row {
+    int64_t source, target, taps; /* bytes from the plane's beginning: the first source row that is there, the row of results */
+    int64_t first;                /* number of that source row: it lives in slot first % ring_slots */
+    int32_t planes, rows, kept;   /* source planes, rows of each that are there, and how many of these the ring has already */
+    double tap;                   /* number of the first tap of the first of them */
+    int32_t is_inverse;           /* averages: the divisor of full windows is given as its inverse */
+    double divisor, count;        /* this divisor; what any divisor is besides the count along the row */
+} cp_strip_row;
+
+/* A target whose elements are lanes. */
+typedef struct cp_strip_pixel {
+    int64_t source; /* bytes from the row's beginning to the first source that is there */
+    int32_t window, tap; /* how many are there, and the number of the first */
+    double count;
+} cp_strip_pixel;
+
+typedef struct cp_strip {
+    int32_t form;
+    const cp_strip_row *rows;
+    int64_t row_count;
+    int64_t source_row, source_plane; /* bytes from one source row, or plane, to the next */
+    int64_t begin, end;               /* the targets of a row */
+    int64_t ring_slots, ring_pitch;   /* per source plane, a power of two; lanes from one to the next */
+    int64_t tap_row, tap_plane;       /* taps of a row, of a plane */
+
+    /* Columns as lanes: tap j of target i is source i * stride - pad + j * step, of `length` sources. */
+    int64_t length, pad, window, step;
+    int64_t loads;         /* vectors read for a block of targets */
+    const void *first_tap; /* lanes, per target: the first tap that is there */
+    const void *counts;    /* lanes, per target: elements to count along the row */
+
+    /* Pixels. */
+    const cp_strip_pixel *pixels;
+    int64_t lanes, step_bytes, target_pixel, taps_pixel;
+} cp_strip;
+
+/* Planes at equal distances. */
+typedef struct cp_strip_planes {
+    const char *source;
+    char *target, *taps;
+    int64_t source_step, target_step, taps_step;
+    int64_t count;
+} cp_strip_planes;
+
+#endif
