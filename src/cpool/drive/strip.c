@@ -47,14 +47,12 @@ static int pixel_form(const cp_pool *pool)
 
 static int column_form(const cp_pool *pool, int64_t stride)
 {
-    int64_t window = pool->axis[2].taps;
-    int low = is_low(pool);
+    const cp_axis *axis = pool->axis;
+    int64_t window = axis[2].taps;
+    int square = axis[1].kind == CP_AXIS_SLIDING && axis[1].taps == window && axis[1].stride == stride && pool->in[0] == 1;
     switch (stride) {
-    case 1: return window == 3 && low ? CP_STRIP_3_BY_1 : CP_STRIP_ANY_BY_1;
-    case 2:
-        return window == 2 && low && !shares_rows(pool) ? CP_STRIP_2_BY_2
-               : window == 3 && low                     ? CP_STRIP_3_BY_2
-                                                         : CP_STRIP_ANY_BY_2;
+    case 1: return square && window == 3 ? CP_STRIP_3_BY_1 : CP_STRIP_ANY_BY_1;
+    case 2: return square && window == 2 ? CP_STRIP_2_BY_2 : square && window == 3 ? CP_STRIP_3_BY_2 : CP_STRIP_ANY_BY_2;
     case 4: return CP_STRIP_ANY_BY_4;
     case 8: return CP_STRIP_ANY_BY_8;
     default: return -1;
@@ -192,6 +190,12 @@ static double count_of_column(const cp_strips *s, int64_t column)
                                                 : (double)cp_pool_count_along(pool, 2, column);
 }
 
+/* That of a window that is all there. */
+static double full_count(const cp_strips *s)
+{
+    return s->pool->params.flags & CPOOL_DIVISOR ? s->pool->params.divisor : (double)s->pool->axis[2].taps;
+}
+
 static double count_of_row(const cp_strips *s, int64_t d, int64_t h)
 {
     const cp_pool *pool = s->pool;
@@ -207,7 +211,7 @@ static void fill_rows(cp_strip_work *w, int64_t block)
     const cp_grid *grid = s->layout.grid;
     int64_t begin = block * s->height, end = min64(begin + s->height, s->pool->out[0] * s->pool->out[1]);
     int64_t kept_to = 0, plane = -1;
-    double full = s->pool->params.flags & CPOOL_DIVISOR ? s->pool->params.divisor : (double)axis[2].taps;
+    double full = full_count(s);
     for (int64_t r = begin; r < end; r++) {
         cp_strip_row *row = &w->rows[r - begin];
         int64_t d = r / s->pool->out[1], h = r % s->pool->out[1];
@@ -229,6 +233,7 @@ static void fill_rows(cp_strip_work *w, int64_t block)
         kept_to = row->first + row->rows;
     }
     w->strip.row_count = end - begin;
+    w->strip.first_row = begin * axis[1].stride - axis[1].pad;
 }
 
 static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
@@ -237,9 +242,12 @@ static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
     const cp_axis *along = &s->pool->axis[2];
     const cp_lane_kernels *kernels = s->engine->kernels->lane[s->lane_kind];
     char *first_tap = w->columns, *counts = first_tap + cp_row_bytes(s->width * s->tile, s->lane_size);
+    double full = full_count(s);
+    w->strip.uniform = 1;
     for (int64_t i = begin; i < end; i++) {
         cp_span span = cp_axis_span(along, i);
         double count = count_of_column(s, i);
+        w->strip.uniform = w->strip.uniform && count == full;
         if (is_pixels(s)) {
             cp_strip_pixel pixel = {(span.first + span.lo) * s->layout.grid[0].space[2], (int32_t)(span.hi - span.lo),
                                     (int32_t)span.lo, count};
@@ -278,6 +286,9 @@ static void begin_strip(cp_strip_work *w)
     strip->window = along->taps;
     strip->step = s->tile;
     strip->loads = along->stride == 0 ? 0 : ceil_div(along->taps, along->stride) * along->stride;
+    strip->source_rows = pool->in[1];
+    strip->target_row = grid[1].space[1];
+    strip->taps_row = grid[2].item != 0 ? grid[2].space[1] : 0;
     strip->step_bytes = grid[0].space[2];
     strip->target_pixel = grid[1].space[2];
     strip->taps_pixel = grid[2].item != 0 ? grid[2].space[2] : 0;

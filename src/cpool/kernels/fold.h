@@ -55,7 +55,7 @@ CP_TEMPLATE NAME(state) NAME(combine)(int fold, NAME(state) acc, NAME(state) x)
     switch (fold) {
 #ifdef CP_LANE_IS_F64
     case CP_SCALED_SUM: acc = scaled_add(acc, x); break;
-    case CP_ENTROPY: acc = entropy_merge(acc, x); break;
+    case CP_ENTROPY: acc = NAME(entropy_merge)(acc, x); break;
 #endif
     default:
         a = NAME(combine_elements)(fold, a, b);

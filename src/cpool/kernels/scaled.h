@@ -19,7 +19,7 @@ CP_TEMPLATE NAME(state) scaled_add(NAME(state) a, NAME(state) b)
  *   row 6       sum of 1 - r_i^p, exact to the last bits where all are nearly equal
  *   row 7       sum of r_i^p log2 r_i
  * All terms of a row have one sign, so nothing cancels, and one element alone, or equal ones, give exact zeros. */
-CP_TEMPLATE NAME(state) entropy_merge(NAME(state) a, NAME(state) b)
+CP_OUT_OF_LINE NAME(state) NAME(entropy_merge)(NAME(state) a, NAME(state) b)
 {
     vf64 zero = vf64_set1(0.0), one = vf64_set1(1.0);
     vf64_mask above = vf64_gt(b.row[0], a.row[0]);

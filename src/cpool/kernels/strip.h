@@ -141,25 +141,34 @@ CP_TEMPLATE NAME(element) NAME(down)(int fold, int extent, int64_t window, int l
     return acc;
 }
 
-/* The window of a target, and its way to where it goes. Adding +0 makes +0 of the -0 that a fold may have ended in. */
-CP_TEMPLATE void NAME(target)(int fold, int extent, int64_t window, int log_stride, int depth, const NAME(line) *line,
-                              const NAME(place) *at, CP_VECTOR divisor, int is_inverse, CP_ELEMENT *target, char *taps,
-                              int64_t n)
+/* What a window has come to, on its way to where it goes. Adding +0 makes +0 of the -0 that a fold may have ended in. */
+CP_TEMPLATE void NAME(finish)(int fold, NAME(element) x, CP_VECTOR divisor, int is_inverse, double tap, CP_ELEMENT *target,
+                              char *taps, int64_t n)
 {
-    NAME(element) x = NAME(down)(fold, extent, window, log_stride, depth, line, 0, at);
-    for (int64_t plane = 1; depth == NAME(DEEP) && plane < line->planes; plane++) {
-        NAME(element) y = NAME(down)(fold, extent, window, log_stride, depth, line, plane, at);
-        y.tap = V(add)(y.tap, V(set1)((CP_ELEMENT)(plane * line->tap_plane)));
-        x = NAME(combine_elements)(fold, x, y);
-    }
     x.value = V(add)(x.value, V(set1)(0));
     if (fold == CP_SUM) {
         x.value = is_inverse ? V(mul)(x.value, divisor) : V(div)(x.value, divisor);
     }
     NAME(save)(target, x.value, n);
     if (NAME(carries_tap)(fold)) {
-        V(store_u8)((uint8_t *)taps, V(add)(x.tap, V(set1)((CP_ELEMENT)line->row->tap)), n);
+        V(store_u8)((uint8_t *)taps, V(add)(x.tap, V(set1)((CP_ELEMENT)tap)), n);
     }
+}
+
+CP_TEMPLATE void NAME(target)(int fold, int extent, int64_t window, int log_stride, int depth, const NAME(line) *line,
+                              const NAME(place) *at, CP_VECTOR divisor, int is_inverse, CP_ELEMENT *target, char *taps,
+                              int64_t n)
+{
+    NAME(element) x = {divisor, divisor};
+    for (int64_t plane = 0; plane < (depth == NAME(DEEP) ? line->planes : 1); plane++) {
+        NAME(element) y = NAME(down)(fold, extent, window, log_stride, depth, line, plane, at);
+        if (plane > 0) {
+            y.tap = V(add)(y.tap, V(set1)((CP_ELEMENT)(plane * line->tap_plane)));
+            y = NAME(combine_elements)(fold, x, y);
+        }
+        x = y;
+    }
+    NAME(finish)(fold, x, divisor, is_inverse, line->row->tap, target, taps, n);
 }
 
 /* ---- Neighbouring columns are lanes ---- */
@@ -195,17 +204,22 @@ CP_TEMPLATE void NAME(find_border)(NAME(block) *block, const cp_strip *s, int lo
     block->at.first_tap = NAME(load)((const CP_ELEMENT *)s->first_tap + i - s->begin, block->at.n, 0.0);
 }
 
+/* What the averages of a block are divided by; *is_inverse: multiplied. */
+CP_TEMPLATE CP_VECTOR NAME(divisor)(int extent, const cp_strip *s, const cp_strip_row *row, int64_t i, int64_t n, int *is_inverse)
+{
+    *is_inverse = row->is_inverse;
+    if (extent == NAME(FULL) || s->uniform) {
+        return V(set1)((CP_ELEMENT)row->divisor);
+    }
+    *is_inverse = 0;
+    return V(mul)(NAME(load)((const CP_ELEMENT *)s->counts + i - s->begin, n, 1.0), V(set1)((CP_ELEMENT)row->count));
+}
+
 CP_TEMPLATE void NAME(fold_columns)(int fold, int extent, int64_t window, int log_stride, int depth, const cp_strip *s,
                                     const NAME(line) *line, const NAME(block) *block)
 {
-    const cp_strip_row *row = line->row;
-    CP_VECTOR divisor = V(set1)((CP_ELEMENT)row->divisor);
-    int is_inverse = row->is_inverse;
-    if (fold == CP_SUM && extent != NAME(FULL)) {
-        divisor = NAME(load)((const CP_ELEMENT *)s->counts + block->i - s->begin, block->at.n, 1.0);
-        divisor = V(mul)(divisor, V(set1)((CP_ELEMENT)row->count));
-        is_inverse = 0;
-    }
+    int is_inverse;
+    CP_VECTOR divisor = NAME(divisor)(extent, s, line->row, block->i, block->at.n, &is_inverse);
     NAME(target)(fold, extent, window, log_stride, depth, line, &block->at, divisor, is_inverse,
                  (CP_ELEMENT *)(void *)line->target + block->i, line->taps + block->i,
                  extent == NAME(FULL) ? V(N) : block->at.n);
@@ -216,19 +230,27 @@ CP_TEMPLATE int64_t NAME(down_to)(int64_t n)
     return n < 0 ? 0 : n / V(N) * V(N);
 }
 
-CP_TEMPLATE void NAME(columns)(int fold, int64_t window, int log_stride, int depth, const cp_strip *s, 
-                               const cp_strip_planes *planes, CP_ELEMENT *ring)
+/* Blocks from *lo to *hi read no absent element. */
+CP_TEMPLATE void NAME(full_blocks)(const cp_strip *s, int log_stride, int64_t *lo, int64_t *hi)
 {
     const int64_t begin = s->begin, stride = INT64_C(1) << log_stride;
     const int64_t reach = log_stride == 0 ? (s->window - 1) * s->step + V(N) : s->loads - stride + stride * V(N);
-    /* Blocks from full_lo to full_hi read no absent element. */
     int64_t padded = (s->pad + stride - 1) / stride - begin, last = s->length + s->pad - reach;
-    int64_t full_lo = begin + NAME(down_to)(padded + V(N) - 1), full_hi = last < 0 ? begin : last / stride + 1;
-    full_hi = full_hi < s->end - V(N) + 1 ? full_hi : s->end - V(N) + 1;
-    full_hi = begin + NAME(down_to)(full_hi - begin + V(N) - 1);
-    if (full_lo >= full_hi) {
-        full_lo = full_hi = s->end;
+    int64_t end = last < 0 ? begin : last / stride + 1;
+    end = end < s->end - V(N) + 1 ? end : s->end - V(N) + 1;
+    *lo = begin + NAME(down_to)(padded + V(N) - 1);
+    *hi = begin + NAME(down_to)(end - begin + V(N) - 1);
+    if (*lo >= *hi) {
+        *lo = *hi = s->end;
     }
+}
+
+CP_TEMPLATE void NAME(columns)(int fold, int64_t window, int log_stride, int depth, const cp_strip *s,
+                               const cp_strip_planes *planes, CP_ELEMENT *ring)
+{
+    const int64_t begin = s->begin;
+    int64_t full_lo, full_hi;
+    NAME(full_blocks)(s, log_stride, &full_lo, &full_hi);
     NAME(block) borders[NAME(BORDERS) + 1];
     int known = 0;
     for (int64_t i = begin; i < s->end && known < NAME(BORDERS); i += V(N)) {
@@ -262,6 +284,103 @@ CP_TEMPLATE void NAME(columns)(int fold, int64_t window, int log_stride, int dep
                 NAME(fold_columns)(fold, NAME(SOME_LANES), window, log_stride, depth, s, &line,
                                    &borders[border < known ? border : NAME(BORDERS)]);
                 border++;
+            }
+        }
+    }
+}
+
+/* ---- Neighbouring columns are lanes, and rows follow one another ---- */
+
+/* Blocks at once: what a target row shares with the next stays in registers. */
+enum { NAME(MARCH) = 4 };
+
+CP_TEMPLATE void NAME(march_source)(int fold, int extent, int64_t window, int log_stride, int blocks, const cp_strip *s,
+                                    const char *plane, int64_t row, const NAME(place) *at, NAME(element) *h)
+{
+    const char *source = plane + row * s->source_row;
+    if (row >= 0 && row < s->source_rows) {
+        for (int u = 0; u < blocks; u++) {
+            h[u] = NAME(along)(fold, extent, window, log_stride, source, &at[u]);
+        }
+    } else { /* the first tap that is there keeps its number */
+        for (int u = 0; u < blocks; u++) {
+            h[u].value = V(set1)((CP_ELEMENT)cp_fold_identity(fold, 0));
+            h[u].tap = V(add)(at[u].first_tap, V(set1)((CP_ELEMENT)(-row * s->tap_row)));
+        }
+    }
+}
+
+CP_TEMPLATE void NAME(march)(int fold, int extent, int64_t window, int log_stride, int64_t step, int blocks, const cp_strip *s,
+                             const cp_strip_planes *planes, int64_t plane, const NAME(block) *block)
+{
+    const char *source = planes->source + plane * planes->source_step;
+    char *target = planes->target + plane * planes->target_step + s->rows[0].target;
+    char *taps = planes->taps + plane * planes->taps_step + s->rows[0].taps;
+    NAME(element) h[CP_STRIP_KEPT][NAME(MARCH)];
+    V(lanes) there[NAME(MARCH)][NAME(LOADS)];
+    NAME(place) at[NAME(MARCH)];
+    for (int u = 0; u < blocks; u++) {
+        at[u] = block[u].at;
+        for (int j = 0; extent == NAME(SOME_LANES) && j < NAME(LOADS); j++) {
+            there[u][j] = block[u].there[j];
+        }
+        at[u].there = there[u];
+    }
+    int64_t row = s->first_row;
+    for (int64_t t = 0; t < window - step; t++, row++) {
+        NAME(march_source)(fold, extent, window, log_stride, blocks, s, source, row, at, h[t]);
+    }
+    for (int64_t r = 0; r < s->row_count; r++) {
+        for (int64_t t = window - step; t < window; t++, row++) {
+            NAME(march_source)(fold, extent, window, log_stride, blocks, s, source, row, at, h[t]);
+        }
+        for (int u = 0; u < blocks; u++) {
+            NAME(element) acc = h[0][u];
+            for (int64_t t = 1; t < window; t++) {
+                NAME(element) x = h[t][u];
+                x.tap = V(add)(x.tap, V(set1)((CP_ELEMENT)(t * s->tap_row)));
+                acc = NAME(combine_elements)(fold, acc, x);
+            }
+            int is_inverse;
+            CP_VECTOR divisor = NAME(divisor)(extent, s, &s->rows[r], block[u].i, block[u].at.n, &is_inverse);
+            NAME(finish)(fold, acc, divisor, is_inverse, 0.0, (CP_ELEMENT *)(void *)target + block[u].i, taps + block[u].i,
+                         extent == NAME(FULL) ? V(N) : block[u].at.n);
+        }
+        for (int64_t t = 0; t < window - step; t++) {
+            for (int u = 0; u < blocks; u++) {
+                h[t][u] = h[t + step][u];
+            }
+        }
+        target += s->target_row;
+        taps += s->taps_row;
+    }
+}
+
+/* Windows as high as wide, in a plane of its own; step rows down from one to the next. */
+CP_TEMPLATE void NAME(march_all)(int fold, int64_t window, int log_stride, int64_t step, const cp_strip *s,
+                                 const cp_strip_planes *planes)
+{
+    NAME(block) block[NAME(MARCH)];
+    int64_t full_lo, full_hi;
+    NAME(full_blocks)(s, log_stride, &full_lo, &full_hi);
+    for (int64_t i = s->begin, next; i < s->end; i = next) {
+        int64_t left = (s->end - i + V(N) - 1) / V(N), full = i >= full_lo ? (full_hi - i) / V(N) : 0;
+        int extent = full >= NAME(MARCH) || (full > 0 && full == left) ? NAME(FULL) : NAME(SOME_LANES);
+        int64_t most = extent == NAME(FULL) ? full : left;
+        int blocks = most >= NAME(MARCH) ? NAME(MARCH) : most >= 2 ? 2 : 1;
+        next = i + blocks * V(N);
+        for (int u = 0; u < blocks; u++) {
+            NAME(find_border)(&block[u], s, log_stride, i + u * V(N));
+        }
+        for (int64_t p = 0; p < planes->count; p++) {
+            if (extent == NAME(FULL) && blocks == NAME(MARCH)) {
+                NAME(march)(fold, NAME(FULL), window, log_stride, step, NAME(MARCH), s, planes, p, block);
+            } else if (blocks == NAME(MARCH)) {
+                NAME(march)(fold, NAME(SOME_LANES), window, log_stride, step, NAME(MARCH), s, planes, p, block);
+            } else if (blocks == 2) {
+                NAME(march)(fold, NAME(SOME_LANES), window, log_stride, step, 2, s, planes, p, block);
+            } else {
+                NAME(march)(fold, NAME(SOME_LANES), window, log_stride, step, 1, s, planes, p, block);
             }
         }
     }
@@ -317,9 +436,11 @@ CP_TEMPLATE void NAME(strip)(int fold, const cp_strip *s, const cp_strip_planes 
     case CP_STRIP_PIXELS_FRESH: NAME(pixels)(fold, NAME(FRESH), s, planes, ring); break;
     case CP_STRIP_PIXELS_KEPT: NAME(pixels)(fold, NAME(KEPT), s, planes, ring); break;
     case CP_STRIP_PIXELS_DEEP: NAME(pixels)(fold, NAME(DEEP), s, planes, ring); break;
-    case CP_STRIP_2_BY_2: NAME(columns)(fold, 2, 1, NAME(FRESH), s, planes, ring); break;
-    case CP_STRIP_3_BY_1: NAME(columns)(fold, 3, 0, NAME(KEPT), s, planes, ring); break;
-    case CP_STRIP_3_BY_2: NAME(columns)(fold, 3, 1, NAME(KEPT), s, planes, ring); break;
+#ifndef CP_LANE_IS_F64 /* what most calls are: float, and not the minimum */
+    case CP_STRIP_2_BY_2: NAME(march_all)(fold, 2, 1, 2, s, planes); break;
+    case CP_STRIP_3_BY_1: NAME(march_all)(fold, 3, 0, 1, s, planes); break;
+    case CP_STRIP_3_BY_2: NAME(march_all)(fold, 3, 1, 2, s, planes); break;
+#endif
     case CP_STRIP_ANY_BY_1: NAME(columns)(fold, s->window, 0, NAME(DEEP), s, planes, ring); break;
     case CP_STRIP_ANY_BY_2: NAME(columns)(fold, s->window, 1, NAME(DEEP), s, planes, ring); break;
     case CP_STRIP_ANY_BY_4: NAME(columns)(fold, s->window, 2, NAME(DEEP), s, planes, ring); break;

@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 /* Along the row: the elements of a pixel are lanes (channels last), or neighbouring columns are, by window and stride; strides are
- * powers of two. Down: windows of one plane that share no source row; of one plane, at most three rows; of any depth; 2 by 2 is of the first kind, 3 by
- * 1 and 3 by 2 of the second, any of the last. */
+ * powers of two. "3 by 2" is 3 rows and columns in steps of 2, in planes of one. Pixels: windows of one plane that share no source
+ * row; of one plane, at most three rows; of any depth. */
 enum {
     CP_STRIP_PIXELS_FRESH,
     CP_STRIP_PIXELS_KEPT,
@@ -50,9 +50,14 @@ typedef struct cp_strip {
 
     /* Columns as lanes: tap j of target i is source i * stride - pad + j * step, of `length` sources. */
     int64_t length, pad, window, step;
+    int32_t uniform;       /* all targets of the row have the full count */
     int64_t loads;         /* vectors read for a block of targets */
     const void *first_tap; /* lanes, per target: the first tap that is there */
     const void *counts;    /* lanes, per target: elements to count along the row */
+
+    /* Windows as high as wide, rows of one plane in order. */
+    int64_t first_row, source_rows;  /* source row of tap 0 of the first target row, also where it is absent; all there are */
+    int64_t target_row, taps_row;    /* bytes from one row to the next */
 
     /* Pixels. */
     const cp_strip_pixel *pixels;

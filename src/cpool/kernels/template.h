@@ -1,5 +1,6 @@
 /* How a kernel is written once for every lane type and instruction set: V(add) is the primitive of the lane at hand, NAME(fold)
- * the instance (fold_f32_avx2), and a CP_TEMPLATE function with a constant argument is expanded where it is called. */
+ * the instance (fold_f32_avx2), and a CP_TEMPLATE function with a constant argument is expanded where it is called. A CP_OUT_OF_LINE one
+ * never is: it is large, and called from many places. */
 #ifndef CP_KERNELS_TEMPLATE_H
 #define CP_KERNELS_TEMPLATE_H
 
@@ -43,8 +44,10 @@ static inline int cp_is_power_of_two(double divisor)
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #  define CP_TEMPLATE static __forceinline
+#  define CP_OUT_OF_LINE static __declspec(noinline)
 #else
 #  define CP_TEMPLATE static inline __attribute__((always_inline))
+#  define CP_OUT_OF_LINE static __attribute__((noinline))
 #endif
 
 #endif
