@@ -294,70 +294,68 @@ CP_TEMPLATE void NAME(columns)(int fold, int64_t window, int log_stride, int dep
 /* Blocks at once: what a target row shares with the next stays in registers. */
 enum { NAME(MARCH) = 4 };
 
-CP_TEMPLATE void NAME(march_source)(int fold, int extent, int64_t window, int log_stride, int blocks, const cp_strip *s,
-                                    const char *plane, int64_t row, const NAME(place) *at, NAME(element) *h)
+/* The fold of one source row for a block. Of an absent row, the first tap that is there keeps its number. */
+CP_TEMPLATE NAME(element) NAME(march_source)(int fold, int extent, int64_t window, int log_stride, const cp_strip *s,
+                                             const char *source, int64_t row, const NAME(place) *at)
 {
-    const char *source = plane + row * s->source_row;
+    NAME(element) x = {V(set1)((CP_ELEMENT)cp_fold_identity(fold, 0)), at->first_tap};
     if (row >= 0 && row < s->source_rows) {
-        for (int u = 0; u < blocks; u++) {
-            h[u] = NAME(along)(fold, extent, window, log_stride, source, &at[u]);
-        }
-    } else { /* the first tap that is there keeps its number */
-        for (int u = 0; u < blocks; u++) {
-            h[u].value = V(set1)((CP_ELEMENT)cp_fold_identity(fold, 0));
-            h[u].tap = V(add)(at[u].first_tap, V(set1)((CP_ELEMENT)(-row * s->tap_row)));
-        }
+        x = NAME(along)(fold, extent, window, log_stride, source, at);
+    } else if (NAME(carries_tap)(fold)) {
+        x.tap = V(add)(x.tap, V(set1)((CP_ELEMENT)(-row * s->tap_row)));
     }
+    return x;
 }
 
-CP_TEMPLATE void NAME(march)(int fold, int extent, int64_t window, int log_stride, int64_t step, int blocks, const cp_strip *s,
+CP_TEMPLATE void NAME(march_target)(int fold, int extent, int window, const cp_strip *s, const cp_strip_row *row,
+                                    const NAME(block) *block, const NAME(element) *h, int64_t pitch, char *target, char *taps)
+{
+    NAME(element) acc = h[0];
+    CP_VECTOR divisor = acc.value;
+    int is_inverse = 0;
+    CP_EACH(t, window, if (t > 0) {
+        NAME(element) x = h[t * pitch];
+        x.tap = V(add)(x.tap, V(set1)((CP_ELEMENT)(t * s->tap_row)));
+        acc = NAME(combine_elements)(fold, acc, x);
+    });
+    if (fold == CP_SUM) {
+        divisor = NAME(divisor)(extent, s, row, block->i, block->at.n, &is_inverse);
+    }
+    NAME(finish)(fold, acc, divisor, is_inverse, 0.0, (CP_ELEMENT *)(void *)target + block->i, taps + block->i,
+                 extent == NAME(FULL) ? V(N) : block->at.n);
+}
+
+CP_TEMPLATE void NAME(march)(int fold, int extent, int window, int log_stride, int step, int blocks, const cp_strip *s,
                              const cp_strip_planes *planes, int64_t plane, const NAME(block) *block)
 {
-    const char *source = planes->source + plane * planes->source_step;
+    const char *source = planes->source + plane * planes->source_step + s->first_row * s->source_row;
     char *target = planes->target + plane * planes->target_step + s->rows[0].target;
     char *taps = planes->taps + plane * planes->taps_step + s->rows[0].taps;
     NAME(element) h[CP_STRIP_KEPT][NAME(MARCH)];
-    V(lanes) there[NAME(MARCH)][NAME(LOADS)];
-    NAME(place) at[NAME(MARCH)];
-    for (int u = 0; u < blocks; u++) {
-        at[u] = block[u].at;
-        for (int j = 0; extent == NAME(SOME_LANES) && j < NAME(LOADS); j++) {
-            there[u][j] = block[u].there[j];
-        }
-        at[u].there = there[u];
-    }
     int64_t row = s->first_row;
-    for (int64_t t = 0; t < window - step; t++, row++) {
-        NAME(march_source)(fold, extent, window, log_stride, blocks, s, source, row, at, h[t]);
-    }
+    CP_EACH(t, window, if (t >= step) { /* as a row before the first would have left it */
+        CP_EACH(u, blocks, h[t][u] = NAME(march_source)(fold, extent, window, log_stride, s, source, row, &block[u].at));
+        row++;
+        source += s->source_row;
+    });
     for (int64_t r = 0; r < s->row_count; r++) {
-        for (int64_t t = window - step; t < window; t++, row++) {
-            NAME(march_source)(fold, extent, window, log_stride, blocks, s, source, row, at, h[t]);
-        }
-        for (int u = 0; u < blocks; u++) {
-            NAME(element) acc = h[0][u];
-            for (int64_t t = 1; t < window; t++) {
-                NAME(element) x = h[t][u];
-                x.tap = V(add)(x.tap, V(set1)((CP_ELEMENT)(t * s->tap_row)));
-                acc = NAME(combine_elements)(fold, acc, x);
-            }
-            int is_inverse;
-            CP_VECTOR divisor = NAME(divisor)(extent, s, &s->rows[r], block[u].i, block[u].at.n, &is_inverse);
-            NAME(finish)(fold, acc, divisor, is_inverse, 0.0, (CP_ELEMENT *)(void *)target + block[u].i, taps + block[u].i,
-                         extent == NAME(FULL) ? V(N) : block[u].at.n);
-        }
-        for (int64_t t = 0; t < window - step; t++) {
-            for (int u = 0; u < blocks; u++) {
-                h[t][u] = h[t + step][u];
-            }
-        }
+        CP_EACH(t, window, if (t >= step) {
+            CP_EACH(u, blocks, h[t - step][u] = h[t][u]);
+        });
+        CP_EACH(t, window, if (t >= window - step) {
+            CP_EACH(u, blocks, h[t][u] = NAME(march_source)(fold, extent, window, log_stride, s, source, row, &block[u].at));
+            row++;
+            source += s->source_row;
+        });
+        CP_EACH(u, blocks,
+                NAME(march_target)(fold, extent, window, s, &s->rows[r], &block[u], &h[0][u], NAME(MARCH), target, taps));
         target += s->target_row;
         taps += s->taps_row;
     }
 }
 
 /* Windows as high as wide, in a plane of its own; step rows down from one to the next. */
-CP_TEMPLATE void NAME(march_all)(int fold, int64_t window, int log_stride, int64_t step, const cp_strip *s,
+CP_TEMPLATE void NAME(march_all)(int fold, int window, int log_stride, int step, const cp_strip *s,
                                  const cp_strip_planes *planes)
 {
     NAME(block) block[NAME(MARCH)];

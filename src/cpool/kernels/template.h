@@ -38,6 +38,22 @@ static inline int cp_is_power_of_two(double divisor)
 #define CP_GLUE_(a, b) a##b
 #define CP_GLUE(a, b) CP_GLUE_(a, b)
 
+/* What follows, for i = 0 .. n - 1, n <= 4 a constant: written out, so that compilers keep arrays indexed by i in registers. */
+#define CP_EACH(i, n, ...) \
+    do { \
+        CP_ONE_OF_EACH(i, 0, n, __VA_ARGS__) \
+        CP_ONE_OF_EACH(i, 1, n, __VA_ARGS__) \
+        CP_ONE_OF_EACH(i, 2, n, __VA_ARGS__) \
+        CP_ONE_OF_EACH(i, 3, n, __VA_ARGS__) \
+    } while (0)
+#define CP_ONE_OF_EACH(i, value, n, ...) \
+    { \
+        enum { i = value }; \
+        if (i < (n)) { \
+            __VA_ARGS__; \
+        } \
+    }
+
 #define CP_VECTOR CP_GLUE(v, CP_LANE)
 #define V(operation) CP_GLUE(CP_VECTOR, _##operation)
 #define NAME(kernel) CP_GLUE(CP_GLUE(kernel##_, CP_LANE), CP_GLUE(_, CP_ISA_NAME))
