@@ -77,7 +77,7 @@ def _helpers(threads: int) -> ThreadPoolExecutor:
 
 
 def copier(traffic: int, threads: int) -> Callable[[], None]:
-    """The limit: a call that reads and writes `traffic` bytes, half each, on so many threads."""
+    """A call that reads and writes `traffic` bytes, half each, on so many threads."""
     source, target = np.ones(traffic // 2, np.uint8), np.ones(traffic // 2, np.uint8)
     if threads == 1:
         return lambda: np.copyto(target, source)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.harness import copier
+
 Call = Callable[[], Any]
 
 PACKAGES = {"torch": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino", "scikit-image": "skimage"}
@@ -60,7 +62,7 @@ def installed() -> dict[str, str | None]:
 
 
 def calls(problem: Problem, versions: dict[str, str | None]) -> Iterator[tuple[str, Call]]:
-    """What there is to compare with, by label; in the order of LABELS."""
+    """What there is to compare with, by label."""
     if versions["torch"]:
         yield from _torch(problem)
     if versions["onnxruntime"]:
@@ -70,6 +72,18 @@ def calls(problem: Problem, versions: dict[str, str | None]) -> Iterator[tuple[s
     if versions["scikit-image"]:
         yield from _skimage(problem)
     yield from _numpy(problem)
+
+
+def copies(traffic: int, threads: int, versions: dict[str, str | None]) -> dict[str, Call]:
+    """What the limit of a row is the fastest of: NumPy's copy, and PyTorch's, which uses other instructions."""
+    found = {"copy": copier(traffic, threads)}
+    if versions["torch"]:
+        import torch
+
+        torch.set_num_threads(threads)
+        source, target = torch.ones(2, traffic // 2, dtype=torch.uint8)
+        found["copy by torch"] = lambda: target.copy_(source)
+    return found
 
 
 # ---- PyTorch ---------------------------------------------------------------------------------------------------------
@@ -85,13 +99,10 @@ def _torch(problem: Problem) -> Iterator[tuple[str, Call]]:
         call = _torch_call(problem, memory)
         if call is not None:
             yield label, call
-    if problem.fresh and problem.op != "lp" and problem.rank == 2 and problem.x.dtype == np.float32:
+    divisible = all(n % out == 0 for n, out in zip(problem.x.shape[2:], problem.y.shape[2:], strict=True))
+    if (problem.fresh and problem.op != "lp" and problem.rank == 2 and problem.x.dtype == np.float32
+            and (problem.kind == "sliding" or (divisible and problem.op == "avg"))):
         yield "torch mkldnn", _torch_mkldnn(problem)
-
-
-def _torch_arguments(problem: Problem) -> tuple[Any, ...]:
-    """What follows x in the calls of torch.nn.functional and of the functions below it, after the window's size."""
-    return problem.stride, problem.padding
 
 
 def _torch_function(problem: Problem) -> Callable[..., Any]:
@@ -237,14 +248,18 @@ def _openvino(problem: Problem) -> Iterator[tuple[str, Call]]:
 
     if problem.form == "backward" or problem.op == "lp" or problem.x.dtype != np.float32:  # it computes double in float
         return
+    if problem.form == "training" and problem.x.nbytes > 4e6:  # with indices 40 to 300 times slower: large cases take minutes
+        return
     x = ops.parameter(problem.x.shape, problem.x.dtype)
     if problem.kind == "whole":
         reduce = ops.reduce_max if problem.op == "max" else ops.reduce_mean
         node = reduce(x, ops.constant(np.arange(2, problem.x.ndim)), True)
     elif problem.kind == "adaptive":
-        node = getattr(ops, f"adaptive_{problem.op}_pool")(x, ops.constant(np.array(problem.window)))
+        size = ops.constant(np.array(problem.window))
+        node = ops.adaptive_max_pool(x, size, "i32") if problem.op == "max" else ops.adaptive_avg_pool(x, size)
     elif problem.op == "max":
-        node = ops.max_pool(x, problem.stride, (1,) * problem.rank, problem.padding, problem.padding, problem.window)
+        node = ops.max_pool(x, problem.stride, (1,) * problem.rank, problem.padding, problem.padding, problem.window,
+                            index_element_type="i32")
     else:
         node = ops.avg_pool(x, problem.stride, problem.padding, problem.padding, problem.window, True)
     results = node.outputs() if problem.form == "training" else node.outputs()[:1]
@@ -256,7 +271,7 @@ def _openvino(problem: Problem) -> Iterator[tuple[str, Call]]:
     if problem.fresh:
         yield "openvino", lambda: request.infer([problem.x], share_inputs=True)[0]
         return
-    y, indices = np.empty_like(problem.y), np.empty(problem.y.shape, np.int64)
+    y, indices = np.empty_like(problem.y), np.empty(problem.y.shape, np.int32)
     request.set_input_tensor(openvino.Tensor(problem.x, shared_memory=True))
     for i, array in zip(range(len(results)), (y, indices), strict=False):
         request.set_output_tensor(i, openvino.Tensor(array, shared_memory=True))
