@@ -251,16 +251,20 @@ def rows_of(solved: dict[str, Solved], form: str, fresh: bool, rounds: Rounds, v
     times = measure(contestants, rounds)
     limit = min((times[copy] for copy in copies), key=lambda timing: timing.best)
     stride = case.stride or case.window
+    tile = {"sliding": stride >= case.window, "adaptive": all(n % case.window == 0 for n in case.spatial),
+            "whole": True}[case.kind]
     for layout in case.layouts:
         yield Row(
             name=name, layout=layout, form=form, fresh=fresh, plane=prod(case.spatial),
-            tile=case.kind != "sliding" or stride >= case.window, stride1_max=case.op == "max" and stride == 1,
+            tile=tile, stride1_max=case.op == "max" and stride == 1,
             three_channels=case.channels == 3, float32=case.dtype == "float32", traffic=traffic, zone=zone(traffic),
             limit=limit, own=times[f"cpool {layout}"], plain=times.get(f"plain {layout}"),
             peers={label: times[label] for label in labels}, window=case.window, stride=stride)
 
 
 # ---- Two calls against each other ------------------------------------------------------------------------------------
+
+SMALL = [("max", 3, 1, 1), ("max", 3, 2, 1), ("max", 2, 2, 0), ("avg", 2, 2, 0)]
 
 Sides = tuple[Callable[[], object], Callable[[], object], float]
 
@@ -296,9 +300,6 @@ def pairs() -> Iterator[tuple[str, str, Callable[[], Sides]]]:
     for op, form in product(("max", "avg"), both):
         yield ("adaptive over sliding", f"{op} 56 to 7 {form}",
                partial(sides, one(op, 256, 56, 7, kind="adaptive"), one(op, 256, 56, 8), form, False))
-
-
-SMALL = [("max", 3, 1, 1), ("max", 3, 2, 1), ("max", 2, 2, 0), ("avg", 2, 2, 0)]
 
 
 # ---- Two threads -----------------------------------------------------------------------------------------------------
@@ -353,7 +354,8 @@ def targets(rows: list[Row], ratios: dict[str, dict[str, float]], memory: dict[s
     """All of them, with what was measured. Limits are for float32 and results in given arrays."""
     given = [row for row in rows if row.float32 and not row.fresh]
 
-    def bounded(name: str, bound: float, chosen: Iterable[Row], value: Callable[[Row], float] = Row.ratio.fget) -> Target:
+    def bounded(name: str, bound: float, chosen: Iterable[Row],
+                value: Callable[[Row], float] = lambda row: row.ratio) -> Target:
         return Target(name, bound, {row.label: value(row) for row in chosen})
 
     calls = [row for row in given if row.form == "call" and ": lp" not in row.name]
