@@ -172,7 +172,7 @@ def machine() -> dict[str, Any]:
 
 def heading(facts: dict[str, Any], rounds: Rounds, peers: dict[str, str | None]) -> str:
     """The lines above the tables; a peer without a version is absent."""
-    sizes = ", ".join(f"{level} {size / 2**20:.4g} MiB" for level, size in facts["caches"].items()) or "unknown"
+    sizes = ", ".join(f"{level} {size // 1024} KiB" for level, size in facts["caches"].items()) or "unknown"
     there = ", ".join(f"{name} {version}" for name, version in peers.items() if version)
     absent = ", ".join(name for name, version in peers.items() if not version)
     return "\n".join([
@@ -209,7 +209,8 @@ def write_picture(path: Path, title: str, rows: Sequence[tuple[str, dict[str, fl
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    contestants = list(dict.fromkeys(name for _, ratios in rows for name in ratios))
+    names = dict.fromkeys(name for _, ratios in rows for name in ratios)
+    contestants = sorted(names, key=lambda name: not name.startswith("cpool"))
     figure = Figure(figsize=(12, 2.5 + 0.19 * len(rows)), layout="constrained")
     ax = figure.subplots()
     for name, marker in zip(contestants, "oDsxv^<>+1234P*dhpX", strict=False):

@@ -394,7 +394,7 @@ def targets(rows: list[Row], ratios: dict[str, dict[str, float]], memory: dict[s
         yield bounded(f"backward, in cache, 3x3/{stride}", bound, chosen)
 
     for form in FORMS:
-        compared = [row for row in rows if row.form == form and row.peers]
+        compared = [row for row in rows if row.float32 and row.form == form and row.peers]
         speeds = {row.label: row.faster_than(row.fastest) for row in compared if row.fastest}
         yield Target(f"{form}: speed over fastest peer", 0.95, speeds, at_least=True)
         yield Target(f"{form}: mean speed over fastest", 2.0, geometric_mean(list(speeds.values())), at_least=True)
@@ -495,8 +495,11 @@ def run(options: argparse.Namespace) -> None:
         "machine": facts, "peers": versions, "rounds": asdict(rounds), "notes": notes,
         "rows": [asdict(row) | {"ratio": row.ratio} for row in rows], "pairs": pair_rows, "threads": thread_rows,
         "memory": memory, "targets": [target.report() for target in checked]})
-    picture = [(row.label, {f"cpool, {'new' if row.fresh else 'given'} results": row.ratio}
-                | {label: timing.best / row.limit.best for label, timing in row.peers.items()}) for row in rows]
-    drawn = write_picture(Path("benchmark_pool.png"), heading(facts, rounds, versions), picture) if rows else False
+    lines: dict[str, dict[str, float]] = {}
+    for row in rows:
+        line = lines.setdefault(f"{row.name} {row.form}{' fresh' * row.fresh}", {})
+        line[f"cpool {row.layout}"] = row.ratio
+        line |= {label: timing.best / row.limit.best for label, timing in row.peers.items()}
+    drawn = write_picture(Path("benchmark_pool.png"), heading(facts, rounds, versions), list(lines.items())) if rows else False
     say("\nwrote benchmark_pool.json" + (" and benchmark_pool.png" if drawn else
         "; no picture, which needs rows and matplotlib:  pip install '.[bench]'"))
