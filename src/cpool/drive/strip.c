@@ -45,11 +45,12 @@ static int pixel_form(const cp_pool *pool)
                                                          : CP_STRIP_PIXELS_DEEP;
 }
 
-static int column_form(const cp_pool *pool, int64_t stride)
+static int column_form(const cp_strips *s, int64_t stride)
 {
+    const cp_pool *pool = s->pool;
     const cp_axis *axis = pool->axis;
     int64_t window = axis[2].taps;
-    int square = axis[1].kind == CP_AXIS_SLIDING && axis[1].taps == window && axis[1].stride == stride && pool->in[0] == 1;
+    int square = s->lane_kind == CP_LANE_f32 && axis[1].kind == CP_AXIS_SLIDING && axis[1].taps == window && axis[1].stride == stride && pool->in[0] == 1;
     switch (stride) {
     case 1: return square && window == 3 ? CP_STRIP_3_BY_1 : CP_STRIP_ANY_BY_1;
     case 2: return square && window == 2 ? CP_STRIP_2_BY_2 : square && window == 3 ? CP_STRIP_3_BY_2 : CP_STRIP_ANY_BY_2;
@@ -100,13 +101,13 @@ static int choose_form(cp_strips *s)
             if (along->kind != CP_AXIS_SLIDING || along->stride != 1 || !is_dense(layout, s->row_lanes)) {
                 return 0;
             }
-            s->form = column_form(s->pool, 1);
+            s->form = column_form(s, 1);
         }
         cp_layout_take_lanes(layout, dim);
         return 1;
     }
     s->row_lanes = 1;
-    s->form = along->kind == CP_AXIS_SLIDING ? column_form(s->pool, along->stride) : -1;
+    s->form = along->kind == CP_AXIS_SLIDING ? column_form(s, along->stride) : -1;
     return s->form >= 0 && is_dense(layout, 1);
 }
 
@@ -125,9 +126,6 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
     s->pool = pool;
     s->lane_kind = cp_window_lane(pool, CP_TASK_POOL, axis);
     s->lane_size = cp_lane_size(s->lane_kind);
-    if (s->lane_size != pool->array[CPOOL_X]->dtype_bits / 8) {
-        return 0;
-    }
     s->fold = pool->array[CPOOL_TAPS] != NULL ? pool->op->tap_fold : pool->op->fold;
     cp_layout_make(&s->layout, pool, views, 0);
     if (!choose_form(s)) {

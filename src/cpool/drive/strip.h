@@ -22,7 +22,7 @@ typedef struct cp_strips {
     size_t row_bytes, column_bytes, bytes; /* per worker */
 } cp_strips;
 
-/* Whether a forward pool is done this way. */
+/* Whether a forward pool can be done this way, in lanes of its elements. */
 int cp_strips_plan(cp_strips *strips, const cp_pool *pool);
 
 /* A body for cp_engine_run over strips->units; arg is the strips. */

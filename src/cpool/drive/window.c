@@ -1,7 +1,7 @@
 #include <string.h>
 
 #include "drive/drive.h"
-#include "drive/strip.h"
+#include "drive/quick.h"
 #include "drive/window.h"
 #include "fpenv.h"
 #include "kernels/template.h"
@@ -274,49 +274,23 @@ static int plan_tasks(cp_window windows[2], const cp_pool *pool, int32_t directi
     return n;
 }
 
-/* A pool that is done in strips: its cost. */
-static cp_cost strips_cost(const cp_strips *strips)
-{
-    const cp_axis *axis = strips->pool->axis;
-    double planes = (double)strips->layout.outer * (double)strips->row_lanes, in = 1, out = 1;
-    for (int s = 0; s < CP_SPACE; s++) {
-        in *= (double)axis[s].sources;
-        out *= (double)axis[s].targets;
-    }
-    cp_cost cost = {strips->bytes, 0, planes * (in + out) * 0.3};
-    return cost;
-}
-
 cp_cost cp_window_cost(const cp_pool *pool, int32_t direction)
 {
     cp_window windows[2];
-    cp_strips strips;
+    cp_quick quick;
     cp_cost cost;
-    if (direction == CPOOL_FORWARD && cp_strips_plan(&strips, pool)) {
-        return strips_cost(&strips);
+    if (cp_quick_plan(&quick, pool, direction)) {
+        return quick.cost;
     }
     (void)plan_tasks(windows, pool, direction, &cost);
     return cost;
 }
 
-static cpool_status run_strips(cp_strips *strips, const cpool_exec *exec)
-{
-    cp_engine engine;
-    cp_cost cost = strips_cost(strips);
-    cpool_status status = cp_engine_take(&engine, exec, cost);
-    if (status == CPOOL_OK) {
-        strips->engine = &engine;
-        cp_engine_run(&engine, strips->units, cost.nanoseconds / (double)(strips->units > 0 ? strips->units : 1), cp_strips_run,
-                      strips);
-    }
-    return status;
-}
-
 cpool_status cp_window_run(const cp_pool *pool, int32_t direction, const cpool_exec *exec)
 {
-    cp_strips strips;
-    if (direction == CPOOL_FORWARD && cp_strips_plan(&strips, pool)) {
-        return run_strips(&strips, exec);
+    cp_quick quick;
+    if (cp_quick_plan(&quick, pool, direction)) {
+        return cp_quick_run(&quick, exec);
     }
     cp_window windows[2];
     cp_engine engine;

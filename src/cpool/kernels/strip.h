@@ -149,6 +149,7 @@ CP_TEMPLATE void NAME(finish)(int fold, NAME(element) x, CP_VECTOR divisor, int 
     if (fold == CP_SUM) {
         x.value = is_inverse ? V(mul)(x.value, divisor) : V(div)(x.value, divisor);
     }
+    CP_PREFETCH_WRITE((const char *)target + CP_STRIP_AHEAD);
     NAME(save)(target, x.value, n);
     if (NAME(carries_tap)(fold)) {
         V(store_u8)((uint8_t *)taps, V(add)(x.tap, V(set1)((CP_ELEMENT)tap)), n);
@@ -434,7 +435,7 @@ CP_TEMPLATE void NAME(strip)(int fold, const cp_strip *s, const cp_strip_planes 
     case CP_STRIP_PIXELS_FRESH: NAME(pixels)(fold, NAME(FRESH), s, planes, ring); break;
     case CP_STRIP_PIXELS_KEPT: NAME(pixels)(fold, NAME(KEPT), s, planes, ring); break;
     case CP_STRIP_PIXELS_DEEP: NAME(pixels)(fold, NAME(DEEP), s, planes, ring); break;
-#ifndef CP_LANE_IS_F64 /* what most calls are: float, and not the minimum */
+#ifndef CP_LANE_IS_F64
     case CP_STRIP_2_BY_2: NAME(march_all)(fold, 2, 1, 2, s, planes); break;
     case CP_STRIP_3_BY_1: NAME(march_all)(fold, 3, 0, 1, s, planes); break;
     case CP_STRIP_3_BY_2: NAME(march_all)(fold, 3, 1, 2, s, planes); break;

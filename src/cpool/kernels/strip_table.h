@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 /* Along the row: the elements of a pixel are lanes (channels last), or neighbouring columns are, by window and stride; strides are
- * powers of two. "3 by 2" is 3 rows and columns in steps of 2, in planes of one. Pixels: windows of one plane that share no source
+ * powers of two. "3 by 2" is 3 rows and columns in steps of 2, in planes of one, f32 lanes only. Pixels: windows of one plane that share no source
  * row; of one plane, at most three rows; of any depth. */
 enum {
     CP_STRIP_PIXELS_FRESH,
@@ -21,6 +21,9 @@ enum {
 };
 
 enum { CP_STRIP_WINDOW = 8, CP_STRIP_KEPT = 3 }; /* taps along an axis, at most; those down in forms of the second kind */
+
+/* Bytes from a result to the one that memory is told of. */
+enum { CP_STRIP_AHEAD = 4096 };
 
 /* A row of targets. */
 typedef struct cp_strip_row {

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "dtype/list.h"
+#include "kernels/scatter_table.h"
 #include "kernels/strip_table.h"
 
 enum { CP_LANE_f32, CP_LANE_f64, CP_LANES };
@@ -82,6 +83,11 @@ typedef struct cp_lane_kernels {
 
     /* CP_SUM to CP_MIN_TAP, for every plane and row; sums are divided. The ring holds the folded rows of one plane. */
     void (*strip[CP_SCALED_SUM])(const cp_strip *strip, const cp_strip_planes *planes, void *ring);
+
+    /* Gradients of selections; arrays are of the lane's type. */
+    void (*clear)(char *dx, int64_t columns, int64_t column_step, int64_t lanes, int64_t lane_step);
+    void (*scatter)(const cp_scatter *scatter, char *dx, const char *dy, const char *taps, const int64_t *first,
+                    const int64_t *starts, int64_t columns);
 } cp_lane_kernels;
 
 typedef struct cp_lp_kernels { /* f64 lanes; see kernels/lp.h */

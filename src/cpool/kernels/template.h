@@ -38,6 +38,13 @@ static inline int cp_is_power_of_two(double divisor)
 #define CP_GLUE_(a, b) a##b
 #define CP_GLUE(a, b) CP_GLUE_(a, b)
 
+/* The cache line of an address that will be written; any address will do. */
+#if defined(__GNUC__)
+#  define CP_PREFETCH_WRITE(address) __builtin_prefetch((address), 1, 3)
+#else
+#  define CP_PREFETCH_WRITE(address) ((void)(address))
+#endif
+
 /* What follows, for i = 0 .. n - 1, n <= 4 a constant: written out, so that compilers keep arrays indexed by i in registers. */
 #define CP_EACH(i, n, ...) \
     do { \

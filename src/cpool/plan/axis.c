@@ -149,6 +149,21 @@ int64_t cp_axis_count_below(const cp_axis *axis, int64_t target, int64_t limit)
     return limit <= span.first ? 0 : min64(axis->taps, ceil_div(limit - span.first, span.step));
 }
 
+void cp_axis_holders(const cp_axis *axis, int64_t lo, int64_t hi, int64_t *from, int64_t *to)
+{
+    if (axis->kind == CP_AXIS_BINS) {
+        cp_axis transposed = cp_axis_transpose(axis);
+        cp_span last = cp_axis_span(&transposed, hi - 1);
+        *from = cp_axis_span(&transposed, lo).first;
+        *to = last.first + last.hi;
+        return;
+    }
+    /* Target t begins at t * stride - pad and ends `reach` behind. */
+    int64_t reach = (axis->window - 1) * axis->dilation, before = lo + axis->pad - reach, last = (hi - 1 + axis->pad) / axis->stride;
+    *from = before <= 0 ? 0 : ceil_div(before, axis->stride);
+    *to = min64(last, axis->targets - 1) + 1;
+}
+
 int64_t cp_axis_advance(const cp_axis *axis)
 {
     switch (axis->kind) {

@@ -33,6 +33,9 @@ cp_span cp_axis_span(const cp_axis *axis, int64_t target);
 /* Number of taps of a target below `limit` (the end of the padding, for averages that count it). */
 int64_t cp_axis_count_below(const cp_axis *axis, int64_t target, int64_t limit);
 
+/* The targets whose windows reach into sources lo to hi - 1: from *from on, before *to. */
+void cp_axis_holders(const cp_axis *axis, int64_t lo, int64_t hi, int64_t *from, int64_t *to);
+
 /* Distance in sources from one target to the next where it is the same everywhere, else 0. */
 int64_t cp_axis_advance(const cp_axis *axis);
 

@@ -563,6 +563,7 @@ cpool_status cp_pool_plan(cp_pool *pool, const cpool_pool_params *params, const 
         return cp_fail(error, CPOOL_INVALID_TYPE, x_role, "x has dtype %s%d; cpool pools float32 and float64",
                        dtype_kind(x->dtype_code), x->dtype_bits);
     }
+    pool->dtype_bits = x->dtype_bits;
     pool->x_shape = x->shape;
     pool->ndim = x->ndim;
     TRY(take_axes(pool, error));

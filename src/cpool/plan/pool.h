@@ -27,7 +27,7 @@ typedef struct cp_pool {
     cp_axis axis[CP_SPACE];       /* not for CPOOL_UNPOOL */
     double window_taps;           /* taps of the largest window */
     int32_t taps_bits;
-    int32_t dtype; /* CP_DTYPE_* of x */
+    int32_t dtype, dtype_bits; /* CP_DTYPE_* of x */
 } cp_pool;
 
 /* Checks the parameters and every array that is given, against each other and against what the operator takes; not yet that all

@@ -1,0 +1,48 @@
+#include "drive/quick.h"
+
+#include "drive/window.h"
+
+static double elements(const cp_pool *pool, const cp_layout *layout)
+{
+    double all = (double)cp_layout_planes(layout), in = 1, out = 1;
+    for (int s = 0; s < CP_SPACE; s++) {
+        in *= (double)pool->in[s];
+        out *= (double)pool->out[s];
+    }
+    return all * (in + out);
+}
+
+/* Lanes are elements: nothing is widened on the way. */
+static int computes_as_stored(const cp_pool *pool, cp_task task)
+{
+    return cp_lane_size(cp_window_lane(pool, task, pool->axis)) == pool->dtype_bits / 8;
+}
+
+int cp_quick_plan(cp_quick *q, const cp_pool *pool, int32_t direction)
+{
+    if (direction == CPOOL_FORWARD && computes_as_stored(pool, CP_TASK_POOL) && cp_strips_plan(&q->way.strips, pool)) {
+        q->way.strips.engine = &q->engine;
+        q->cost = (cp_cost){q->way.strips.bytes, 0, elements(pool, &q->way.strips.layout) * 0.3};
+        q->units = q->way.strips.units;
+        q->body = cp_strips_run;
+        return 1;
+    }
+    if (direction == CPOOL_BACKWARD && pool->op->family == CP_BEST && computes_as_stored(pool, CP_TASK_POOL)) {
+        cp_scatters_plan(&q->way.scatters, pool);
+        q->way.scatters.engine = &q->engine;
+        q->cost = (cp_cost){q->way.scatters.bytes, 0, elements(pool, &q->way.scatters.layout) * 1.0};
+        q->units = q->way.scatters.units;
+        q->body = cp_scatters_run;
+        return 1;
+    }
+    return 0;
+}
+
+cpool_status cp_quick_run(cp_quick *q, const cpool_exec *exec)
+{
+    cpool_status status = cp_engine_take(&q->engine, exec, q->cost);
+    if (status == CPOOL_OK) {
+        cp_engine_run(&q->engine, q->units, q->cost.nanoseconds / (double)(q->units > 0 ? q->units : 1), q->body, &q->way);
+    }
+    return status;
+}

@@ -1,0 +1,23 @@
+/* The quick ways of a call, for planes and windows that suit them; the walk does everything else, and the bits are the same. */
+#ifndef CP_DRIVE_QUICK_H
+#define CP_DRIVE_QUICK_H
+
+#include "drive/scatter.h"
+#include "drive/strip.h"
+
+typedef struct cp_quick {
+    cp_engine engine;
+    cp_cost cost;
+    int64_t units;
+    void (*body)(void *arg, int64_t lo, int64_t hi, int worker);
+    union {
+        cp_strips strips;
+        cp_scatters scatters;
+    } way;
+} cp_quick;
+
+/* Whether there is one. */
+int cp_quick_plan(cp_quick *quick, const cp_pool *pool, int32_t direction);
+cpool_status cp_quick_run(cp_quick *quick, const cpool_exec *exec);
+
+#endif

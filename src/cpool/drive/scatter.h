@@ -1,0 +1,26 @@
+/* The gradient of selections, by adding each result's where it was selected. Works in any layout and for windows of any kind. */
+#ifndef CP_DRIVE_SCATTER_H
+#define CP_DRIVE_SCATTER_H
+
+#include "drive/engine.h"
+#include "plan/layout.h"
+
+typedef struct cp_scatters {
+    const cp_pool *pool;
+    const cp_engine *engine;
+    cp_layout layout;
+    int32_t lane_kind;
+    int64_t tile, tiles; /* lanes at once */
+    int32_t cut;         /* the axis that planes are cut along, into */
+    int64_t band, bands; /* so many positions, and how many times that */
+    int64_t units;
+    size_t bytes; /* per worker */
+} cp_scatters;
+
+/* For a backward pass of a selection; never fails. */
+void cp_scatters_plan(cp_scatters *scatters, const cp_pool *pool);
+
+/* A body for cp_engine_run over scatters->units; arg is the scatters. */
+void cp_scatters_run(void *arg, int64_t lo, int64_t hi, int worker);
+
+#endif
