@@ -90,9 +90,10 @@ static void LANE(check_masks)(void)
     EACH_PAIR("gt", same_bits, V(select)(V(gt)(x, y), x, y), *p > *q ? *p : *q)
     EACH_PAIR("eq", same_bits, V(select)(V(eq)(x, y), x, y), *p == *q ? *p : *q)
     EACH_PAIR("isnan", same_bits, V(select)(V(isnan)(x), x, y), *p != *p ? *p : *q)
+    const CP_VECTOR zero = V(set1)(0), one = V(set1)(1);
+    EACH_PAIR("add_where", same_value, V(add_where)(V(gt)(y, zero), x, y), *q > 0 ? *p + *q : *p)
     EACH_PAIR("above", same_bits, V(select)(V(above)(x, y), x, y), *q == *q && (*p > *q || *p != *p) ? *p : *q)
     EACH_PAIR("below", same_bits, V(select)(V(below)(x, y), x, y), *q == *q && (*p < *q || *p != *p) ? *p : *q)
-    const CP_VECTOR zero = V(set1)(0), one = V(set1)(1);
     EACH_PAIR("mask_and", same_bits, V(select)(V(mask_and)(V(gt)(x, zero), V(gt)(y, one)), x, y), *p > 0 && *q > 1 ? *p : *q)
     EACH_PAIR("mask_or", same_bits, V(select)(V(mask_or)(V(gt)(x, zero), V(gt)(y, one)), x, y), *p > 0 || *q > 1 ? *p : *q)
     EACH_PAIR("mask_andnot", same_bits, V(select)(V(mask_andnot)(V(gt)(x, zero), V(gt)(y, one)), x, y),
@@ -169,6 +170,11 @@ static void LANE(check_bytes)(int n)
             for (int lane = 0; lane < LANE(LANES); lane++) {
                 CP_ELEMENT want = lane < n && bytes[lane] == code ? 1 : 0;
                 LANE(expect)("eq_u8", LANE(same_bits)(out[lane], want), row + lane, row + lane, out[lane], want);
+            }
+            V(store)(out, V(load_u8)(bytes, n));
+            for (int lane = 0; lane < LANE(LANES); lane++) {
+                CP_ELEMENT want = lane < n ? (CP_ELEMENT)bytes[lane] : 0;
+                LANE(expect)("load_u8", LANE(same_bits)(out[lane], want), row + lane, row + lane, out[lane], want);
             }
         }
     }

@@ -27,6 +27,14 @@ int cp_quick_plan(cp_quick *q, const cp_pool *pool, int32_t direction)
         q->body = cp_strips_run;
         return 1;
     }
+    if (direction == CPOOL_BACKWARD && (pool->op->family == CP_BEST || pool->op->family == CP_MEAN) &&
+        computes_as_stored(pool, CP_TASK_POOL) && cp_collects_plan(&q->way.collects, pool)) {
+        q->way.collects.engine = &q->engine;
+        q->cost = (cp_cost){q->way.collects.bytes, 0, elements(pool, &q->way.collects.layout) * 0.4};
+        q->units = q->way.collects.units;
+        q->body = cp_collects_run;
+        return 1;
+    }
     if (direction == CPOOL_BACKWARD && pool->op->family == CP_BEST && computes_as_stored(pool, CP_TASK_POOL)) {
         cp_scatters_plan(&q->way.scatters, pool);
         q->way.scatters.engine = &q->engine;

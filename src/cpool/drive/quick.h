@@ -2,6 +2,7 @@
 #ifndef CP_DRIVE_QUICK_H
 #define CP_DRIVE_QUICK_H
 
+#include "drive/collect.h"
 #include "drive/scatter.h"
 #include "drive/strip.h"
 
@@ -13,6 +14,7 @@ typedef struct cp_quick {
     union {
         cp_strips strips;
         cp_scatters scatters;
+        cp_collects collects;
     } way;
 } cp_quick;
 

@@ -185,6 +185,10 @@ CP_VEC void vf64_store_u8(uint8_t *p, vf64 v, int64_t n)
     __m128i bytes = _mm_shuffle_epi8(_mm256_cvtpd_epi32(v), low_bytes);
     cp_store_bytes(p, (uint64_t)_mm_cvtsi128_si64(bytes), n, 4);
 }
+CP_VEC vf32 vf32_load_u8(const uint8_t *p, int64_t n) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(cp_load_bytes(p, n, 8))); }
+CP_VEC vf64 vf64_load_u8(const uint8_t *p, int64_t n) { return _mm256_cvtepi32_pd(_mm_cvtepu8_epi32(cp_load_bytes(p, n, 4))); }
+CP_VEC vf32 vf32_add_where(vf32_mask m, vf32 a, vf32 b) { return _mm256_add_ps(a, _mm256_and_ps(m, b)); }
+CP_VEC vf64 vf64_add_where(vf64_mask m, vf64 a, vf64 b) { return _mm256_add_pd(a, _mm256_and_pd(m, b)); }
 /* clang-format on */
 
 #endif

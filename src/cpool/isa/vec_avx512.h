@@ -132,6 +132,16 @@ CP_VEC void vf64_store_u8(uint8_t *p, vf64 v, int64_t n)
 {
     _mm_mask_storeu_epi8(p, (__mmask16)cp_first_lanes(n), _mm256_cvtepi32_epi8(_mm512_cvtpd_epi32(v)));
 }
+CP_VEC vf32 vf32_load_u8(const uint8_t *p, int64_t n)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8((__mmask16)cp_first_lanes(n), p)));
+}
+CP_VEC vf64 vf64_load_u8(const uint8_t *p, int64_t n)
+{
+    return _mm512_cvtepi32_pd(_mm256_cvtepu8_epi32(_mm_maskz_loadu_epi8((__mmask16)cp_first_lanes(n), p)));
+}
+CP_VEC vf32 vf32_add_where(vf32_mask m, vf32 a, vf32 b) { return _mm512_mask_add_ps(a, m, a, b); }
+CP_VEC vf64 vf64_add_where(vf64_mask m, vf64 a, vf64 b) { return _mm512_mask_add_pd(a, m, a, b); }
 /* clang-format on */
 
 #endif

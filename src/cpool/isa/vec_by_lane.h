@@ -39,3 +39,17 @@ CP_VEC void V(store_u8)(uint8_t *p, CP_VECTOR v, int64_t n)
         }
     }
 }
+
+CP_VEC CP_VECTOR V(load_u8)(const uint8_t *p, int64_t n)
+{
+    CP_ELEMENT row[V(N)];
+    for (int l = 0; l < V(N); l++) {
+        row[l] = l < n ? (CP_ELEMENT)p[l] : 0;
+    }
+    return V(load)(row);
+}
+
+CP_VEC CP_VECTOR V(add_where)(V(mask) m, CP_VECTOR a, CP_VECTOR b)
+{
+    return V(add)(a, V(select)(m, b, V(set1)(0)));
+}

@@ -21,6 +21,8 @@
  *   vL_lanes, lanes_from(lo, hi)  lanes lo to hi - 1, of any two integers
  *   load_lanes(p, lanes, fill)    these lanes of N elements, the others from the vector `fill`; touches nothing else
  *   eq_u8(p, n, code)             lanes below n where byte p[lane] is code; false beyond, 0 < n <= N
+ *   load_u8(p, n)                 n bytes as numbers, 0 beyond, 0 < n <= N
+ *   add_where(m, a, b)            a + b where m, else a, for an a that is not -0
  *   store_u8(p, v, n)             n lanes, integers of -1 to 255, as bytes
  * For f64 also integers of the same width, vf64_int:
  *   bits from_bits                the same 64 bits, as the other type

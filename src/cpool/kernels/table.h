@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "dtype/list.h"
+#include "kernels/collect_table.h"
 #include "kernels/scatter_table.h"
 #include "kernels/strip_table.h"
 
@@ -83,6 +84,10 @@ typedef struct cp_lane_kernels {
 
     /* CP_SUM to CP_MIN_TAP, for every plane and row; sums are divided. The ring holds the folded rows of one plane. */
     void (*strip[CP_SCALED_SUM])(const cp_strip *strip, const cp_strip_planes *planes, void *ring);
+
+    /* Gradients of small windows. Scratch has its margins filled once. */
+    void (*collect_margins)(const cp_collect *collect, void *scratch);
+    void (*collect)(const cp_collect *collect, const cp_collect_planes *planes, void *scratch);
 
     /* Gradients of selections; arrays are of the lane's type. */
     void (*clear)(char *dx, int64_t columns, int64_t column_step, int64_t lanes, int64_t lane_step);

@@ -1,0 +1,340 @@
+#include "drive/collect.h"
+
+#include <string.h>
+
+#include "drive/walk.h"
+#include "drive/window.h"
+#include "fpenv.h"
+
+/* Bytes of prepared results, of gradients that a unit writes, roughly; columns, lanes of a pixel, results of an element at most;
+ * lanes that a kernel may read behind the last result. */
+enum { SCRATCH = 64 * 1024, UNIT = 128 * 1024, WIDEST = 4096, MOST_LANES = 2048, FEWEST_LANES = 16, MOST_HOLDERS = 16, BEHIND = 32 };
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t max64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* ---- Planning ---- */
+
+static int suits(const cp_pool *pool, const cp_axis *held)
+{
+    int64_t holders = 1, taps = 1;
+    for (int s = 0; s < CP_SPACE; s++) {
+        const cp_axis *axis = &pool->axis[s];
+        if (axis->kind != CP_AXIS_SLIDING || axis->dilation != 1 || axis->taps > CP_COLLECT_WINDOW) {
+            return 0;
+        }
+        holders *= held[s].taps;
+        taps *= axis->taps;
+    }
+    return holders <= MOST_HOLDERS && taps <= 255;
+}
+
+static int choose_lanes(cp_collects *c)
+{
+    cp_layout *layout = &c->layout;
+    const cp_axis *along = &c->pool->axis[2];
+    for (int32_t dim = 0; dim < layout->dims; dim++) {
+        int together = layout->length[dim] >= FEWEST_LANES;
+        for (int g = 0; g < CP_GRIDS; g++) {
+            together = together && (layout->grid[g].item == 0 || layout->grid[g].batch[dim] == layout->grid[g].item);
+        }
+        if (together) {
+            cp_layout_take_lanes(layout, dim);
+            c->pixels = 1;
+            return 1;
+        }
+    }
+    c->pixels = 0;
+    for (int g = 0; g < CP_GRIDS; g++) {
+        if (layout->grid[g].item != 0 && layout->grid[g].space[2] != layout->grid[g].item) {
+            return 0;
+        }
+    }
+    return along->stride <= 2 && along->stride <= along->taps;
+}
+
+/* Results along an axis that hold any of `box` neighbouring elements, at most. */
+static int64_t most_results(const cp_collects *c, int s, int64_t box)
+{
+    return min64(c->pool->out[s], (box - 1) / c->pool->axis[s].stride + c->held[s].taps + 1);
+}
+
+static int64_t scratch_bytes(const cp_collects *c)
+{
+    return c->results[0] * c->results[1] * c->pitch * cp_lane_size(c->lane_kind) * (c->select ? 2 : 1);
+}
+
+static int has_scratch(const cp_collects *c)
+{
+    return !c->pixels || !c->select;
+}
+
+static void set_box(cp_collects *c, int64_t planes, int64_t rows, int64_t columns)
+{
+    const int64_t box[CP_SPACE] = {planes, rows, columns};
+    for (int s = 0; s < CP_SPACE; s++) {
+        c->box[s] = box[s];
+        c->boxes[s] = ceil_div(c->pool->in[s], box[s]);
+        c->results[s] = most_results(c, s, box[s]);
+    }
+    int64_t across = c->pixels ? c->results[2] * c->tile : (columns + c->pool->axis[2].pad) / c->pool->axis[2].stride + BEHIND;
+    across = max64(across, c->results[2] * c->tile + BEHIND);
+    c->pitch = (int64_t)cp_row_bytes(c->margin + across, cp_lane_size(c->lane_kind)) / cp_lane_size(c->lane_kind);
+}
+
+/* Boxes as large as scratch has room for: whole planes, else slices of them. */
+static void choose_box(cp_collects *c)
+{
+    const int64_t *in = c->pool->in;
+    int64_t columns = min64(in[2], c->pixels && has_scratch(c) ? max64(1, WIDEST / c->tile) : WIDEST);
+    int64_t rows = in[1];
+    set_box(c, in[0], rows, columns);
+    if (has_scratch(c) && scratch_bytes(c) > SCRATCH && in[0] > 1) {
+        set_box(c, 1, rows, columns);
+    }
+    int64_t least = 2 * c->pool->axis[1].taps;
+    while (has_scratch(c) && scratch_bytes(c) > SCRATCH && rows > least) {
+        rows = max64(least, rows / 2);
+        set_box(c, c->box[0], rows, columns);
+    }
+    if (!has_scratch(c)) { /* only so that threads have something to share */
+        int64_t row = columns * c->tile * cp_lane_size(c->lane_kind);
+        set_box(c, in[0] * rows * row > UNIT ? 1 : in[0], max64(min64(rows, least), min64(rows, UNIT / row)), columns);
+    }
+}
+
+int cp_collects_plan(cp_collects *c, const cp_pool *pool)
+{
+    const cpool_view *views[CP_GRIDS] = {pool->grad[CPOOL_X], pool->grad[CPOOL_Y], pool->array[CPOOL_TAPS]};
+    for (int s = 0; s < CP_SPACE; s++) {
+        c->held[s] = cp_axis_transpose(&pool->axis[s]);
+    }
+    c->pool = pool;
+    c->select = pool->op->family == CP_BEST;
+    if (!suits(pool, c->held) || (c->select && pool->taps_bits != 8)) {
+        return 0;
+    }
+    c->lane_kind = cp_window_lane(pool, CP_TASK_POOL, pool->axis);
+    cp_layout_make(&c->layout, pool, views, 0);
+    if (!choose_lanes(c)) {
+        return 0;
+    }
+    int64_t size = cp_lane_size(c->lane_kind);
+    c->row_lanes = c->layout.lanes;
+    c->tile = min64(c->row_lanes, MOST_LANES);
+    c->tiles = c->tile == 0 ? 0 : ceil_div(c->row_lanes, c->tile);
+    c->tile = max64(c->tile, 1);
+    c->margin = c->pixels ? 0 : (int64_t)cp_row_bytes(CP_COLLECT_WINDOW, size) / size;
+    choose_box(c);
+    int32_t inner = cp_layout_innermost(&c->layout);
+    c->run = inner >= 0 ? c->layout.length[inner] : 1;
+    for (int g = 0; g < CP_GRIDS; g++) {
+        c->run_step[g] = inner >= 0 && c->layout.grid[g].item != 0 ? c->layout.grid[g].batch[inner] : 0;
+    }
+    int64_t boxes = c->boxes[0] * c->boxes[1] * c->boxes[2], volume = c->box[0] * c->box[1] * c->box[2] * c->tile * size;
+    c->group = boxes > 1 ? 1 : max64(1, min64(c->run, UNIT / volume));
+    c->groups = ceil_div(c->run, c->group);
+    c->units = c->run == 0 ? 0 : c->layout.outer / c->run * c->groups * c->tiles * boxes;
+    c->row_bytes = cp_row_bytes(c->box[0] * c->box[1], sizeof(cp_collect_row));
+    c->column_bytes = c->pixels ? cp_row_bytes(c->box[2], sizeof(cp_collect_column)) : 0;
+    c->count_bytes = c->select ? 0
+                               : cp_row_bytes(c->results[0] * c->results[1], sizeof(double)) +
+                                     cp_row_bytes(c->results[2] * c->tile, size);
+    c->code_bytes = c->select ? cp_row_bytes(512, size) : 0;
+    c->bytes = c->row_bytes + c->column_bytes + c->count_bytes + c->code_bytes;
+    c->bytes += has_scratch(c) ? cp_round_up((size_t)scratch_bytes(c)) : 0;
+    return 1;
+}
+
+/* ---- Tables ---- */
+
+/* What a worker holds: the tables of the box at work, and scratch. */
+typedef struct cp_collect_work {
+    const cp_collects *collects;
+    cp_collect collect;
+    int64_t box;              /* that the tables are of; -1: none */
+    int64_t first[CP_SPACE];  /* of the results at hand */
+    cp_collect_row *rows;
+    cp_collect_column *columns;
+    double *row_counts;
+    void *counts, *codes, *scratch;
+} cp_collect_work;
+
+/* The results along an axis that hold an element, and which tap it is in the first of them. */
+static cp_collect_column find_holders(const cp_collect_work *w, int s, int64_t element)
+{
+    const cp_axis *axis = &w->collects->pool->axis[s];
+    cp_span span = cp_axis_span(&w->collects->held[s], element);
+    int64_t first = span.first + span.lo;
+    cp_collect_column found = {(int32_t)(first - w->first[s]), (int32_t)(span.hi - span.lo),
+                               (int32_t)(element + axis->pad - first * axis->stride)};
+    return found;
+}
+
+static void fill_rows(cp_collect_work *w, const int64_t *begin, const int64_t *end)
+{
+    const cp_collects *c = w->collects;
+    const cp_grid *dx = &c->layout.grid[0];
+    cp_collect_row *row = w->rows;
+    for (int64_t d = begin[0]; d < end[0]; d++) {
+        for (int64_t h = begin[1]; h < end[1]; h++, row++) {
+            cp_collect_column deep = find_holders(w, 0, d), down = find_holders(w, 1, h);
+            row->target = d * dx->space[0] + h * dx->space[1] + begin[2] * dx->space[2];
+            row->first_plane = deep.first;
+            row->planes = deep.count;
+            row->first_row = down.first;
+            row->rows = down.count;
+            row->tap = (int32_t)((deep.tap * c->pool->axis[1].taps + down.tap) * c->pool->axis[2].taps);
+        }
+    }
+    w->collect.row_count = row - w->rows;
+}
+
+static double count_of(const cp_collects *c, int s, int64_t result)
+{
+    return (double)cp_pool_count_along(c->pool, s, result);
+}
+
+static void fill_counts(cp_collect_work *w)
+{
+    const cp_collects *c = w->collects;
+    cp_collect *collect = &w->collect;
+    const cp_lane_kernels *kernels = c->engine->kernels->lane[c->lane_kind];
+    int fixed = (c->pool->params.flags & CPOOL_DIVISOR) != 0;
+    for (int64_t d = 0; d < collect->planes; d++) {
+        for (int64_t h = 0; h < collect->results; h++) {
+            w->row_counts[d * collect->results + h] =
+                fixed ? 1 : count_of(c, 0, w->first[0] + d) * count_of(c, 1, w->first[1] + h);
+        }
+    }
+    collect->full = fixed ? c->pool->params.divisor : count_of(c, 2, w->first[2]);
+    for (int64_t i = 0; i < collect->across; i++) {
+        double count = fixed ? c->pool->params.divisor : count_of(c, 2, w->first[2] + i);
+        kernels->fill((char *)w->counts + i * c->tile * cp_lane_size(c->lane_kind), count, c->tile);
+        collect->full = count == collect->full ? count : 0;
+    }
+}
+
+static void find_box(cp_collect_work *w, int64_t box)
+{
+    const cp_collects *c = w->collects;
+    cp_collect *collect = &w->collect;
+    int64_t begin[CP_SPACE], end[CP_SPACE], count[CP_SPACE], rest = box;
+    if (w->box == box) {
+        return;
+    }
+    for (int s = CP_SPACE; s-- > 0;) {
+        begin[s] = rest % c->boxes[s] * c->box[s];
+        rest /= c->boxes[s];
+        end[s] = min64(begin[s] + c->box[s], c->pool->in[s]);
+        cp_axis_holders(&c->pool->axis[s], begin[s], end[s], &w->first[s], &count[s]);
+        count[s] = max64(0, count[s] - w->first[s]);
+    }
+    collect->planes = count[0];
+    collect->results = count[1];
+    collect->across = count[2];
+    collect->width = end[2] - begin[2];
+    collect->pad = begin[2] + c->pool->axis[2].pad - w->first[2] * c->pool->axis[2].stride;
+    fill_rows(w, begin, end);
+    for (int64_t i = 0; c->pixels && i < collect->width; i++) {
+        w->columns[i] = find_holders(w, 2, begin[2] + i);
+    }
+    if (!c->select) {
+        fill_counts(w);
+    }
+    w->box = box;
+}
+
+static void begin_collect(cp_collect_work *w, char *memory)
+{
+    const cp_collects *c = w->collects;
+    const cp_axis *axis = c->pool->axis;
+    const cp_grid *grid = c->layout.grid;
+    const cp_lane_kernels *kernels = c->engine->kernels->lane[c->lane_kind];
+    cp_collect *collect = &w->collect;
+    w->rows = (cp_collect_row *)(void *)memory;
+    w->columns = (cp_collect_column *)(void *)(memory + c->row_bytes);
+    w->row_counts = (double *)(void *)(memory + c->row_bytes + c->column_bytes);
+    w->counts = memory + c->row_bytes + c->column_bytes + cp_row_bytes(c->results[0] * c->results[1], sizeof(double));
+    w->codes = memory + c->row_bytes + c->column_bytes + c->count_bytes;
+    w->scratch = memory + c->row_bytes + c->column_bytes + c->count_bytes + c->code_bytes;
+    w->box = -1;
+    memset(collect, 0, sizeof *collect);
+    collect->pixels = c->pixels;
+    collect->select = c->select;
+    collect->rows = w->rows;
+    collect->columns = w->columns;
+    collect->target_column = grid[0].space[2];
+    collect->window = axis[2].taps;
+    collect->stride = axis[2].stride;
+    collect->tap_row = (int32_t)(axis[1].stride * axis[2].taps);
+    collect->tap_plane = (int32_t)(axis[0].stride * axis[1].taps * axis[2].taps);
+    for (int g = 0; g < 2; g++) {
+        collect->plane_step[g] = grid[g + 1].item != 0 ? grid[g + 1].space[0] : 0;
+        collect->row_step[g] = grid[g + 1].item != 0 ? grid[g + 1].space[1] : 0;
+        collect->column_step[g] = grid[g + 1].item != 0 ? grid[g + 1].space[2] : 0;
+    }
+    collect->row_counts = w->row_counts;
+    collect->counts = w->counts;
+    collect->pitch = c->pitch;
+    collect->margin = c->margin;
+    collect->second = c->results[0] * c->results[1] * c->pitch;
+    collect->codes = w->codes;
+    if (c->select) {
+        kernels->iota(w->codes, 0, 512);
+    }
+    if (!c->pixels) { /* of every row, also those that the first box does not have */
+        collect->planes = c->results[0];
+        collect->results = c->results[1];
+        kernels->collect_margins(collect, w->scratch);
+    }
+}
+
+/* ---- Running ---- */
+
+static void run_unit(cp_collect_work *w, int64_t unit)
+{
+    const cp_collects *c = w->collects;
+    int64_t boxes = c->boxes[0] * c->boxes[1] * c->boxes[2], rest = unit / boxes, channel;
+    int64_t tile = rest % c->tiles * c->tile, group = rest / c->tiles, first = group % c->groups * c->group;
+    char *at[CP_GRIDS];
+    find_box(w, unit % boxes);
+    for (int32_t g = 0; g < CP_GRIDS; g++) {
+        const cp_grid *grid = &c->layout.grid[g];
+        at[g] = NULL;
+        if (grid->item != 0) {
+            at[g] = grid->data + cp_layout_offset(&c->layout, g, group / c->groups * c->run + first, &channel) + tile * grid->item;
+            for (int s = 0; g > 0 && s < CP_SPACE; s++) {
+                at[g] += w->first[s] * grid->space[s];
+            }
+        }
+    }
+    w->collect.lanes = min64(c->tile, c->row_lanes - tile);
+    cp_collect_planes planes = {at[1], at[2], at[0], c->run_step[1], c->run_step[2], c->run_step[0], min64(c->group, c->run - first)};
+    c->engine->kernels->lane[c->lane_kind]->collect(&w->collect, &planes, w->scratch);
+}
+
+void cp_collects_run(void *arg, int64_t lo, int64_t hi, int worker)
+{
+    const cp_collects *c = arg;
+    cp_fpenv environment = cp_fpenv_enter();
+    cp_collect_work work;
+    work.collects = c;
+    begin_collect(&work, cp_engine_worker(c->engine, worker));
+    for (int64_t unit = lo; unit < hi; unit++) {
+        run_unit(&work, unit);
+    }
+    cp_fpenv_leave(environment);
+}

@@ -1,0 +1,51 @@
+/* What the collect kernels are told: see kernels/collect.h. */
+#ifndef CP_KERNELS_COLLECT_TABLE_H
+#define CP_KERNELS_COLLECT_TABLE_H
+
+#include <stdint.h>
+
+enum { CP_COLLECT_WINDOW = 8, CP_COLLECT_HOLDERS = 64 }; /* taps along an axis, results that hold an element, at most */
+
+/* A row of elements, and the rows of results that hold it: `planes` times `rows` of those at hand, from the first ones on. */
+typedef struct cp_collect_row {
+    int64_t target; /* bytes from the plane's beginning */
+    int32_t first_plane, planes, first_row, rows;
+    int32_t tap; /* number of the first tap of a window's row that holds it, in the first of these results */
+} cp_collect_row;
+
+/* A column of elements: the results of a row that hold it, and which tap it is in the first of them. */
+typedef struct cp_collect_column {
+    int32_t first, count, tap;
+} cp_collect_column;
+
+typedef struct cp_collect {
+    int32_t pixels; /* the elements of a pixel are lanes; else neighbouring columns are */
+    int32_t select; /* taps say which results selected an element; else all that hold it have a share */
+    const cp_collect_row *rows;
+    int64_t row_count, width;        /* of elements */
+    int64_t lanes, target_column;    /* of a pixel; bytes from one to the next */
+    int64_t window, stride, pad;     /* along the row; without pixels, stride is 1 or 2 */
+    int32_t tap_row, tap_plane;      /* what the number of a tap falls by, from one row or plane of results to the next */
+    const cp_collect_column *columns;
+
+    /* Results at hand: `planes` of `results` rows, `across` columns, and where they lie; bytes. */
+    int64_t planes, results, across;
+    int64_t plane_step[2], row_step[2], column_step[2]; /* of dy, of taps */
+    const double *row_counts; /* of each row at hand, what divisors are besides the count along the row */
+    const void *counts;       /* lanes, or per column */
+    double full;              /* this count, if it is the same for all columns, else 0 */
+
+    /* Scratch of prepared results: rows of `pitch` lanes, `margin` before the first column; the taps `second` lanes behind. */
+    int64_t pitch, margin, second;
+    const void *codes; /* lanes: 0, 1, 2, ... */
+} cp_collect;
+
+/* Planes at equal distances. */
+typedef struct cp_collect_planes {
+    const char *dy, *taps; /* the first result at hand */
+    char *dx;
+    int64_t dy_step, taps_step, dx_step;
+    int64_t count;
+} cp_collect_planes;
+
+#endif
