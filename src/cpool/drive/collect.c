@@ -6,9 +6,9 @@
 #include "drive/window.h"
 #include "fpenv.h"
 
-/* Bytes of prepared results, of gradients that a unit writes, roughly; columns, lanes of a pixel, results of an element at most;
+/* Bytes of prepared results, of gradients that a unit writes, roughly; columns, lanes of a pixel at most;
  * lanes that a kernel may read behind the last result. */
-enum { SCRATCH = 64 * 1024, UNIT = 128 * 1024, WIDEST = 4096, MOST_LANES = 2048, FEWEST_LANES = 16, MOST_HOLDERS = 16, BEHIND = 32 };
+enum { SCRATCH = 64 * 1024, UNIT = 256 * 1024, WIDEST = 4096, MOST_LANES = 2048, FEWEST_LANES = 16, BEHIND = 32 };
 
 static int64_t min64(int64_t a, int64_t b)
 {
@@ -38,7 +38,7 @@ static int suits(const cp_pool *pool, const cp_axis *held)
         holders *= held[s].taps;
         taps *= axis->taps;
     }
-    return holders <= MOST_HOLDERS && taps <= 255;
+    return holders <= CP_COLLECT_HOLDERS && taps <= 255;
 }
 
 static int choose_lanes(cp_collects *c)
@@ -164,7 +164,7 @@ int cp_collects_plan(cp_collects *c, const cp_pool *pool)
 typedef struct cp_collect_work {
     const cp_collects *collects;
     cp_collect collect;
-    int64_t box;              /* that the tables are of; -1: none */
+    int64_t box, across;      /* that the tables are of, and its place along the row; -1: none */
     int64_t first[CP_SPACE];  /* of the results at hand */
     cp_collect_row *rows;
     cp_collect_column *columns;
@@ -207,17 +207,30 @@ static double count_of(const cp_collects *c, int s, int64_t result)
     return (double)cp_pool_count_along(c->pool, s, result);
 }
 
-static void fill_counts(cp_collect_work *w)
+static void fill_row_counts(cp_collect_work *w)
 {
     const cp_collects *c = w->collects;
-    cp_collect *collect = &w->collect;
-    const cp_lane_kernels *kernels = c->engine->kernels->lane[c->lane_kind];
+    const cp_collect *collect = &w->collect;
     int fixed = (c->pool->params.flags & CPOOL_DIVISOR) != 0;
     for (int64_t d = 0; d < collect->planes; d++) {
         for (int64_t h = 0; h < collect->results; h++) {
             w->row_counts[d * collect->results + h] =
                 fixed ? 1 : count_of(c, 0, w->first[0] + d) * count_of(c, 1, w->first[1] + h);
         }
+    }
+}
+
+static void fill_columns(cp_collect_work *w, int64_t begin)
+{
+    const cp_collects *c = w->collects;
+    cp_collect *collect = &w->collect;
+    const cp_lane_kernels *kernels = c->engine->kernels->lane[c->lane_kind];
+    int fixed = (c->pool->params.flags & CPOOL_DIVISOR) != 0;
+    for (int64_t i = 0; c->pixels && i < collect->width; i++) {
+        w->columns[i] = find_holders(w, 2, begin + i);
+    }
+    if (c->select) {
+        return;
     }
     collect->full = fixed ? c->pool->params.divisor : count_of(c, 2, w->first[2]);
     for (int64_t i = 0; i < collect->across; i++) {
@@ -248,12 +261,13 @@ static void find_box(cp_collect_work *w, int64_t box)
     collect->width = end[2] - begin[2];
     collect->pad = begin[2] + c->pool->axis[2].pad - w->first[2] * c->pool->axis[2].stride;
     fill_rows(w, begin, end);
-    for (int64_t i = 0; c->pixels && i < collect->width; i++) {
-        w->columns[i] = find_holders(w, 2, begin[2] + i);
-    }
     if (!c->select) {
-        fill_counts(w);
+        fill_row_counts(w);
     }
+    if (w->across != begin[2]) {
+        fill_columns(w, begin[2]);
+    }
+    w->across = begin[2];
     w->box = box;
 }
 
@@ -270,7 +284,7 @@ static void begin_collect(cp_collect_work *w, char *memory)
     w->counts = memory + c->row_bytes + c->column_bytes + cp_row_bytes(c->results[0] * c->results[1], sizeof(double));
     w->codes = memory + c->row_bytes + c->column_bytes + c->count_bytes;
     w->scratch = memory + c->row_bytes + c->column_bytes + c->count_bytes + c->code_bytes;
-    w->box = -1;
+    w->box = w->across = -1;
     memset(collect, 0, sizeof *collect);
     collect->pixels = c->pixels;
     collect->select = c->select;
