@@ -321,10 +321,11 @@ static void begin_collect(cp_collect_work *w, char *memory)
 static void run_unit(cp_collect_work *w, int64_t unit)
 {
     const cp_collects *c = w->collects;
-    int64_t boxes = c->boxes[0] * c->boxes[1] * c->boxes[2], rest = unit / boxes, channel;
+    /* Boxes are slowest, for their tables. */
+    int64_t of_box = c->units / (c->boxes[0] * c->boxes[1] * c->boxes[2]), rest = unit % of_box, channel;
     int64_t tile = rest % c->tiles * c->tile, group = rest / c->tiles, first = group % c->groups * c->group;
     char *at[CP_GRIDS];
-    find_box(w, unit % boxes);
+    find_box(w, unit / of_box);
     for (int32_t g = 0; g < CP_GRIDS; g++) {
         const cp_grid *grid = &c->layout.grid[g];
         at[g] = NULL;

@@ -298,8 +298,10 @@ static void run_unit(cp_strip_work *w, int64_t unit)
 {
     const cp_strips *s = w->strips;
     const cp_layout *layout = &s->layout;
-    int64_t block = unit % s->blocks, rest = unit / s->blocks, column = rest % s->strips * s->width;
-    int64_t tile = rest / s->strips % s->tiles * s->tile, group = rest / s->strips / s->tiles;
+    /* Blocks and strips are slowest, for their tables. */
+    int64_t of_strip = s->units / (s->blocks * s->strips), rest = unit % of_strip;
+    int64_t block = unit / of_strip / s->strips, column = unit / of_strip % s->strips * s->width;
+    int64_t tile = rest % s->tiles * s->tile, group = rest / s->tiles;
     int64_t first = group % s->groups * s->group, channel;
     if (w->block != block) {
         fill_rows(w, block);

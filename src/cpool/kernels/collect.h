@@ -111,12 +111,14 @@ CP_TEMPLATE void NAME(collect_row)(int select, int64_t window, int stride, int p
         /* Element i is in tap (i + pad) % stride of result (i + pad) / stride, among others. */
         const int64_t from = c->margin + (i + c->pad) / stride, n = c->width - i;
         CP_VECTOR first = NAME(collect_columns)(select, window, stride, parity, c, lines, from);
+        CP_PREFETCH_WRITE((const char *)(dx + i) + CP_AHEAD);
         if (stride == 1) {
             NAME(save)(dx + i, first, n < V(N) ? n : V(N));
             continue;
         }
         CP_VECTOR second = NAME(collect_columns)(select, window, stride, 1 - parity, c, lines, from + parity);
         V(zip)(first, second, &first, &second);
+        CP_PREFETCH_WRITE((const char *)(dx + i + V(N)) + CP_AHEAD);
         NAME(save)(dx + i, first, n < V(N) ? n : V(N));
         if (n > V(N)) {
             NAME(save)(dx + i + V(N), second, n < 2 * V(N) ? n - V(N) : V(N));
@@ -186,7 +188,10 @@ CP_TEMPLATE void NAME(collect_lanes)(int select, int blocks, const cp_collect *c
             CP_EACH(u, blocks, acc[u] = a == 0 ? plane[u] : V(add)(acc[u], plane[u]));
         }
     }
-    CP_EACH(u, blocks, NAME(save)(dx + l + u * V(N), V(add)(acc[u], V(set1)(0)), n));
+    CP_EACH(u, blocks, {
+        CP_PREFETCH_WRITE((const char *)(dx + l + u * V(N)) + CP_AHEAD);
+        NAME(save)(dx + l + u * V(N), V(add)(acc[u], V(set1)(0)), n);
+    });
 }
 
 CP_TEMPLATE void NAME(collect_pixels)(int select, const cp_collect *c, const char *dy, const char *taps,
@@ -237,9 +242,10 @@ CP_TEMPLATE void NAME(collect_planes)(int select, const cp_collect *c, const cp_
 
 static void NAME(collect)(const cp_collect *c, const cp_collect_planes *planes, void *scratch)
 {
+    const cp_collect own = *c; /* that no store can be thought to change */
     if (c->select) {
-        NAME(collect_planes)(1, c, planes, scratch);
+        NAME(collect_planes)(1, &own, planes, scratch);
     } else {
-        NAME(collect_planes)(0, c, planes, scratch);
+        NAME(collect_planes)(0, &own, planes, scratch);
     }
 }

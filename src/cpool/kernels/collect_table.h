@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum { CP_COLLECT_WINDOW = 8, CP_COLLECT_HOLDERS = 16 }; /* taps along an axis, results that hold an element, at most */
+enum { CP_COLLECT_WINDOW = 8, CP_COLLECT_HOLDERS = 64 }; /* taps along an axis, results that hold an element, at most */
 
 /* A row of elements, and the rows of results that hold it: `planes` times `rows` of those at hand, from the first ones on. */
 typedef struct cp_collect_row {

@@ -28,9 +28,10 @@ CP_TEMPLATE char *NAME(tap_place)(const cp_scatter *s, char *origin, const int64
 
 /* Neighbouring results of a row, whose windows begin at (first[0], first[1]) and starts[column], or first[2] + column * advance;
  * dx is position (0, 0, 0). */
-static void NAME(scatter)(const cp_scatter *s, char *dx, const char *dy, const char *taps, const int64_t *first,
+static void NAME(scatter)(const cp_scatter *given, char *dx, const char *dy, const char *taps, const int64_t *first,
                           const int64_t *starts, int64_t columns)
 {
+    const cp_scatter own = *given, *s = &own; /* that no store can be thought to change */
     int inside = s->bits == 8; /* whatever the row's windows hold is to be written, but for the columns */
     for (int a = 0; a < 2; a++) {
         inside = inside && first[a] >= s->lo[a] && first[a] + (s->window[a] - 1) * s->dilation[a] < s->hi[a];

@@ -149,7 +149,7 @@ CP_TEMPLATE void NAME(finish)(int fold, NAME(element) x, CP_VECTOR divisor, int 
     if (fold == CP_SUM) {
         x.value = is_inverse ? V(mul)(x.value, divisor) : V(div)(x.value, divisor);
     }
-    CP_PREFETCH_WRITE((const char *)target + CP_STRIP_AHEAD);
+    CP_PREFETCH_WRITE((const char *)target + CP_AHEAD);
     NAME(save)(target, x.value, n);
     if (NAME(carries_tap)(fold)) {
         V(store_u8)((uint8_t *)taps, V(add)(x.tap, V(set1)((CP_ELEMENT)tap)), n);
@@ -428,8 +428,9 @@ CP_TEMPLATE void NAME(pixels)(int fold, int depth, const cp_strip *s, const cp_s
     }
 }
 
-CP_TEMPLATE void NAME(strip)(int fold, const cp_strip *s, const cp_strip_planes *planes, void *memory)
+CP_TEMPLATE void NAME(strip)(int fold, const cp_strip *given, const cp_strip_planes *planes, void *memory)
 {
+    const cp_strip own = *given, *s = &own; /* that no store can be thought to change */
     CP_ELEMENT *ring = memory;
     switch (s->form) {
     case CP_STRIP_PIXELS_FRESH: NAME(pixels)(fold, NAME(FRESH), s, planes, ring); break;

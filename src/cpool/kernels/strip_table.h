@@ -22,9 +22,6 @@ enum {
 
 enum { CP_STRIP_WINDOW = 8, CP_STRIP_KEPT = 3 }; /* taps along an axis, at most; those down in forms of the second kind */
 
-/* Bytes from a result to the one that memory is told of. */
-enum { CP_STRIP_AHEAD = 4096 };
-
 /* A row of targets. */
 typedef struct cp_strip_row {
     int64_t source, target, taps; /* bytes from the plane's beginning: the first source row that is there, the row of results */

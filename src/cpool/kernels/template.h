@@ -38,7 +38,9 @@ static inline int cp_is_power_of_two(double divisor)
 #define CP_GLUE_(a, b) a##b
 #define CP_GLUE(a, b) CP_GLUE_(a, b)
 
-/* The cache line of an address that will be written; any address will do. */
+/* The cache line of an address that will be written; any address will do. Memory that is written and not read is several times slower
+ * without: a line is told of CP_AHEAD bytes before it is stored to. */
+enum { CP_AHEAD = 4096 };
 #if defined(__GNUC__)
 #  define CP_PREFETCH_WRITE(address) __builtin_prefetch((address), 1, 3)
 #else
