@@ -7,32 +7,52 @@
 
 /* ---- Arrays of parameters and statistics ---- */
 
-/* Where flat element i of a view is; statistics and parameters of C order are the usual case. */
-static char *element_of(const cpool_view *view, int64_t i)
+/* A view by the number of an element; in C order, as they nearly always are, that takes no division. */
+typedef struct cp_flat {
+    const cpool_view *view;
+    int64_t packed; /* bytes from one to the next, 0: not in C order */
+} cp_flat;
+
+static cp_flat flat_of(const cpool_view *view)
 {
-    int64_t strides[CPOOL_MAX_NDIM];
-    char *at = view->data;
-    if (view->strides == NULL) {
-        return at + i * (view->dtype_bits / 8);
+    int64_t strides[CPOOL_MAX_NDIM], item = view != NULL ? view->dtype_bits / 8 : 0, step = item;
+    cp_flat flat = {view, item};
+    if (view == NULL) {
+        return flat;
     }
     cp_view_strides(view, strides);
-    for (int32_t d = view->ndim; d-- > 0; i /= view->shape[d]) {
-        at += i % view->shape[d] * strides[d];
+    for (int32_t d = view->ndim; d-- > 0;) {
+        flat.packed = view->shape[d] == 1 || strides[d] == step ? flat.packed : 0;
+        step *= view->shape[d];
+    }
+    return flat;
+}
+
+static char *element_of(cp_flat flat, int64_t i)
+{
+    int64_t strides[CPOOL_MAX_NDIM];
+    char *at = flat.view->data;
+    if (flat.packed != 0) {
+        return at + i * flat.packed;
+    }
+    cp_view_strides(flat.view, strides);
+    for (int32_t d = flat.view->ndim; d-- > 0; i /= flat.view->shape[d]) {
+        at += i % flat.view->shape[d] * strides[d];
     }
     return at;
 }
 
-static double get(const cpool_view *view, int64_t i)
+static double get(cp_flat flat, int64_t i)
 {
-    return view->dtype_bits == 32 ? cp_read_f32(element_of(view, i)) : cp_read_f64(element_of(view, i));
+    return flat.view->dtype_bits == 32 ? cp_read_f32(element_of(flat, i)) : cp_read_f64(element_of(flat, i));
 }
 
-static void put(const cpool_view *view, int64_t i, double value)
+static void put(cp_flat flat, int64_t i, double value)
 {
-    if (view->dtype_bits == 32) {
-        cp_write_f32(element_of(view, i), value);
+    if (flat.view->dtype_bits == 32) {
+        cp_write_f32(element_of(flat, i), value);
     } else {
-        cp_write_f64(element_of(view, i), value);
+        cp_write_f64(element_of(flat, i), value);
     }
 }
 
@@ -68,8 +88,9 @@ static void prepare(const cp_norm_work *work, const cp_norm_job *job)
     const cp_norm *norm = w->norm;
     const cp_norm_kernels *kernels = w->engine->kernels->norm;
     const cpool_view *const *array = norm->args.array;
-    const cpool_view *stats = w->direction == CPOOL_BACKWARD ? array[CPOOL_STATS] : NULL;
-    const cpool_view *sums = w->sums ? NULL : array[CPOOL_SUMS], *moments = w->sums ? NULL : array[CPOOL_MOMENTS];
+    cp_flat stats = flat_of(w->direction == CPOOL_BACKWARD ? array[CPOOL_STATS] : NULL);
+    cp_flat sums = flat_of(w->sums ? NULL : array[CPOOL_SUMS]), moments = flat_of(w->sums ? NULL : array[CPOOL_MOMENTS]);
+    cp_flat mean = flat_of(array[CPOOL_MU]), var = flat_of(array[CPOOL_VAR]);
     cp_norm_groups g = groups_of(work, job);
     if (w->direction == CPOOL_FORWARD && w->sums) {
         if (norm->with_mean && w->each > 0) {
@@ -81,19 +102,19 @@ static void prepare(const cp_norm_work *work, const cp_norm_job *job)
     }
     for (int64_t i = 0; i < job->count; i++) {
         int64_t group = group_of(w, first_cell(w, job) + i), n = norm->groups;
-        g.mean[i] = sums != NULL ? get(sums, n + group) : 0;
-        g.m2[i] = sums != NULL ? get(sums, 2 * n + group) : 0;
-        if (stats != NULL) {
+        g.mean[i] = sums.view != NULL ? get(sums, n + group) : 0;
+        g.m2[i] = sums.view != NULL ? get(sums, 2 * n + group) : 0;
+        if (stats.view != NULL) {
             g.center[i] = get(stats, group);
             g.low[i] = get(stats, n + group);
             g.rstd[i] = get(stats, 2 * n + group);
         } else {
-            g.center[i] = moments != NULL ? get(moments, n + group) : get(array[CPOOL_MU], group);
-            g.low[i] = moments != NULL ? get(moments, 3 * n + group) : 0;
-            g.rstd[i] = moments != NULL ? get(moments, 2 * n + group) / get(moments, group) : get(array[CPOOL_VAR], group);
+            g.center[i] = moments.view != NULL ? get(moments, n + group) : get(mean, group);
+            g.low[i] = moments.view != NULL ? get(moments, 3 * n + group) : 0;
+            g.rstd[i] = moments.view != NULL ? get(moments, 2 * n + group) / get(moments, group) : get(var, group);
         }
     }
-    if (stats == NULL) {
+    if (stats.view == NULL) {
         kernels->rstd(g.rstd, job->count, norm->params.eps);
     }
     kernels->affine(&g, job->count, of_channels(w, w->weight, job), of_channels(w, w->bias, job));
@@ -113,8 +134,6 @@ static cp_norm_tile tile_of(const cp_norm_walk *w, const cp_norm_groups *g)
     t.a = g->a;
     t.b = g->b;
     t.c = g->c;
-    t.x_ahead = w->x_ahead;
-    t.out_ahead = w->out_ahead;
     return t;
 }
 
@@ -205,7 +224,7 @@ static void finish_forward(const cp_norm_work *work, const cp_norm_job *job)
     const cp_norm_walk *w = work->walk;
     const cp_norm *norm = w->norm;
     const cp_norm_kernels *kernels = w->engine->kernels->norm;
-    const cpool_view *moments = w->sums ? norm->args.array[CPOOL_MOMENTS] : NULL, *stats = norm->args.array[CPOOL_STATS];
+    cp_flat moments = flat_of(w->sums ? norm->args.array[CPOOL_MOMENTS] : NULL), stats = flat_of(norm->args.array[CPOOL_STATS]);
     cp_norm_groups g = groups_of(work, job);
     if (w->sums) {
         if (norm->members > 1) {
@@ -216,13 +235,13 @@ static void finish_forward(const cp_norm_work *work, const cp_norm_job *job)
     }
     for (int64_t i = 0; i < job->count; i += norm->members) {
         int64_t group = group_of(w, first_cell(w, job) + i), n = norm->groups;
-        if (moments != NULL) {
+        if (moments.view != NULL) {
             put(moments, group, (double)norm->elements);
             put(moments, n + group, norm->elements > 0 ? g.center[i] : 0);
             put(moments, 2 * n + group, norm->elements > 0 ? g.m2[i] : 0);
             put(moments, 3 * n + group, norm->elements > 0 ? g.low[i] : 0);
         }
-        if (stats != NULL) {
+        if (stats.view != NULL) {
             put(stats, group, g.center[i]);
             put(stats, n + group, g.low[i]);
             put(stats, 2 * n + group, g.rstd[i]);
@@ -235,14 +254,14 @@ static void finish_backward(const cp_norm_work *work, const cp_norm_job *job)
     const cp_norm_walk *w = work->walk;
     const cp_norm *norm = w->norm;
     const cp_norm_kernels *kernels = w->engine->kernels->norm;
-    const cpool_view *sums = norm->args.array[CPOOL_SUMS];
+    cp_flat sums = flat_of(norm->args.array[CPOOL_SUMS]);
     const double *weight = of_channels(w, w->weight, job);
     int64_t first = first_cell(w, job), n = job->count;
     cp_norm_groups g = groups_of(work, job);
     if (w->sums) {
         kernels->recenter(&g, n);
     }
-    for (int64_t i = 0; i < n && w->sums && sums != NULL; i++) {
+    for (int64_t i = 0; i < n && w->sums && sums.view != NULL; i++) {
         put(sums, first + i, (double)norm->elements);
         put(sums, norm->groups + first + i, g.mean[i]);
         put(sums, 2 * norm->groups + first + i, g.m2[i]);
@@ -253,7 +272,7 @@ static void finish_backward(const cp_norm_work *work, const cp_norm_job *job)
         memset(shares + w->cells, 0, (size_t)n * sizeof(double));
         kernels->add(shares + w->cells, g.m2, g.rstd, n);
     }
-    if (w->apply && !w->sums && sums != NULL) { /* of the whole batch, whose count may be any */
+    if (w->apply && !w->sums && sums.view != NULL) { /* of the whole batch, whose count may be any */
         for (int64_t i = 0; i < n; i++) {
             cp_norm_groups one = cp_norm_groups_at(&g, i);
             kernels->gradient(&one, 1, 1, weight != NULL ? weight + i : NULL, get(sums, first + i), norm->with_mean);
@@ -303,7 +322,7 @@ static void write_parameters(const cp_norm_walk *w)
 {
     const cp_norm *norm = w->norm;
     const cp_norm_kernels *kernels = w->engine->kernels->norm;
-    const cpool_view *bias = norm->args.grad[CPOOL_BIAS], *weight = norm->args.grad[CPOOL_WEIGHT];
+    cp_flat bias = flat_of(norm->args.grad[CPOOL_BIAS]), weight = flat_of(norm->args.grad[CPOOL_WEIGHT]);
     int64_t n = norm->parameters, layer = w->kind == CP_LAYER;
     memset(w->totals, 0, (size_t)(2 * n) * sizeof(double));
     for (int64_t i = 0; i < (layer ? w->ranges : w->outer); i++) {
@@ -311,10 +330,10 @@ static void write_parameters(const cp_norm_walk *w)
         kernels->add(w->totals + n, layer ? w->shares + (i * 2 + 1) * n : w->shares + w->cells + i * n, NULL, n);
     }
     for (int64_t i = 0; i < n; i++) {
-        if (bias != NULL) {
+        if (bias.view != NULL) {
             put(bias, i, w->totals[i]);
         }
-        if (weight != NULL) {
+        if (weight.view != NULL) {
             put(weight, i, w->totals[n + i]);
         }
     }
@@ -380,13 +399,13 @@ static void parameter_unit(cp_norm_work *work, int64_t unit)
     }
 }
 
-/* Jobs side by side before the next rows of them: as the elements lie where lanes run along rows. */
+/* In the order in which the elements lie where lanes run along rows: segments of a row, jobs, rows. */
 static void apply_unit(cp_norm_work *work, int64_t unit)
 {
     const cp_norm_walk *w = work->walk;
-    cp_norm_job job = cp_norm_job_at(w, unit % w->jobs);
-    int64_t slice = unit / w->jobs;
-    apply_blocks(work, &job, slice * w->blocks / w->slices, (slice + 1) * w->blocks / w->slices);
+    cp_norm_job job = cp_norm_job_at(w, unit / w->segments % w->jobs);
+    int64_t block = unit / w->segments / w->jobs * w->segments + unit % w->segments;
+    apply_blocks(work, &job, block, block + 1);
 }
 
 static void run_in_phases(const cp_norm_walk *w)
@@ -411,15 +430,16 @@ static void run_in_phases(const cp_norm_walk *w)
         run_phase(w, parameter_unit, w->ranges, 0.4);
     }
     if (w->apply) {
-        run_phase(w, apply_unit, w->jobs * w->slices, 0.4);
+        run_phase(w, apply_unit, w->jobs * w->blocks, 0.4);
     }
 }
 
 /* ---- Merging ---- */
 
-void cp_moments_merge(const cpool_view *a, const cpool_view *b, const cpool_view *out)
+void cp_moments_merge(const cpool_view *a_view, const cpool_view *b_view, const cpool_view *out_view)
 {
-    int64_t n = a->shape[1];
+    int64_t n = a_view->shape[1];
+    cp_flat a = flat_of(a_view), b = flat_of(b_view), out = flat_of(out_view);
     for (int64_t i = 0; i < n; i++) {
         double before = get(a, i), count = get(b, i);
         double mean = get(a, n + i), m2 = get(a, 2 * n + i), rest = get(a, 3 * n + i);
@@ -438,8 +458,9 @@ void cp_moments_merge(const cpool_view *a, const cpool_view *b, const cpool_view
 
 static double *as_doubles(double *to, const cpool_view *view, int64_t n, double absent, int fill)
 {
+    cp_flat flat = flat_of(view);
     for (int64_t i = 0; i < n && (view != NULL || fill); i++) {
-        to[i] = view != NULL ? get(view, i) : absent;
+        to[i] = view != NULL ? get(flat, i) : absent;
     }
     return view != NULL || fill ? to : NULL;
 }

@@ -32,10 +32,10 @@ typedef struct cp_norm_walk {
     int64_t cells, each;                           /* all cells; elements of one */
     int64_t block_rows, segment, segments, blocks; /* a block is some rows, or a segment of one */
     int64_t tile, tiles, jobs;                     /* cells of a job; jobs of one kept index; of all */
-    int64_t chunks, slices;                        /* parts of the blocks of a job: for sums; to be worked on at a time */
+    int64_t chunks;                                /* parts of the blocks of a job, summed apart */
     int sums, parameters, apply, fused;            /* what there is to do */
     int64_t ranges;                                /* of jobs, for gradients of parameters by element */
-    int64_t x_ahead, out_ahead;
+    int far;                                       /* arrays are prefetched */
 
     /* Workspace. */
     double *weight, *bias; /* as doubles; NULL: 1, 0 */

@@ -14,6 +14,8 @@ enum {
     MOST_SLICES = 256,
     STAGE = 1024
 };
+/* How far ahead arrays are prefetched that are larger than a cache (bytes). */
+enum { NEAR = 1 << 20, BYTES_AHEAD = 2048, ROWS_AHEAD = 8 };
 enum { MOST_CELLS_ALONG = 128, MOST_CELLS_ACROSS = 1024 };
 enum { GROUP_ARRAYS = sizeof(cp_norm_groups) / sizeof(double *) };
 
@@ -156,7 +158,6 @@ static void cut(cp_norm_walk *w, const cp_norm *norm)
     double size = (double)w->tile * (double)w->each / CHUNK;
     w->chunks = size > MOST_CHUNKS ? MOST_CHUNKS : most(1, (int64_t)size);
     w->chunks = most(1, least(w->chunks, w->blocks));
-    w->slices = most(1, least(w->blocks, MOST_SLICES));
 }
 
 static void choose_tasks(cp_norm_walk *w, const cp_norm *norm)
@@ -246,10 +247,8 @@ cp_cost cp_norm_walk_plan(cp_norm_walk *w, const cp_norm *norm, int32_t directio
                                                               : norm->args.grad[CPOOL_X];
         w->staged |= view != NULL && lanes->length > 1 && lanes->step[g] != item;
     }
-    const int64_t cache = 1 << 20;
     double bytes = (double)w->cells * (double)w->each * (double)item;
-    w->x_ahead = bytes < (double)cache ? 0 : w->kind == CP_ACROSS ? 0 : 1024;
-    w->out_ahead = bytes < (double)cache ? 0 : 4096;
+    w->far = bytes >= NEAR;
 
     int64_t cells = w->fused ? 0 : w->cells, parameters = norm->parameters;
     cost.per_worker = doubles(CP_SUM_ROWS * w->tile) + doubles(w->tile) + doubles(sum_lanes(w)) +
@@ -395,6 +394,10 @@ static void run_tile(const cp_norm_work *work, int task, cp_norm_tile *t, const 
     t->x_step = rows->step[CP_NORM_X];
     t->dy_step = rows->step[CP_NORM_DY];
     t->out_step = rows->step[CP_NORM_OUT];
+    if (w->far) {
+        t->x_ahead = w->kind == CP_ACROSS ? ROWS_AHEAD * t->x_step : BYTES_AHEAD;
+        t->out_ahead = 2 * BYTES_AHEAD;
+    }
     if (w->staged) {
         run_staged(work, task, t, lane_step);
     } else {

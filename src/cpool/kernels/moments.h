@@ -6,7 +6,7 @@
 
 #define NORM(kernel) CP_GLUE(norm_##kernel##_, CP_ISA_NAME)
 
-enum { NORM(UNIT) = CP_SUM_LANES / vf64_N, NORM(WIDTH) = NORM(UNIT) < 4 ? NORM(UNIT) : 4, NORM(STRIPE) = 8 };
+enum { NORM(UNIT) = CP_SUM_LANES / vf64_N, NORM(WIDTH) = 4, NORM(STRIPE) = 8 };
 
 /* Calls function(task, kind, wide, relu, tile) with constants. */
 #define CP_NORM_CASES(function, task, tile) \

@@ -285,19 +285,22 @@ cpool_status cp_norm_shape(const cp_norm *norm, int32_t role, cpool_shape *out, 
 
 /* ---- Values ---- */
 
-static double read_at(const cpool_view *view, int64_t row, int64_t i) /* of [n], or of [rows, n] */
+/* Number i of [n], or of row `row` of [rows, n], whose strides are given. */
+static double read_at(const cpool_view *view, const int64_t *strides, int64_t row, int64_t i)
 {
-    int64_t strides[CPOOL_MAX_NDIM];
-    cp_view_strides(view, strides);
     const char *at = (const char *)view->data + (view->ndim == 2 ? row * strides[0] + i * strides[1] : i * strides[0]);
     return view->dtype_bits == 32 ? cp_read_f32(at) : cp_read_f64(at);
 }
 
 static cpool_status check_values(const cp_norm *norm, cpool_error *error)
 {
+    int64_t strides[CPOOL_MAX_NDIM];
     const cpool_view *var = norm->args.array[CPOOL_VAR];
+    if (var != NULL) {
+        cp_view_strides(var, strides);
+    }
     for (int64_t i = 0; var != NULL && i < var->shape[0]; i++) {
-        double value = read_at(var, 0, i);
+        double value = read_at(var, strides, 0, i);
         if (!(value >= 0)) {
             return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_VAR, "var=%g of channel %" PRId64 ": a variance is at least 0",
                            value, i);
@@ -309,8 +312,12 @@ static cpool_status check_values(const cp_norm *norm, cpool_error *error)
 /* Moments and sums that come from a caller: counts are numbers of elements, m2 is not negative (NaN is what NaN in x makes it). */
 static cpool_status check_counts(const cpool_view *view, int32_t role, int may_be_empty, cpool_error *error)
 {
+    int64_t strides[CPOOL_MAX_NDIM];
+    if (view != NULL) {
+        cp_view_strides(view, strides);
+    }
     for (int64_t i = 0; view != NULL && i < view->shape[1]; i++) {
-        double count = read_at(view, 0, i), m2 = role == CPOOL_MOMENTS ? read_at(view, 2, i) : 0;
+        double count = read_at(view, strides, 0, i), m2 = role == CPOOL_MOMENTS ? read_at(view, strides, 2, i) : 0;
         if (!(count >= 0) || count - count != 0 || (count == 0 && !may_be_empty)) {
             return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has count %g for channel %" PRId64 "; it must be %s",
                            cp_role_name(role), count, i, may_be_empty ? "a finite number, at least 0" : "greater than 0");
