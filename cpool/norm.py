@@ -181,7 +181,7 @@ class Moments(_Record):
     def __init__(self, count: float, mean: ArrayLike, m2: ArrayLike, rest: ArrayLike | None = None) -> None:
         super().__init__(count, mean, m2, np.zeros(np.shape(mean)) if rest is None else rest)
         if (self.m2 < 0).any():
-            raise ValueError(f"m2={self.m2.min()!r}: a sum of squares is at least 0")
+            raise ValueError(f"m2={float(self.m2[self.m2 < 0][0])!r}: a sum of squares is at least 0")
 
     @classmethod
     def _names(cls) -> tuple[str, ...]:
@@ -659,7 +659,7 @@ def _checked(mean: ArrayLike, var: ArrayLike) -> tuple[Doubles, Doubles]:
     if a.ndim != 1 or a.shape != b.shape:
         raise ValueError(f"mean and var have shapes {a.shape} and {b.shape}; each needs one number per channel")
     if not (b >= 0).all():
-        raise ValueError(f"var={b[~(b >= 0)][0]!r}: a variance is at least 0")
+        raise ValueError(f"var={float(b[~(b >= 0)][0])!r}: a variance is at least 0")
     return a, b
 
 
@@ -1449,7 +1449,7 @@ def fold_batch_norm(
         raise ValueError(f"eps={added!r} must be finite and at least 0")
     variance = channels("var", var, 1)
     if not (variance >= 0).all():
-        raise ValueError(f"var={variance[~(variance >= 0)][0]!r}: a variance is at least 0")
+        raise ValueError(f"var={float(variance[~(variance >= 0)][0])!r}: a variance is at least 0")
     scale = channels("gamma", gamma, 1) / np.sqrt(variance + added)
     along = [1] * wide.ndim
     along[place] = n

@@ -161,7 +161,7 @@ static void sum_blocks(const cp_norm_work *work, const cp_norm_job *job, int64_t
 {
     const cp_norm_walk *w = work->walk;
     const cp_norm_kernels *kernels = w->engine->kernels->norm;
-    int64_t n = job->count, from = chunk * w->blocks / w->chunks, to = (chunk + 1) * w->blocks / w->chunks;
+    int64_t n = job->count, from = chunk * w->sum.blocks / w->chunks, to = (chunk + 1) * w->sum.blocks / w->chunks;
     int forward = w->direction == CPOOL_FORWARD, across = w->kind == CP_ACROSS;
     int task = !forward ? CP_NORM_SUMS : w->norm->dtype == CP_DTYPE_f64 ? CP_NORM_EXACT : CP_NORM_MOMENTS;
     cp_norm_groups g = chunk_of(work, job, chunk);
@@ -204,7 +204,7 @@ static void join_chunks(const cp_norm_work *work, const cp_norm_job *job)
     for (int64_t chunk = 0, block = 0; chunk < w->chunks; chunk++) {
         cp_norm_groups other = chunk_of(work, job, chunk);
         double count = 0;
-        for (; block < (chunk + 1) * w->blocks / w->chunks; block++) {
+        for (; block < (chunk + 1) * w->sum.blocks / w->chunks; block++) {
             count += (double)cp_norm_block_elements(w, block);
         }
         if (chunk > 0 && w->direction == CPOOL_FORWARD) {
@@ -312,7 +312,7 @@ static void add_parameters(const cp_norm_work *work, const cp_norm_job *job, int
     cp_norm_tile t = tile_of(w, &g);
     t.sum = w->shares + range * 2 * w->norm->parameters;
     t.sum_pitch = w->norm->parameters;
-    for (int64_t block = 0; block < w->blocks; block++) {
+    for (int64_t block = 0; block < w->sum.blocks; block++) {
         cp_norm_block_run(work, job, block, CP_NORM_PARAMETERS, &t);
     }
 }
@@ -379,7 +379,7 @@ static void whole_unit(cp_norm_work *work, int64_t unit)
             add_parameters(work, &job, unit);
         }
         if (w->apply) {
-            apply_blocks(work, &job, 0, w->blocks);
+            apply_blocks(work, &job, 0, w->use.blocks);
         }
     }
 }
@@ -403,8 +403,8 @@ static void parameter_unit(cp_norm_work *work, int64_t unit)
 static void apply_unit(cp_norm_work *work, int64_t unit)
 {
     const cp_norm_walk *w = work->walk;
-    cp_norm_job job = cp_norm_job_at(w, unit / w->segments % w->jobs);
-    int64_t block = unit / w->segments / w->jobs * w->segments + unit % w->segments;
+    cp_norm_job job = cp_norm_job_at(w, unit / w->use.segments % w->jobs);
+    int64_t block = unit / w->use.segments / w->jobs * w->use.segments + unit % w->use.segments;
     apply_blocks(work, &job, block, block + 1);
 }
 
@@ -430,7 +430,7 @@ static void run_in_phases(const cp_norm_walk *w)
         run_phase(w, parameter_unit, w->ranges, 0.4);
     }
     if (w->apply) {
-        run_phase(w, apply_unit, w->jobs * w->blocks, 0.4);
+        run_phase(w, apply_unit, w->jobs * w->use.blocks, 0.4);
     }
 }
 

@@ -19,23 +19,31 @@ typedef struct cp_norm_axis {
     int64_t length, step[CP_NORM_GRIDS]; /* in bytes but for PLACE */
 } cp_norm_axis;
 
+/* How the elements of a cell are walked. */
+typedef struct cp_norm_path {
+    cp_norm_axis reduced[CPOOL_MAX_NDIM], lane; /* without and with the axis along which lanes run; across, that is not used */
+    int32_t reduced_count;
+    int64_t rows;                                  /* product of reduced */
+    int64_t block_rows, segment, segments, blocks; /* a block is some rows, or a segment of one */
+    int staged;                                    /* lanes of some array do not lie side by side */
+} cp_norm_path;
+
 typedef struct cp_norm_walk {
     const cp_norm *norm;
     const cp_engine *engine;
     int32_t direction, kind; /* CP_ALONG, ... */
-    int staged;              /* lanes of some array do not lie side by side */
+    int used[CP_NORM_PLACE]; /* which arrays there are */
     char *data[CP_NORM_PLACE];
-    cp_norm_axis kept[CPOOL_MAX_NDIM], reduced[CPOOL_MAX_NDIM]; /* without the two below */
-    int32_t kept_count, reduced_count;
-    cp_norm_axis cell, lane;                       /* across, lanes are cells and the second is not used */
-    int64_t outer, rows;                           /* products of kept and reduced */
-    int64_t cells, each;                           /* all cells; elements of one */
-    int64_t block_rows, segment, segments, blocks; /* a block is some rows, or a segment of one */
-    int64_t tile, tiles, jobs;                     /* cells of a job; jobs of one kept index; of all */
-    int64_t chunks;                                /* parts of the blocks of a job, summed apart */
-    int sums, parameters, apply, fused;            /* what there is to do */
-    int64_t ranges;                                /* of jobs, for gradients of parameters by element */
-    int far;                                       /* arrays are prefetched */
+    cp_norm_axis kept[CPOOL_MAX_NDIM], cell; /* the last kept axis apart */
+    int32_t kept_count;
+    cp_norm_path sum, use;              /* of sums, by what they read, and of results, by their layout as well */
+    int64_t outer;                      /* product of kept */
+    int64_t cells, each;                /* all cells; elements of one */
+    int64_t tile, tiles, jobs;          /* cells of a job; jobs of one kept index; of all */
+    int64_t chunks;                     /* parts of the blocks of a job, summed apart */
+    int sums, parameters, apply, fused; /* what there is to do */
+    int64_t ranges;                     /* of jobs, for gradients of parameters by element */
+    int far;                            /* arrays are prefetched */
 
     /* Workspace. */
     double *weight, *bias; /* as doubles; NULL: 1, 0 */
@@ -66,9 +74,9 @@ typedef struct cp_norm_job {
 } cp_norm_job;
 cp_norm_job cp_norm_job_at(const cp_norm_walk *walk, int64_t index);
 
-/* Elements of every cell in a block. */
+/* Elements of every cell in a block of sums. */
 int64_t cp_norm_block_elements(const cp_norm_walk *walk, int64_t block);
-/* First element of every cell in a block, as doubles. */
+/* First element of every cell in a block of sums, as doubles. */
 void cp_norm_first_elements(const cp_norm_walk *walk, const cp_norm_job *job, int64_t block, double *to);
 /* Runs a task of the kernels over a block; `tile` has its constants and sums, for the first cell of the job. */
 void cp_norm_block_run(const cp_norm_work *work, const cp_norm_job *job, int64_t block, int task, const cp_norm_tile *tile);

@@ -37,9 +37,12 @@ static int64_t most(int64_t a, int64_t b)
 /* ---- Axes ---- */
 
 /* By division: a product of lengths of one and strides of another may overflow. */
-static int continues(const cp_norm_axis *outer, const cp_norm_axis *inner)
+static int continues(const cp_norm_axis *outer, const cp_norm_axis *inner, int without_out)
 {
     for (int g = 0; g < CP_NORM_GRIDS; g++) {
+        if (without_out && g == CP_NORM_OUT) {
+            continue;
+        }
         if (inner->length == 0 || outer->step[g] % inner->length != 0 || outer->step[g] / inner->length != inner->step[g]) {
             return 0;
         }
@@ -47,12 +50,12 @@ static int continues(const cp_norm_axis *outer, const cp_norm_axis *inner)
     return 1;
 }
 
-static void push(cp_norm_axis *axes, int32_t *count, const cp_norm_axis *axis)
+static void push(cp_norm_axis *axes, int32_t *count, const cp_norm_axis *axis, int without_out)
 {
     if (axis->length == 1) {
         return;
     }
-    if (*count > 0 && continues(&axes[*count - 1], axis)) {
+    if (*count > 0 && continues(&axes[*count - 1], axis, without_out)) {
         int64_t length = axes[*count - 1].length * axis->length;
         axes[*count - 1] = *axis;
         axes[*count - 1].length = length;
@@ -75,6 +78,7 @@ static void take_axes(cp_norm_walk *w, const cp_norm *norm)
                                               w->direction == CPOOL_FORWARD ? args->array[CPOOL_Y] : args->grad[CPOOL_X]};
     int64_t item = norm->dtype == CP_DTYPE_f64 ? 8 : 4;
     for (int g = 0; g < CP_NORM_PLACE; g++) {
+        w->used[g] = views[g] != NULL;
         w->data[g] = views[g] != NULL ? views[g]->data : NULL;
         if (views[g] != NULL) {
             cp_view_strides(views[g], strides[g]);
@@ -84,8 +88,8 @@ static void take_axes(cp_norm_walk *w, const cp_norm *norm)
         places[norm->reduced[i]] = place;
         place *= norm->x_shape[norm->reduced[i]];
     }
-    w->kept_count = w->reduced_count = 0;
-    w->cell = w->lane = (cp_norm_axis){1, {item, item, item, 1}};
+    w->kept_count = w->sum.reduced_count = w->use.reduced_count = 0;
+    w->cell = (cp_norm_axis){1, {item, item, item, 1}};
     for (int32_t i = 0; i < norm->kept_count + norm->reduced_count; i++) {
         int kept = i < norm->kept_count;
         int32_t a = kept ? norm->kept[i] : norm->reduced[i - norm->kept_count];
@@ -94,9 +98,10 @@ static void take_axes(cp_norm_walk *w, const cp_norm *norm)
             w->cell = axis;
             w->cell.step[CP_NORM_PLACE] = 1;
         } else if (kept) {
-            push(w->kept, &w->kept_count, &axis);
+            push(w->kept, &w->kept_count, &axis, 0);
         } else {
-            push(w->reduced, &w->reduced_count, &axis);
+            push(w->sum.reduced, &w->sum.reduced_count, &axis, 1);
+            push(w->use.reduced, &w->use.reduced_count, &axis, 0);
         }
     }
     if (norm->per_element && w->kept_count > 0) {
@@ -104,25 +109,40 @@ static void take_axes(cp_norm_walk *w, const cp_norm *norm)
     }
 }
 
-/* Lanes are what lies closest together in x. Never samples: a batch of one would be summed in another order than one of many. */
-static void choose_lanes(cp_norm_walk *w, const cp_norm *norm)
+static int32_t closest_axis(const cp_norm_path *path)
 {
     int32_t closest = -1;
-    for (int32_t i = 0; i < w->reduced_count; i++) {
-        if (closest < 0 || magnitude(w->reduced[i].step[0]) < magnitude(w->reduced[closest].step[0])) {
+    for (int32_t i = 0; i < path->reduced_count; i++) {
+        if (closest < 0 || magnitude(path->reduced[i].step[0]) < magnitude(path->reduced[closest].step[0])) {
             closest = i;
         }
     }
-    w->kind = norm->per_element ? CP_LAYER : CP_ALONG;
-    if (norm->per_element) {
-        closest = w->reduced_count - 1; /* along which parameters lie side by side */
-    } else if (w->cell.length > 1 && (closest < 0 || magnitude(w->cell.step[0]) < magnitude(w->reduced[closest].step[0]))) {
-        w->kind = CP_ACROSS;
-        closest = -1;
+    return closest;
+}
+
+/* Lanes are what lies closest together in x. Never samples: a batch of one would be summed in another order than one of many. */
+static void choose_kind(cp_norm_walk *w, const cp_norm *norm)
+{
+    int32_t closest = closest_axis(&w->sum);
+    int across = w->cell.length > 1 && (closest < 0 || magnitude(w->cell.step[0]) < magnitude(w->sum.reduced[closest].step[0]));
+    w->kind = norm->per_element ? CP_LAYER : across ? CP_ACROSS : CP_ALONG;
+}
+
+static void choose_lanes(const cp_norm_walk *w, cp_norm_path *path)
+{
+    int64_t item = w->norm->dtype == CP_DTYPE_f64 ? 8 : 4;
+    /* Parameters by element lie side by side along the last axis. */
+    int32_t at = w->kind == CP_LAYER ? path->reduced_count - 1 : w->kind == CP_ALONG ? closest_axis(path) : -1;
+    path->lane = (cp_norm_axis){1, {item, item, item, 1}};
+    if (at >= 0) {
+        path->lane = path->reduced[at];
+        remove_axis(path->reduced, &path->reduced_count, at);
     }
-    if (closest >= 0) {
-        w->lane = w->reduced[closest];
-        remove_axis(w->reduced, &w->reduced_count, closest);
+    const cp_norm_axis *lanes = w->kind == CP_ACROSS ? &w->cell : &path->lane;
+    path->staged = 0;
+    for (int g = 0; g < CP_NORM_PLACE; g++) {
+        int read = w->used[g] && (g != CP_NORM_OUT || path == &w->use);
+        path->staged |= read && lanes->length > 1 && lanes->step[g] != item;
     }
 }
 
@@ -137,18 +157,26 @@ static int64_t count_of(const cp_norm_axis *axes, int32_t n)
     return count;
 }
 
-static void cut(cp_norm_walk *w, const cp_norm *norm)
+static void cut_blocks(const cp_norm_walk *w, cp_norm_path *path)
+{
+    int across = w->kind == CP_ACROSS;
+    int64_t length = path->lane.length;
+    path->rows = count_of(path->reduced, path->reduced_count);
+    path->segment = across ? 0 : least(length, SEGMENT);
+    path->segments = path->segment == 0 ? 1 : (length + path->segment - 1) / path->segment;
+    path->block_rows = across               ? CHAIN
+                       : path->segments > 1 ? 1
+                                            : CHAIN / most(1, (path->segment + CP_SUM_LANES - 1) / CP_SUM_LANES);
+    path->blocks = path->segments > 1 ? path->rows * path->segments : (path->rows + path->block_rows - 1) / path->block_rows;
+    path->blocks = length == 0 ? 0 : path->blocks;
+}
+
+static void cut_jobs(cp_norm_walk *w, const cp_norm *norm)
 {
     int across = w->kind == CP_ACROSS, arrays = w->direction == CPOOL_FORWARD ? 1 : 2;
     w->outer = count_of(w->kept, w->kept_count);
-    w->rows = count_of(w->reduced, w->reduced_count);
     w->cells = w->outer * w->cell.length;
-    w->each = across ? w->rows : w->rows * w->lane.length;
-    w->segment = across ? 0 : least(w->lane.length, SEGMENT);
-    w->segments = across || w->segment == 0 ? 1 : (w->lane.length + w->segment - 1) / w->segment;
-    w->block_rows = across ? CHAIN : CHAIN / most(1, (w->segment + CP_SUM_LANES - 1) / CP_SUM_LANES);
-    w->blocks = w->each == 0 ? 0 : w->segments > 1 ? w->rows * w->segments : (w->rows + w->block_rows - 1) / w->block_rows;
-
+    w->each = across ? w->sum.rows : w->sum.rows * w->sum.lane.length;
     int64_t fit = JOB / arrays / most(w->each, 1);
     w->tile = across ? MOST_CELLS_ACROSS : most(1, least(fit, MOST_CELLS_ALONG));
     w->tile = most(norm->members, w->tile / norm->members * norm->members);
@@ -157,7 +185,7 @@ static void cut(cp_norm_walk *w, const cp_norm *norm)
     w->jobs = w->outer * w->tiles;
     double size = (double)w->tile * (double)w->each / CHUNK;
     w->chunks = size > MOST_CHUNKS ? MOST_CHUNKS : most(1, (int64_t)size);
-    w->chunks = most(1, least(w->chunks, w->blocks));
+    w->chunks = most(1, least(w->chunks, w->sum.blocks));
 }
 
 static void choose_tasks(cp_norm_walk *w, const cp_norm *norm)
@@ -221,11 +249,16 @@ static int64_t sum_lanes(const cp_norm_walk *w)
     return !w->sums || w->kind == CP_ACROSS ? 0 : w->tile * CP_SUM_ROWS * CP_SUM_LANES;
 }
 
+static int64_t stage_size(const cp_norm_walk *w)
+{
+    return w->sum.staged || w->use.staged ? CP_NORM_PLACE * STAGE : 0;
+}
+
 static double nanoseconds(const cp_norm_walk *w)
 {
     double each =
         w->direction == CPOOL_FORWARD ? 0.2 * w->sums + 0.3 * w->apply : 0.4 * w->sums + 0.4 * w->apply + 0.4 * w->parameters;
-    return (double)w->cells * (double)w->each * each * (w->staged ? 6 : 1);
+    return (double)w->cells * (double)w->each * each * (w->sum.staged || w->use.staged ? 6 : 1);
 }
 
 cp_cost cp_norm_walk_plan(cp_norm_walk *w, const cp_norm *norm, int32_t direction)
@@ -235,24 +268,19 @@ cp_cost cp_norm_walk_plan(cp_norm_walk *w, const cp_norm *norm, int32_t directio
     w->norm = norm;
     w->direction = direction;
     take_axes(w, norm);
-    choose_lanes(w, norm);
-    cut(w, norm);
+    choose_kind(w, norm);
+    choose_lanes(w, &w->sum);
+    choose_lanes(w, &w->use);
+    cut_blocks(w, &w->sum);
+    cut_blocks(w, &w->use);
+    cut_jobs(w, norm);
     choose_tasks(w, norm);
-    const cp_norm_axis *lanes = w->kind == CP_ACROSS ? &w->cell : &w->lane;
-    w->staged = 0;
-    for (int g = 0; g < CP_NORM_PLACE; g++) {
-        const cpool_view *view = g == CP_NORM_X               ? norm->args.array[CPOOL_X]
-                                 : g == CP_NORM_DY            ? norm->args.grad[CPOOL_Y]
-                                 : direction == CPOOL_FORWARD ? norm->args.array[CPOOL_Y]
-                                                              : norm->args.grad[CPOOL_X];
-        w->staged |= view != NULL && lanes->length > 1 && lanes->step[g] != item;
-    }
     double bytes = (double)w->cells * (double)w->each * (double)item;
     w->far = bytes >= NEAR;
 
     int64_t cells = w->fused ? 0 : w->cells, parameters = norm->parameters;
-    cost.per_worker = doubles(CP_SUM_ROWS * w->tile) + doubles(w->tile) + doubles(sum_lanes(w)) +
-                      (w->staged ? CP_NORM_PLACE * doubles(STAGE) : 0) + (w->fused ? GROUP_ARRAYS * doubles(w->tile) : 0);
+    cost.per_worker = doubles(CP_SUM_ROWS * w->tile) + doubles(w->tile) + doubles(sum_lanes(w)) + doubles(stage_size(w)) +
+                      (w->fused ? GROUP_ARRAYS * doubles(w->tile) : 0);
     cost.shared = 2 * doubles(parameters) + GROUP_ARRAYS * doubles(cells) + doubles((w->chunks - 1) * 3 * cells) +
                   doubles(share_count(w)) + doubles(w->parameters ? 2 * parameters : 0);
     cost.nanoseconds = nanoseconds(w);
@@ -280,7 +308,7 @@ void cp_norm_work_bind(cp_norm_work *work, const cp_norm_walk *w, int worker)
     work->sums = carve(&memory, CP_SUM_ROWS * w->tile);
     work->shift = carve(&memory, w->tile);
     work->lanes = carve(&memory, sum_lanes(w));
-    work->stage = carve(&memory, w->staged ? CP_NORM_PLACE * STAGE : 0);
+    work->stage = carve(&memory, stage_size(w));
     if (w->fused) {
         carve_groups(&work->groups, &memory, w->tile);
     }
@@ -299,17 +327,17 @@ typedef struct block_range {
     int64_t row, rows, lane, lanes;
 } block_range;
 
-static block_range range_of(const cp_norm_walk *w, int64_t block)
+static block_range range_of(const cp_norm_walk *w, const cp_norm_path *path, int64_t block)
 {
-    block_range r = {block / w->segments * w->block_rows, 0, block % w->segments * w->segment, w->segment};
-    r.rows = least(w->block_rows, w->rows - r.row);
-    r.lanes = w->kind == CP_ACROSS ? 1 : least(w->segment, w->lane.length - r.lane);
+    block_range r = {block / path->segments * path->block_rows, 0, block % path->segments * path->segment, 1};
+    r.rows = least(path->block_rows, path->rows - r.row);
+    r.lanes = w->kind == CP_ACROSS ? 1 : least(path->segment, path->lane.length - r.lane);
     return r;
 }
 
 int64_t cp_norm_block_elements(const cp_norm_walk *w, int64_t block)
 {
-    block_range r = range_of(w, block);
+    block_range r = range_of(w, &w->sum, block);
     return r.rows * r.lanes;
 }
 
@@ -337,11 +365,11 @@ static void offset_of(const cp_norm_walk *w, const cp_norm_job *job, int64_t *of
 void cp_norm_first_elements(const cp_norm_walk *w, const cp_norm_job *job, int64_t block, double *to)
 {
     int64_t offset[CP_NORM_GRIDS];
-    block_range r = range_of(w, block);
+    block_range r = range_of(w, &w->sum, block);
     offset_of(w, job, offset);
-    add_offset(w->reduced, w->reduced_count, r.row, offset);
-    w->engine->kernels->lane[CP_LANE_f64]->load[w->norm->dtype](
-        to, w->data[CP_NORM_X] + offset[CP_NORM_X] + r.lane * w->lane.step[0], job->count, w->cell.step[CP_NORM_X], 1, 0);
+    add_offset(w->sum.reduced, w->sum.reduced_count, r.row, offset);
+    const char *first = w->data[CP_NORM_X] + offset[CP_NORM_X] + r.lane * w->sum.lane.step[CP_NORM_X];
+    w->engine->kernels->lane[CP_LANE_f64]->load[w->norm->dtype](to, first, job->count, w->cell.step[CP_NORM_X], 1, 0);
 }
 
 /* Rows whose lanes lie apart pass through scratch as doubles, some lanes at a time; a sum along a row goes on from piece to piece. */
@@ -369,7 +397,7 @@ static void run_staged(const cp_norm_work *work, int task, const cp_norm_tile *w
             rows->load[whole->dtype](x, whole->x + row * whole->x_step + lane * lane_step[CP_NORM_X], t.lanes,
                                      lane_step[CP_NORM_X], 1, 0);
             t.x = (const char *)x;
-            if (whole->dy != NULL) {
+            if (whole->dy != NULL && task != CP_NORM_MOMENTS && task != CP_NORM_EXACT) {
                 rows->load[whole->dtype](dy, whole->dy + row * whole->dy_step + lane * lane_step[CP_NORM_DY], t.lanes,
                                          lane_step[CP_NORM_DY], 1, 0);
                 t.dy = (const char *)dy;
@@ -384,8 +412,8 @@ static void run_staged(const cp_norm_work *work, int task, const cp_norm_tile *w
     }
 }
 
-static void run_tile(const cp_norm_work *work, int task, cp_norm_tile *t, const int64_t *offset, const cp_norm_axis *rows,
-                     const int64_t *lane_step)
+static void run_tile(const cp_norm_work *work, const cp_norm_path *path, int task, cp_norm_tile *t, const int64_t *offset,
+                     const cp_norm_axis *rows, const int64_t *lane_step)
 {
     const cp_norm_walk *w = work->walk;
     t->x = w->data[CP_NORM_X] + offset[CP_NORM_X];
@@ -398,7 +426,7 @@ static void run_tile(const cp_norm_work *work, int task, cp_norm_tile *t, const 
         t->x_ahead = w->kind == CP_ACROSS ? ROWS_AHEAD * t->x_step : BYTES_AHEAD;
         t->out_ahead = 2 * BYTES_AHEAD;
     }
-    if (w->staged) {
+    if (path->staged) {
         run_staged(work, task, t, lane_step);
     } else {
         w->engine->kernels->norm->tile[task](t);
@@ -408,18 +436,20 @@ static void run_tile(const cp_norm_work *work, int task, cp_norm_tile *t, const 
 void cp_norm_block_run(const cp_norm_work *work, const cp_norm_job *job, int64_t block, int task, const cp_norm_tile *tile)
 {
     const cp_norm_walk *w = work->walk;
-    block_range r = range_of(w, block);
+    const cp_norm_path *path = task < CP_NORM_APPLY ? &w->sum : &w->use;
+    block_range r = range_of(w, path, block);
     int64_t start[CP_NORM_GRIDS], offset[CP_NORM_GRIDS], row = r.row;
     offset_of(w, job, start);
     if (w->kind == CP_ACROSS) { /* as many rows at a time as have one step */
-        const cp_norm_axis one = {1, {0, 0, 0, 0}}, *inner = w->reduced_count > 0 ? &w->reduced[w->reduced_count - 1] : &one;
+        const cp_norm_axis one = {1, {0, 0, 0, 0}},
+                           *inner = path->reduced_count > 0 ? &path->reduced[path->reduced_count - 1] : &one;
         while (row < r.row + r.rows) {
             cp_norm_tile t = *tile;
             memcpy(offset, start, sizeof offset);
-            add_offset(w->reduced, w->reduced_count, row, offset);
+            add_offset(path->reduced, path->reduced_count, row, offset);
             t.rows = least(inner->length - row % inner->length, r.row + r.rows - row);
             t.lanes = job->count;
-            run_tile(work, task, &t, offset, inner, w->cell.step);
+            run_tile(work, path, task, &t, offset, inner, w->cell.step);
             row += t.rows;
         }
         return;
@@ -427,9 +457,9 @@ void cp_norm_block_run(const cp_norm_work *work, const cp_norm_job *job, int64_t
     for (; row < r.row + r.rows; row++) {
         cp_norm_tile t = *tile;
         memcpy(offset, start, sizeof offset);
-        add_offset(w->reduced, w->reduced_count, row, offset);
+        add_offset(path->reduced, path->reduced_count, row, offset);
         for (int g = 0; g < CP_NORM_GRIDS; g++) {
-            offset[g] += r.lane * w->lane.step[g];
+            offset[g] += r.lane * path->lane.step[g];
         }
         t.rows = job->count;
         t.lanes = r.lanes;
@@ -438,6 +468,6 @@ void cp_norm_block_run(const cp_norm_work *work, const cp_norm_job *job, int64_t
             t.bias = w->bias + offset[CP_NORM_PLACE];
             t.sum += task == CP_NORM_PARAMETERS ? offset[CP_NORM_PLACE] : 0;
         }
-        run_tile(work, task, &t, offset, &w->cell, w->lane.step);
+        run_tile(work, path, task, &t, offset, &w->cell, path->lane.step);
     }
 }

@@ -109,6 +109,9 @@ static cpool_status take_params(cp_norm *norm, const cpool_norm_params *params, 
 static cpool_status take_norm_axes(cp_norm *norm, uint64_t *reduced, cpool_error *error)
 {
     const cpool_norm_params *p = &norm->params;
+    if (norm->ndim < 1) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "x has shape (); %s needs at least one axis", norm->name);
+    }
     if (p->rank < 1 || p->rank > norm->ndim) {
         return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X,
                        "axes has %" PRId32 " entries; %s of x with shape %s takes 1 to %" PRId32, p->rank, norm->name,
