@@ -3,7 +3,10 @@
 import copy
 import json
 import pickle
+import subprocess
+import sys
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -585,6 +588,14 @@ def test_synchronized(channel, relu):
         np.testing.assert_allclose(g.bias, whole.bias, rtol=1e-12)
     np.testing.assert_allclose(running.var, whole_running.var, rtol=1e-13)
     assert sums.count == 9 * 30
+
+
+@pytest.mark.parametrize("processes", ["1", "3"])
+def test_example_of_several_processes(processes):
+    script = Path(__file__).parent.parent / "examples" / "synchronized_batch_norm.py"
+    done = subprocess.run([sys.executable, script, processes], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "the same bits as one process" in done.stdout
 
 
 # ---- Folding ---------------------------------------------------------------------------------------------------------

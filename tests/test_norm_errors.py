@@ -257,7 +257,8 @@ def test_c_roles():
     c_refused(capi.INVALID_VALUE, "takes no taps", capi.NormCall(params, arrays(TAPS=np.zeros(3, np.uint8))).forward)
     c_refused(capi.INVALID_VALUE, "stats is missing", capi.NormCall(params, {capi.X: X, capi.GRAD | capi.Y: X}).backward)
     c_refused(capi.INVALID_VALUE, "weight is missing",
-              capi.NormCall(params, {capi.X: X, capi.GRAD | capi.Y: X, capi.STATS: stats, capi.GRAD | capi.WEIGHT: ONES}).backward)
+              capi.NormCall(params, {capi.X: X, capi.GRAD | capi.Y: X, capi.STATS: stats,
+                                     capi.GRAD | capi.WEIGHT: ONES}).backward)
     c_refused(capi.INVALID_VALUE, "rms_norm takes no bias",
               capi.NormCall(capi.make_norm_params(capi.RMS_NORM), arrays(BIAS=np.ones(4))).forward)
     c_refused(capi.INVALID_VALUE, "stats has shape", capi.NormCall(params, arrays(STATS=np.empty((3, 4)))).forward)
