@@ -166,8 +166,8 @@ def main(out: Path) -> None:
         plain, normed = (loss_after(STEPS, train_x, train_y, batch_norm=on) for on in (False, True))
     reached = accuracy(network, test_x, test_y)
     print(f"test accuracy {reached:.2%} on {len(test_x)} digits it has not seen, by running statistics")
-    print(f"pooling took {pooling / seconds:.1%} of the time, batch norm {norm / seconds:.1%}: {pooling:.2f} s and {norm:.2f} s "
-          f"of {seconds:.2f} s")
+    print(f"pooling took {pooling / seconds:.1%} of the time, batch norm {norm / seconds:.1%}: {pooling:.2f} s and "
+          f"{norm:.2f} s of {seconds:.2f} s")
     print(f"loss after {STEPS} steps from the same seed: {normed:.4f} with batch norm, {plain:.4f} without")
 
     pictures = list(panels(photograph()))
