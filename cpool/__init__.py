@@ -1,4 +1,4 @@
-"""Pooling, forward and backward, at memory speed, without a framework.
+"""Pooling and batch normalization, forward and backward, at memory speed, without a framework.
 
 An operator is called like a ufunc on arrays of float32 or float64, in whatever layout they are:
 
@@ -28,6 +28,18 @@ from cpool._config import (
 )
 from cpool._core import __version__
 from cpool._windows import adaptive, whole
+from cpool.norm import (
+    Moments,
+    RunningStats,
+    Sums,
+    batch_norm,
+    fold_batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    moments,
+    rms_norm,
+)
 from cpool.pooling import (
     adaptive_avg_pool,
     adaptive_max_pool,
@@ -42,23 +54,33 @@ from cpool.pooling import (
 )
 
 __all__ = [
+    "Moments",
+    "RunningStats",
+    "Sums",
     "__version__",
     "adaptive",
     "adaptive_avg_pool",
     "adaptive_max_pool",
     "avg_pool",
+    "batch_norm",
+    "fold_batch_norm",
     "get_include",
     "get_num_threads",
     "global_avg_pool",
     "global_max_pool",
+    "group_norm",
+    "instance_norm",
     "isa",
     "isas",
     "l2_pool",
+    "layer_norm",
     "lp_pool",
     "max_pool",
     "max_unpool",
     "min_pool",
+    "moments",
     "num_threads",
+    "rms_norm",
     "set_num_threads",
     "show_config",
     "using_isa",
