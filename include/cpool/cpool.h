@@ -1,11 +1,12 @@
-/* cpool: pooling, forward and backward, at memory speed, without a framework.
+/* cpool: pooling and batch normalization, forward and backward, at memory speed, without a framework.
  *
  * The whole public C API. C11 and C++17. No function here allocates, except cpool_threads_create; none keeps a pointer after
  * it returns; none prints, aborts or raises a signal. Every function may be called from any number of threads at once, as long
  * as no two calls write the same memory.
  *
  * A call is: fill cpool_pool_params, list the arrays as cpool_arg by role, ask cpool_pool_describe for the shape of the result
- * and cpool_pool_query for the workspace, provide both, call cpool_pool_forward or cpool_pool_backward.
+ * and cpool_pool_query for the workspace, provide both, call cpool_pool_forward or cpool_pool_backward. Normalization likewise, by
+ * cpool_norm_params and cpool_norm_*.
  *
  * SPDX-License-Identifier: BSD-3-Clause */
 #ifndef CPOOL_CPOOL_H

@@ -183,7 +183,7 @@ static void sum_blocks(const cp_norm_work *work, const cp_norm_job *job, int64_t
         clear(t.sum, n * CP_SUM_ROWS * (across ? 1 : CP_SUM_LANES));
         cp_norm_block_run(work, job, block, task, &t);
         if (!across) {
-            kernels->fold(work->lanes, work->sums, n, n);
+            kernels->fold(work->lanes, work->sums, n, n, task == CP_NORM_EXACT);
         }
         if (forward) {
             kernels->block(&g, n, before, work->sums, n, work->shift, count, w->norm->with_mean);

@@ -317,13 +317,17 @@ static inline double NORM(quotient)(double a, double b, double *rest)
     return quotient;
 }
 
-static void NORM(fold)(const double *sums, double *to, int64_t pitch, int64_t n)
+static void NORM(fold)(const double *sums, double *to, int64_t pitch, int64_t n, int exact)
 {
     for (int64_t i = 0; i < n; i++) {
         double lane[CP_SUM_ROWS][CP_SUM_LANES];
         memcpy(lane, sums + i * CP_SUM_ROWS * CP_SUM_LANES, sizeof lane);
         for (int half = CP_SUM_LANES / 2; half > 0; half /= 2) {
-            for (int l = 0; l < half; l++) {
+            for (int l = 0; l < half && !exact; l++) {
+                lane[0][l] += lane[0][l + half];
+                lane[1][l] += lane[1][l + half];
+            }
+            for (int l = 0; l < half && exact; l++) {
                 for (int row = 0; row < 2; row++) {
                     lane[row + 2][l] += lane[row + 2][l + half];
                     lane[row][l] = NORM(sum_one)(lane[row][l], lane[row][l + half], &lane[row + 2][l]);

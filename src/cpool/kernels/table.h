@@ -154,8 +154,8 @@ typedef struct cp_norm_groups {
 
 typedef struct cp_norm_kernels {
     void (*tile[CP_NORM_TASKS])(const cp_norm_tile *tile);
-    /* Folds the virtual lanes of n sums along rows into four rows, pitch apart. */
-    void (*fold)(const double *sums, double *to, int64_t pitch, int64_t n);
+    /* Folds the virtual lanes of n sums along rows into four rows, pitch apart; exact: of CP_NORM_EXACT. */
+    void (*fold)(const double *sums, double *to, int64_t pitch, int64_t n, int exact);
     /* Adds a block of `count` to groups of `before`: from sums of d and d^2, d = x - shift, and their losses, pitch apart. Without
      * mean: of x and x^2, shift 0. */
     void (*block)(const cp_norm_groups *groups, int64_t n, double before, const double *sums, int64_t pitch,
