@@ -11,6 +11,7 @@
 #include "kernels/collect_table.h"
 #include "kernels/scatter_table.h"
 #include "kernels/strip_table.h"
+#include "kernels/whole_table.h"
 
 enum { CP_LANE_f32, CP_LANE_f64, CP_LANES };
 
@@ -84,6 +85,10 @@ typedef struct cp_lane_kernels {
 
     /* CP_SUM to CP_MIN_TAP, for every plane and row; sums are divided. The ring holds the folded rows of one plane. */
     void (*strip[CP_SCALED_SUM])(const cp_strip *strip, const cp_strip_planes *planes, void *ring);
+
+    /* Averages of whole planes, f64 lanes only. */
+    void (*whole)(const cp_whole *whole, const char *x, char *y);
+    void (*whole_gradient)(const cp_whole *whole, const char *dy, char *dx);
 
     /* Gradients of small windows. Scratch has its margins filled once. */
     void (*collect_margins)(const cp_collect *collect, void *scratch);
