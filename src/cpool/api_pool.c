@@ -9,6 +9,18 @@
 /* Waking a thread costs tens of microseconds, and it may have to wait for a CPU. */
 static const double nanoseconds_worth_sharing = 200000;
 
+/* What runs the operators of a family. */
+typedef struct cp_driver {
+    cp_cost (*cost)(const cp_pool *pool, int32_t direction);
+    cpool_status (*run)(const cp_pool *pool, int32_t direction, const cpool_exec *exec);
+} cp_driver;
+
+static const cp_driver drivers[] = {
+    [CP_BEST] = {cp_window_cost, cp_window_run},        [CP_MEAN] = {cp_window_cost, cp_window_run},
+    [CP_POWER] = {cp_window_cost, cp_window_run},       [CP_PLACE] = {cp_unpool_cost, cp_unpool_run},
+    [CP_TAPWISE] = {cp_tapwise_cost, cp_tapwise_run},   [CP_ORDER] = {cp_kmax_cost, cp_kmax_run},
+};
+
 static cpool_status check_exec(const cpool_exec *exec)
 {
     if (exec == NULL || exec->struct_size < sizeof(cpool_exec)) {
@@ -37,7 +49,7 @@ static cpool_status run(const cpool_pool_params *params, const cpool_arg *args, 
         status = cp_pool_ready(&pool, direction, exec->error);
     }
     if (status == CPOOL_OK) {
-        status = pool.op->code == CPOOL_UNPOOL ? cp_unpool_run(&pool, direction, exec) : cp_window_run(&pool, direction, exec);
+        status = drivers[pool.op->family].run(&pool, direction, exec);
     }
     cp_fpenv_leave(environment);
     return status;
@@ -77,7 +89,7 @@ static cpool_status query(const cpool_pool_params *params, const cpool_arg *args
     if (status != CPOOL_OK) {
         return status;
     }
-    cp_cost cost = pool.op->code == CPOOL_UNPOOL ? cp_unpool_cost(&pool, direction) : cp_window_cost(&pool, direction);
+    cp_cost cost = drivers[pool.op->family].cost(&pool, direction);
     info->workers = workers < 1 || cost.nanoseconds < nanoseconds_worth_sharing ? 1 : workers;
     info->workspace_size = cp_engine_workspace(cost, info->workers);
     info->required = pool.op->required[direction];

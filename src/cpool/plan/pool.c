@@ -6,6 +6,7 @@
 #include "dtype/list.h"
 #include "error.h"
 #include "overlap.h"
+#include "plan/parameters.h"
 
 #define TRY(call) \
     do { \
@@ -25,10 +26,23 @@ static const char *role_name(int32_t role)
     case CPOOL_Y: return "out";
     case CPOOL_TAPS: return "taps";
     case CPOOL_INDICES: return "indices";
+    case CPOOL_LENGTHS: return "lengths";
+    case CPOOL_U: return "u";
+    case CPOOL_LOGITS: return "logits";
     case CPOOL_P: return "p";
+    case CPOOL_BETA: return "beta";
+    case CPOOL_BIAS: return "bias";
+    case CPOOL_BLEND: return "a";
+    case CPOOL_WEIGHT: return "weight";
+    case CPOOL_MASK: return "mask";
     case CPOOL_GRAD | CPOOL_X: return "out";
     case CPOOL_GRAD | CPOOL_Y: return "dy";
+    case CPOOL_GRAD | CPOOL_LOGITS: return "the gradient of logits";
     case CPOOL_GRAD | CPOOL_P: return "the gradient of p";
+    case CPOOL_GRAD | CPOOL_BETA: return "the gradient of beta";
+    case CPOOL_GRAD | CPOOL_BIAS: return "the gradient of bias";
+    case CPOOL_GRAD | CPOOL_BLEND: return "the gradient of a";
+    case CPOOL_GRAD | CPOOL_WEIGHT: return "the gradient of weight";
     default: return NULL;
     }
 }
@@ -128,12 +142,7 @@ static cpool_status check_view(const cpool_view *view, int32_t role, cpool_error
     return CPOOL_OK;
 }
 
-static int is_float(const cpool_view *view)
-{
-    return view->dtype_code == CPOOL_FLOAT && (view->dtype_bits == 32 || view->dtype_bits == 64);
-}
-
-static const char *dtype_kind(uint8_t code)
+const char *cp_dtype_kind(uint8_t code)
 {
     return code == CPOOL_FLOAT ? "float" : code == CPOOL_UINT ? "uint" : code == CPOOL_INT ? "int" : "dtype";
 }
@@ -144,7 +153,7 @@ static cpool_status check_dtype(const cpool_view *view, int32_t role, uint8_t co
         return CPOOL_OK;
     }
     return cp_fail(error, CPOOL_INVALID_TYPE, role, "%s has dtype %s%d; it must be %s%d", role_name(role),
-                   dtype_kind(view->dtype_code), view->dtype_bits, dtype_kind(code), bits);
+                   cp_dtype_kind(view->dtype_code), view->dtype_bits, cp_dtype_kind(code), bits);
 }
 
 static cpool_status check_shape(const cpool_view *view, int32_t role, const int64_t *shape, int32_t ndim, cpool_error *error)
@@ -196,7 +205,7 @@ static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, 
                        "params.geometry=%" PRId32 ", params.padding_mode=%" PRId32 " are not both known to this library",
                        p->geometry, p->padding_mode);
     }
-    int reserved = p->reserved_flags != 0;
+    int reserved = p->reserved_flags != 0 || p->reserved_int != 0;
     for (int i = 0; i < 8; i++) {
         reserved |= p->reserved[i] != 0;
     }
@@ -214,6 +223,18 @@ static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, 
     }
     if (p->flags & CPOOL_DIVISOR && !(p->divisor != 0 && p->divisor - p->divisor == 0)) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "divisor_override=%g: it must be finite and not 0", p->divisor);
+    }
+    int random = p->op == CPOOL_MIXED_RANDOM;
+    if (p->granularity < CPOOL_LAYER || p->granularity > (random ? CPOOL_REGION : CPOOL_LAYER)) {
+        return cp_fail(error, random ? CPOOL_UNSUPPORTED : CPOOL_INVALID_VALUE, 0, "params.granularity=%" PRId32 " is not known to %s",
+                       p->granularity, pool->op->name);
+    }
+    if (random && !(p->p_max >= 0 && p->p_max <= 1)) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "p_max=%g: it must be 0 to 1", p->p_max);
+    }
+    if (p->op == CPOOL_KMAX ? p->k < 1 : p->k != 0) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "k=%" PRId64 "%s", p->k,
+                       p->op == CPOOL_KMAX ? ": it must be at least 1" : " belongs to kmax_pool alone");
     }
     return CPOOL_OK;
 }
@@ -423,7 +444,29 @@ static cpool_status adapt(cp_pool *pool, int32_t s, int32_t i, cpool_error *erro
     return CPOOL_OK;
 }
 
-static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
+/* Of a row without windows: k results. */
+static cpool_status take_k(cp_pool *pool, cpool_error *error)
+{
+    const cpool_pool_params *p = &pool->params;
+    int32_t along = CP_SPACE - 1;
+    if (p->rank != 1) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "rank=%" PRId32 ": kmax_pool goes along one axis", p->rank);
+    }
+    if (p->k > INT64_MAX / 4 || (pool->array[CPOOL_LENGTHS] == NULL && pool->grad[CPOOL_Y] == NULL && p->k > pool->in[along])) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0,
+                       "k=%" PRId64 " is more than the %" PRId64 " elements along axis %" PRId32
+                       "; with lengths it may be, then missing results are 0",
+                       p->k, pool->in[along], pool->space[along]);
+    }
+    for (int32_t s = 0; s < CP_SPACE; s++) {
+        pool->out[s] = s == along ? p->k : 1;
+    }
+    pool->window_taps = 1;
+    pool->taps_bits = 8;
+    return CPOOL_OK;
+}
+
+static cpool_status take_windows(cp_pool *pool, cpool_error *error)
 {
     const cpool_pool_params *p = &pool->params;
     int32_t unused = CP_SPACE - p->rank;
@@ -443,6 +486,11 @@ static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
         }
         if (extra != NULL) {
             return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s window takes no %s", kind, extra);
+        }
+        if (p->op == CPOOL_GATED) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, 0,
+                           "gated_pool takes no %s window: its weights belong to the elements of one of fixed size",
+                           p->geometry == CPOOL_ADAPTIVE ? "adaptive" : "whole");
         }
     } else if (p->op == CPOOL_UNPOOL && p->padding_mode != CPOOL_EXPLICIT && p->padding_mode != CPOOL_VALID) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "max_unpool takes no padding='%s': give the numbers, or output_size",
@@ -478,6 +526,15 @@ static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
             pool->out[s] = size;
         }
     }
+    pool->window_taps = (double)pool->axis[0].taps * (double)pool->axis[1].taps * (double)pool->axis[2].taps;
+    pool->taps_bits = pool->window_taps <= 255 ? 8 : pool->window_taps <= (double)INT32_MAX ? 32 : 64;
+    return CPOOL_OK;
+}
+
+static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
+{
+    const cpool_pool_params *p = &pool->params;
+    TRY(p->op == CPOOL_KMAX ? take_k(pool, error) : take_windows(pool, error));
     int64_t size = 1;
     for (int32_t i = 0; i < pool->ndim + CP_SPACE; i++) {
         int32_t s = i - pool->ndim;
@@ -489,53 +546,26 @@ static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
         length = is_space || length < 1 ? 1 : length;
         if (product_overflows(size, length) || size * length > INT64_MAX / 8) {
             return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s: the result would have more than 2^60 elements",
-                           p->op == CPOOL_UNPOOL ? "stride or output_size" : "window");
+                           p->op == CPOOL_UNPOOL ? "stride or output_size" : p->op == CPOOL_KMAX ? "k" : "window");
         }
         size *= length;
     }
-    pool->window_taps = (double)pool->axis[0].taps * (double)pool->axis[1].taps * (double)pool->axis[2].taps;
-    pool->taps_bits = pool->window_taps <= 255 ? 8 : pool->window_taps <= (double)INT32_MAX ? 32 : 64;
     return CPOOL_OK;
 }
 
 /* ---- The whole ---- */
 
-static cpool_status check_exponent(const cp_pool *pool, const cpool_view *view, int32_t role, cpool_error *error)
-{
-    const cpool_view *x = pool->array[CPOOL_X] != NULL ? pool->array[CPOOL_X] : pool->grad[CPOOL_X];
-    if (!is_float(view) || (view->dtype_bits != 64 && view->dtype_bits != x->dtype_bits)) {
-        return cp_fail(error, CPOOL_INVALID_TYPE, role, "%s has dtype %s%d; it must be float64 or that of x", role_name(role),
-                       dtype_kind(view->dtype_code), view->dtype_bits);
-    }
-    if (view->ndim > 1) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has shape %s; it must be one number or one per channel",
-                       role_name(role), cp_format_shape(view->shape, view->ndim).text);
-    }
-    if (view->ndim == 1 && view->shape[0] != 1) {
-        if (pool->channel < 0) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, role,
-                           "%s has %" PRId64 " values, but x has no channel axis: give one number", role_name(role),
-                           view->shape[0]);
-        }
-        if (view->shape[0] != pool->x_shape[pool->channel]) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, role,
-                           "%s has %" PRId64 " values; x has %" PRId64 " channels along axis %" PRId32, role_name(role),
-                           view->shape[0], pool->x_shape[pool->channel], pool->channel);
-        }
-    }
-    return CPOOL_OK;
-}
-
 static cpool_status check_array(const cp_pool *pool, const cpool_view *view, int32_t role, cpool_error *error)
 {
     cpool_shape want;
-    if (role == CPOOL_P) {
-        return check_exponent(pool, view, role, error);
+    int32_t kind = role & ~CPOOL_GRAD;
+    if (cp_parameter_role(role)) {
+        return cp_parameter_check(pool, view, role, role_name(role), error);
     }
-    const cpool_view *p = pool->array[CPOOL_P];
-    if (role == (CPOOL_GRAD | CPOOL_P)) { /* like p; that p is missing is found later */
-        TRY(p == NULL ? CPOOL_OK : check_dtype(view, role, p->dtype_code, p->dtype_bits, error));
-        return p == NULL ? CPOOL_OK : check_shape(view, role, p->shape, p->ndim, error);
+    const cpool_view *like = pool->array[kind];
+    if (cp_parameter_role(kind)) { /* like the parameter; that it is missing is found later */
+        TRY(like == NULL ? CPOOL_OK : check_dtype(view, role, like->dtype_code, like->dtype_bits, error));
+        return like == NULL ? CPOOL_OK : check_shape(view, role, like->shape, like->ndim, error);
     }
     TRY(cp_pool_shape(pool, role, &want, error));
     TRY(check_dtype(view, role, want.dtype_code, want.dtype_bits, error));
@@ -561,7 +591,7 @@ cpool_status cp_pool_plan(cp_pool *pool, const cpool_pool_params *params, const 
 #undef ROW
     if (pool->dtype < 0) {
         return cp_fail(error, CPOOL_INVALID_TYPE, x_role, "x has dtype %s%d; cpool pools float32 and float64",
-                       dtype_kind(x->dtype_code), x->dtype_bits);
+                       cp_dtype_kind(x->dtype_code), x->dtype_bits);
     }
     pool->dtype_bits = x->dtype_bits;
     pool->x_shape = x->shape;
@@ -574,20 +604,43 @@ cpool_status cp_pool_plan(cp_pool *pool, const cpool_pool_params *params, const 
     return CPOOL_OK;
 }
 
+void cp_pool_result_shape(const cp_pool *pool, int64_t *shape)
+{
+    for (int32_t i = 0; i < pool->ndim; i++) {
+        shape[i] = pool->x_shape[i];
+    }
+    for (int32_t s = 0; s < CP_SPACE; s++) {
+        if (pool->space[s] >= 0) {
+            shape[pool->space[s]] = pool->out[s];
+        }
+    }
+}
+
+/* Parameters are described as they are given, else as the simplest that they may be. */
+static void parameter_shape(const cp_pool *pool, int32_t kind, cpool_shape *out)
+{
+    const cpool_view *given = pool->array[kind];
+    out->dtype_code = kind == CPOOL_LENGTHS ? CPOOL_INT : CPOOL_FLOAT;
+    out->dtype_bits = given != NULL ? given->dtype_bits : 64;
+    out->ndim = given != NULL ? given->ndim : kind == CPOOL_WEIGHT ? 1 : 0;
+    out->shape[0] = (int64_t)(pool->window_taps < 0x1p62 ? pool->window_taps : 0x1p62);
+    for (int32_t i = 0; given != NULL && i < given->ndim; i++) {
+        out->shape[i] = given->shape[i];
+    }
+}
+
 cpool_status cp_pool_shape(const cp_pool *pool, int32_t role, cpool_shape *out, cpool_error *error)
 {
     int32_t kind = role & ~CPOOL_GRAD;
-    const cpool_view *x = pool->array[CPOOL_X] != NULL ? pool->array[CPOOL_X] : pool->grad[CPOOL_X], *p = pool->array[CPOOL_P];
+    const cpool_view *x = pool->array[CPOOL_X] != NULL ? pool->array[CPOOL_X] : pool->grad[CPOOL_X];
     out->dtype_lanes = 1;
-    if (kind == CPOOL_P && pool->op->code == CPOOL_LP) {
-        out->ndim = p != NULL ? p->ndim : 0;
-        out->shape[0] = p != NULL && p->ndim > 0 ? p->shape[0] : 1;
-        out->dtype_code = CPOOL_FLOAT;
-        out->dtype_bits = p != NULL ? p->dtype_bits : 64;
-        return CPOOL_OK;
-    }
     if (role_name(role) == NULL || (roles_of(pool->op) & role_bit(role)) == 0) {
         return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has no array of role %" PRId32, pool->op->name, role);
+    }
+    int like_y = kind == CPOOL_U, like_input = kind == CPOOL_LOGITS && pool->array[CPOOL_LOGITS] == NULL;
+    if (cp_parameter_role(kind) && !(like_y && pool->array[kind] == NULL) && !like_input) {
+        parameter_shape(pool, kind, out);
+        return CPOOL_OK;
     }
     /* A selected tap is carried in a double; powers may be selections, where p is infinite. */
     if ((kind == CPOOL_TAPS || (role == (CPOOL_GRAD | CPOOL_X) && pool->op->family == CP_POWER)) &&
@@ -595,14 +648,17 @@ cpool_status cp_pool_shape(const cp_pool *pool, int32_t role, cpool_shape *out, 
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s has more than 2^53 taps, too many to name the one selected",
                        cp_format_sizes(pool->params.window, pool->params.rank).text);
     }
-    int like_x = kind == CPOOL_X || (pool->op->code == CPOOL_UNPOOL && kind == CPOOL_INDICES);
-    out->ndim = pool->ndim;
-    for (int32_t i = 0; i < pool->ndim; i++) {
+    int like_x = kind == CPOOL_X || like_input || (pool->op->code == CPOOL_UNPOOL && kind == CPOOL_INDICES);
+    out->ndim = kind == CPOOL_MASK && pool->params.granularity == CPOOL_LAYER ? 0 : pool->ndim;
+    if (!like_x) {
+        cp_pool_result_shape(pool, out->shape);
+    }
+    for (int32_t i = 0; like_x && i < pool->ndim; i++) {
         out->shape[i] = pool->x_shape[i];
     }
-    for (int32_t s = 0; s < CP_SPACE && !like_x; s++) {
+    for (int32_t s = 0; s < CP_SPACE && kind == CPOOL_MASK && pool->params.granularity == CPOOL_MAP; s++) {
         if (pool->space[s] >= 0) {
-            out->shape[pool->space[s]] = pool->out[s];
+            out->shape[pool->space[s]] = 1;
         }
     }
     out->dtype_code = x->dtype_code;
@@ -613,20 +669,9 @@ cpool_status cp_pool_shape(const cp_pool *pool, int32_t role, cpool_shape *out, 
     } else if (kind == CPOOL_TAPS) {
         out->dtype_code = pool->taps_bits == 8 ? CPOOL_UINT : CPOOL_INT;
         out->dtype_bits = (uint8_t)pool->taps_bits;
-    }
-    return CPOOL_OK;
-}
-
-static cpool_status check_exponent_values(const cpool_view *p, cpool_error *error)
-{
-    int64_t stride;
-    cp_view_strides(p, &stride);
-    for (int64_t i = 0; i < cp_view_size(p); i++) {
-        const char *at = (const char *)p->data + (p->ndim == 0 ? 0 : i * stride);
-        double value = p->dtype_bits == 32 ? cp_read_f32(at) : cp_read_f64(at);
-        if (!(value > 0)) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_P, "p=%g: every exponent must be greater than 0", value);
-        }
+    } else if (kind == CPOOL_MASK) {
+        out->dtype_code = CPOOL_UINT;
+        out->dtype_bits = 8;
     }
     return CPOOL_OK;
 }
@@ -665,16 +710,15 @@ static cpool_status ready(const cp_pool *pool, uint64_t required, uint64_t resul
             }
         }
     }
-    if (pool->array[CPOOL_P] != NULL) {
-        TRY(check_exponent_values(pool->array[CPOOL_P], error));
-    }
-    return CPOOL_OK;
+    return cp_parameter_check_values(pool, error);
 }
 
 cpool_status cp_pool_ready(const cp_pool *pool, int32_t direction, cpool_error *error)
 {
-    uint64_t forward = role_bit(CPOOL_Y) | role_bit(CPOOL_TAPS);
-    uint64_t backward = role_bit(CPOOL_GRAD | CPOOL_X) | role_bit(CPOOL_GRAD | CPOOL_P);
+    /* What unpooling reads is what selections write. */
+    uint64_t forward = role_bit(CPOOL_Y) | role_bit(CPOOL_TAPS) | role_bit(CPOOL_MASK) |
+                       (pool->op->code == CPOOL_UNPOOL ? 0 : role_bit(CPOOL_INDICES));
+    uint64_t backward = ~UINT64_C(0) << 32 & ~role_bit(CPOOL_GRAD | CPOOL_Y);
     return ready(pool, pool->op->required[direction], direction == CPOOL_FORWARD ? forward : backward, error);
 }
 
