@@ -849,7 +849,7 @@ def power(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes, 
 
 def tapwise(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, str kind, dict given, out,
             random=None):
-    """What works window by window: `given` are its further inputs by name, None for those that are not; `random` how to draw, as
+    """What works window by window: `given` are its further inputs by name, None for one that is optional; `random` how to draw, as
     (granularity or None, p_max, seed, offset)."""
     cdef Call call
     cdef cpool_pool_params params
@@ -870,7 +870,7 @@ def tapwise(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes
         params.offset = counter(offset, "offset")
     inputs = {}
     for name, value in given.items():
-        if value is not None:
+        if value is not None or name not in ("bias", "u"):
             inputs[name] = as_values(value, name) if name in ("logits", "u") else as_parameter(value, name)
     y = as_out(out, cnp.PyArray_TYPE(a))
     begin(&call, &params)

@@ -80,18 +80,6 @@ static double sum_terms(const cp_terms *terms, int64_t n)
     return sum;
 }
 
-/* Element `index` of an array in C order. */
-static char *element(const cpool_view *view, int64_t index)
-{
-    int64_t strides[CPOOL_MAX_NDIM];
-    char *at = view->data;
-    cp_view_strides(view, strides);
-    for (int32_t axis = view->ndim; axis-- > 0; index /= view->shape[axis]) {
-        at += index % view->shape[axis] * strides[axis];
-    }
-    return at;
-}
-
 void cp_parameter_sums_reduce(const double *partials, int64_t planes, int64_t numbers, int64_t blocks, int64_t channels,
                               int64_t count, const cpool_view *gradient)
 {
@@ -100,7 +88,7 @@ void cp_parameter_sums_reduce(const double *partials, int64_t planes, int64_t nu
         int64_t first = i / count * numbers + i % count;
         cp_terms terms = {partials + first * blocks, blocks, channels * numbers * blocks};
         double sum = sum_terms(&terms, planes / channels * blocks);
-        char *at = element(gradient, i);
+        char *at = cp_view_element(gradient, i);
         if (gradient->dtype_bits == 32) {
             cp_write_f32(at, sum);
         } else {

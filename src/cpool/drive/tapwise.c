@@ -459,6 +459,15 @@ static void reduce_parameters(cp_tapwise *p)
     reduce(p, CPOOL_WEIGHT, p->kind == CP_TAP_GATE, p->weights);
 }
 
+/* Of no channel at all, the sum is 0. */
+static void clear_shared(const cp_tapwise *p)
+{
+    const cpool_view *shared = p->pool->grad[CPOOL_LOGITS];
+    for (int64_t i = 0; p->channels == 0 && i < cp_view_size(shared); i++) {
+        memset(cp_view_element(shared, i), 0, shared->dtype_bits / 8);
+    }
+}
+
 cpool_status cp_tapwise_run(const cp_pool *pool, int32_t direction, const cpool_exec *exec)
 {
     cp_tapwise plans[MOST_TASKS];
@@ -471,6 +480,7 @@ cpool_status cp_tapwise_run(const cp_pool *pool, int32_t direction, const cpool_
         p->engine = &engine;
         p->partials = (double *)(void *)cp_engine_shared(&engine);
         cp_engine_run(&engine, p->units, task_nanoseconds(p) / (double)(p->units > 0 ? p->units : 1), run_units, p);
+        clear_shared(p);
         if (p->task == CP_TAPWISE_PARAMETER_GRADIENT) {
             reduce_parameters(p);
         } else if (p->task == CP_TAPWISE_POOL) {

@@ -94,20 +94,23 @@ static void NAME_TAP(map_positive)(double *const *leaf, const double *none, int6
     }
 }
 
-/* Rows of the state: the sum of the weights is (WEIGHT + its rest) 2^TOP; the mean is MEAN + its rest, then in y; SHARE is the mean
- * over the sum. TERM: what the gradient of beta sums. */
-enum { NAME_TAP(TOP), NAME_TAP(WEIGHT), NAME_TAP(WEIGHT_REST), NAME_TAP(MEAN), NAME_TAP(MEAN_REST), NAME_TAP(SHARE_OF), NAME_TAP(TERM), NAME_TAP(TERM_REST) };
+/* Rows of the state: the sum of the weights is (WEIGHT + its rest) 2^TOP; the mean is MEAN + its rest, then in y; SQUARE, which
+ * only CP_TAP_SHARE needs, the sum of the squares of the parts. TERM: what the gradient of beta sums. */
+enum { NAME_TAP(TOP), NAME_TAP(WEIGHT), NAME_TAP(WEIGHT_REST), NAME_TAP(MEAN), NAME_TAP(MEAN_REST), NAME_TAP(SQUARE), NAME_TAP(SQUARE_REST), NAME_TAP(TERM), NAME_TAP(TERM_REST) };
 
-/* The weight of a tap as a part of the whole; 0 where there is none. */
-CP_TEMPLATE vf64 NAME_TAP(part)(const cp_tap_windows *w, const cp_tap_block *b, int64_t at, int64_t i)
+/* a b times the weight of a tap as a part of the whole; 0 where there is none. The power of two is taken in two steps: what is left of
+ * a huge factor after a tiny weight is not lost. */
+CP_TEMPLATE vf64 NAME_TAP(weighted)(const cp_tap_windows *w, const cp_tap_block *block, int64_t at, int64_t i, vf64 a, vf64 b)
 {
-    vf64 sum = NAME_TAP(get)(w, NAME_TAP(WEIGHT), i), zero = vf64_set1(0.0);
-    vf64 shift = vf64_pow2_down(vf64_sub(vf64_load(b->leaf[1] + at), NAME_TAP(get)(w, NAME_TAP(TOP), i)));
-    vf64 part = vf64_div(vf64_mul(vf64_load(b->leaf[0] + at), shift), sum);
-    return vf64_select(vf64_eq(sum, zero), zero, part);
+    vf64 sum = NAME_TAP(get)(w, NAME_TAP(WEIGHT), i), zero = vf64_set1(0.0), step = vf64_set1(1000.0);
+    vf64 shift = vf64_sub(vf64_load(block->leaf[1] + at), NAME_TAP(get)(w, NAME_TAP(TOP), i));
+    vf64 first = vf64_max(shift, vf64_sub(zero, step)), second = vf64_min(vf64_add(shift, step), zero);
+    vf64 part = vf64_div(vf64_mul(vf64_load(block->leaf[0] + at), vf64_pow2_down(first)), sum);
+    part = vf64_select(vf64_eq(sum, zero), zero, part);
+    return vf64_mul(vf64_mul(vf64_mul(part, a), b), vf64_pow2_down(second));
 }
 
-static void NAME_TAP(ratio_pass)(const cp_tap_windows *w, const cp_tap_block *b, int pass)
+CP_TEMPLATE void NAME_TAP(ratio_pass)(int kind, const cp_tap_windows *w, const cp_tap_block *b, int pass)
 {
     for (int64_t i = 0; i < w->n; i += vf64_N) {
         if (pass == 0) {
@@ -128,28 +131,43 @@ static void NAME_TAP(ratio_pass)(const cp_tap_windows *w, const cp_tap_block *b,
             NAME_TAP(put)(w, NAME_TAP(WEIGHT_REST), i, rest);
         } else {
             vf64 mean = NAME_TAP(get)(w, NAME_TAP(MEAN), i), rest = NAME_TAP(get)(w, NAME_TAP(MEAN_REST), i);
+            vf64 square = NAME_TAP(get)(w, NAME_TAP(SQUARE), i), square_rest = NAME_TAP(get)(w, NAME_TAP(SQUARE_REST), i);
             for (int64_t t = 0; t < b->count; t++) {
-                vf64 x = vf64_load(b->leaf[2] + t * b->n + i);
-                NAME_TAP(add)(&mean, &rest, vf64_mul(NAME_TAP(part)(w, b, t * b->n + i, i), x));
+                vf64 x = vf64_load(b->leaf[2] + t * b->n + i), one = vf64_set1(1.0);
+                NAME_TAP(add)(&mean, &rest, NAME_TAP(weighted)(w, b, t * b->n + i, i, x, one));
+                if (kind == CP_TAP_SHARE) {
+                    vf64 part = NAME_TAP(weighted)(w, b, t * b->n + i, i, one, one);
+                    NAME_TAP(add)(&square, &square_rest, vf64_mul(part, part));
+                }
             }
             NAME_TAP(put)(w, NAME_TAP(MEAN), i, mean);
             NAME_TAP(put)(w, NAME_TAP(MEAN_REST), i, rest);
+            NAME_TAP(put)(w, NAME_TAP(SQUARE), i, square);
+            NAME_TAP(put)(w, NAME_TAP(SQUARE_REST), i, square_rest);
         }
     }
 }
 
+static void NAME_TAP(weighted_pass)(const cp_tap_windows *w, const cp_tap_block *b, int pass)
+{
+    NAME_TAP(ratio_pass)(CP_TAP_SOFT, w, b, pass);
+}
+
+static void NAME_TAP(share_pass)(const cp_tap_windows *w, const cp_tap_block *b, int pass)
+{
+    NAME_TAP(ratio_pass)(CP_TAP_SHARE, w, b, pass);
+}
+
 static void NAME_TAP(ratio_finish)(const cp_tap_windows *w, int pass)
 {
-    vf64 zero = vf64_set1(0.0);
     for (int64_t i = 0; i < w->n; i += vf64_N) {
         vf64 sum = NAME_TAP(get)(w, NAME_TAP(WEIGHT), i);
         if (pass == 0) {
             NAME_TAP(put)(w, NAME_TAP(WEIGHT), i, NAME_TAP(total)(sum, NAME_TAP(get)(w, NAME_TAP(WEIGHT_REST), i)));
         } else {
-            vf64 y = NAME_TAP(total)(NAME_TAP(get)(w, NAME_TAP(MEAN), i), NAME_TAP(get)(w, NAME_TAP(MEAN_REST), i));
-            vf64 share = vf64_scale(vf64_div(y, sum), vf64_sub(zero, NAME_TAP(get)(w, NAME_TAP(TOP), i)));
-            vf64_store(w->y + i, y);
-            NAME_TAP(put)(w, NAME_TAP(SHARE_OF), i, vf64_select(vf64_eq(sum, zero), zero, share));
+            vf64 square = NAME_TAP(get)(w, NAME_TAP(SQUARE), i), rest = NAME_TAP(get)(w, NAME_TAP(SQUARE_REST), i);
+            vf64_store(w->y + i, NAME_TAP(total)(NAME_TAP(get)(w, NAME_TAP(MEAN), i), NAME_TAP(get)(w, NAME_TAP(MEAN_REST), i)));
+            NAME_TAP(put)(w, NAME_TAP(SQUARE), i, NAME_TAP(total)(square, rest));
         }
     }
 }
@@ -158,24 +176,25 @@ CP_TEMPLATE void NAME_TAP(ratio_gradient)(int kind, const cp_tap_windows *w, con
 {
     vf64 one = vf64_set1(1.0), zero = vf64_set1(0.0);
     for (int64_t i = 0; i < w->n; i += vf64_N) {
-        vf64 y = vf64_load(w->y + i), dy = vf64_load(w->dy + i), share = NAME_TAP(get)(w, NAME_TAP(SHARE_OF), i);
+        vf64 y = vf64_load(w->y + i), dy = vf64_load(w->dy + i), square = NAME_TAP(get)(w, NAME_TAP(SQUARE), i);
         vf64 beta = kind == CP_TAP_SOFT ? vf64_load(w->parameter + i) : zero;
         for (int64_t t = 0; t < b->count; t++) {
             int64_t at = t * b->n + i;
-            vf64 x = vf64_load(b->leaf[2] + at), part = NAME_TAP(part)(w, b, at, i), dx;
+            vf64 x = vf64_load(b->leaf[2] + at), dx;
             if (kind == CP_TAP_SOFT) {
-                dx = vf64_mul(vf64_mul(part, dy), vf64_add(one, vf64_mul(beta, vf64_sub(x, y))));
+                dx = NAME_TAP(weighted)(w, b, at, i, dy, vf64_add(one, vf64_mul(beta, vf64_sub(x, y))));
             } else if (kind == CP_TAP_SHARE) {
-                dx = vf64_mul(dy, vf64_sub(vf64_add(part, part), share));
+                vf64 part = NAME_TAP(weighted)(w, b, at, i, one, one);
+                dx = vf64_mul(dy, vf64_sub(vf64_add(part, part), square)); /* y / S is the sum of the squares */
                 dx = vf64_select(vf64_eq(x, zero), zero, dx);
             } else {
-                dx = vf64_mul(part, dy);
+                dx = NAME_TAP(weighted)(w, b, at, i, dy, one);
             }
             if (b->gradient[0] != NULL) {
                 vf64_store(b->gradient[0] + at, dx);
             }
             if (kind == CP_TAP_LIP && b->gradient[1] != NULL) {
-                vf64_store(b->gradient[1] + at, vf64_mul(dx, vf64_sub(x, y)));
+                vf64_store(b->gradient[1] + at, NAME_TAP(weighted)(w, b, at, i, dy, vf64_sub(x, y)));
             }
         }
     }
@@ -203,8 +222,8 @@ static void NAME_TAP(soft_terms)(const cp_tap_windows *w, const cp_tap_block *b)
         vf64 y = vf64_load(w->y + i), sum = NAME_TAP(get)(w, NAME_TAP(TERM), i);
         vf64 rest = NAME_TAP(get)(w, NAME_TAP(TERM_REST), i);
         for (int64_t t = 0; t < b->count; t++) {
-            vf64 x = vf64_load(b->leaf[2] + t * b->n + i), part = NAME_TAP(part)(w, b, t * b->n + i, i);
-            NAME_TAP(add)(&sum, &rest, vf64_mul(vf64_mul(part, vf64_sub(x, y)), x));
+            vf64 x = vf64_load(b->leaf[2] + t * b->n + i);
+            NAME_TAP(add)(&sum, &rest, NAME_TAP(weighted)(w, b, t * b->n + i, i, vf64_sub(x, y), x));
         }
         NAME_TAP(put)(w, NAME_TAP(TERM), i, sum);
         NAME_TAP(put)(w, NAME_TAP(TERM_REST), i, rest);
@@ -524,11 +543,11 @@ static void NAME_TAP(rank_finish_terms)(const cp_tap_windows *w)
 /* ---- All of them ---- */
 
 static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
-    [CP_TAP_SOFT] = {3, 2, {0, CP_NOTHING, 0}, NAME_TAP(map_exp), NAME_TAP(ratio_pass), NAME_TAP(ratio_finish),
+    [CP_TAP_SOFT] = {3, 2, {0, CP_NOTHING, 0}, NAME_TAP(map_exp), NAME_TAP(weighted_pass), NAME_TAP(ratio_finish),
                      NAME_TAP(soft_gradient), NAME_TAP(soft_terms), NAME_TAP(soft_finish_terms)},
-    [CP_TAP_LIP] = {3, 2, {0, CP_NOTHING, 0}, NAME_TAP(map_logit), NAME_TAP(ratio_pass), NAME_TAP(ratio_finish),
+    [CP_TAP_LIP] = {3, 2, {0, CP_NOTHING, 0}, NAME_TAP(map_logit), NAME_TAP(weighted_pass), NAME_TAP(ratio_finish),
                     NAME_TAP(lip_gradient), NULL, NULL},
-    [CP_TAP_SHARE] = {3, 2, {0, CP_NOTHING, 0}, NAME_TAP(map_positive), NAME_TAP(ratio_pass), NAME_TAP(ratio_finish),
+    [CP_TAP_SHARE] = {3, 2, {0, CP_NOTHING, 0}, NAME_TAP(map_positive), NAME_TAP(share_pass), NAME_TAP(ratio_finish),
                       NAME_TAP(share_gradient), NULL, NULL},
     [CP_TAP_DRAW] = {1, 2, {0, 0, 0}, NULL, NAME_TAP(draw_pass), NAME_TAP(draw_finish), NULL, NULL, NULL},
     [CP_TAP_PICK] = {0, 0, {0, 0, 0}, NULL, NULL, NULL, NAME_TAP(pick_gradient), NULL, NULL},

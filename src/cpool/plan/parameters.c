@@ -176,25 +176,11 @@ static int is_length(double value, double limit)
 
 static int find_wrong(const cpool_view *view, cp_predicate right, double limit, double *wrong)
 {
-    int64_t strides[CPOOL_MAX_NDIM], at[CPOOL_MAX_NDIM] = {0}, size = view == NULL ? 0 : cp_view_size(view);
-    if (size == 0) {
-        return 0;
-    }
-    const char *p = view->data;
-    cp_view_strides(view, strides);
+    int64_t size = view == NULL ? 0 : cp_view_size(view);
     for (int64_t i = 0; i < size; i++) {
-        double value = read_value(view, p);
-        if (!right(value, limit)) {
-            *wrong = value;
+        *wrong = read_value(view, cp_view_element(view, i));
+        if (!right(*wrong, limit)) {
             return 1;
-        }
-        for (int32_t axis = view->ndim; axis-- > 0;) {
-            p += strides[axis];
-            if (++at[axis] < view->shape[axis]) {
-                break;
-            }
-            p -= strides[axis] * at[axis];
-            at[axis] = 0;
         }
     }
     return 0;

@@ -96,6 +96,17 @@ void cp_view_strides(const cpool_view *view, int64_t *strides)
     }
 }
 
+char *cp_view_element(const cpool_view *view, int64_t index)
+{
+    int64_t strides[CPOOL_MAX_NDIM];
+    char *at = view->data;
+    cp_view_strides(view, strides);
+    for (int32_t axis = view->ndim; axis-- > 0; index /= view->shape[axis]) {
+        at += index % view->shape[axis] * strides[axis];
+    }
+    return at;
+}
+
 static cpool_status check_view(const cpool_view *view, int32_t role, cpool_error *error)
 {
     const char *name = role_name(role);

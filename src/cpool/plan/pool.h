@@ -56,7 +56,8 @@ const char *cp_dtype_kind(uint8_t code);
 /* Bytes from one element to the next along each axis of a view. */
 void cp_view_strides(const cpool_view *view, int64_t *strides);
 
-/* Elements of a view. */
+/* Elements of a view, and where one of them is, in C order. */
 int64_t cp_view_size(const cpool_view *view);
+char *cp_view_element(const cpool_view *view, int64_t index);
 
 #endif
