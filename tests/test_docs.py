@@ -7,8 +7,9 @@ import pytest
 
 import cpool
 from cpool import _core
+from cpool.pooling import _Operator
 
-OPERATORS = [cpool.max_pool, cpool.min_pool, cpool.avg_pool, cpool.lp_pool, cpool.l2_pool, cpool.max_unpool]
+OPERATORS = [op for op in map(cpool.__dict__.get, cpool.__all__) if isinstance(op, _Operator)]
 METHODS = ["__call__", "forward", "backward", "output_shape"]
 PLAIN = [getattr(cpool, name) for name in cpool.__all__ if inspect.isfunction(getattr(cpool, name))]
 

@@ -11,7 +11,8 @@ import pytest
 import cpool
 from cpool import _core
 
-WINDOW_OPERATORS = [cpool.max_pool, cpool.min_pool, cpool.avg_pool, cpool.lp_pool, cpool.l2_pool]
+WINDOW_OPERATORS = [cpool.max_pool, cpool.min_pool, cpool.avg_pool, cpool.lp_pool, cpool.l2_pool, cpool.soft_pool,
+                    cpool.mixed_pool]
 window_operators = pytest.mark.parametrize("op", WINDOW_OPERATORS, ids=[op.__name__ for op in WINDOW_OPERATORS])
 SENTINEL = 12345.0
 HUGE = [2**31, 2**61, 2**62, 2**63 - 1]
