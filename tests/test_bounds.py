@@ -216,7 +216,7 @@ TAPWISE = {
 }
 
 
-def check_tapwise(log, small if np.prod(shape) < 400 else large, name, x, window, kwargs, ways, isa):
+def check_tapwise(log, memory, name, x, window, kwargs, ways, isa):
     op = getattr(cpool, f"{name}_pool")
     channels = x.shape[-1] if 0 in kwargs.get("axes", ()) else x.shape[0]
     taps = int(np.prod(window)) if isinstance(window, tuple) else 1

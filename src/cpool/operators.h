@@ -18,7 +18,7 @@ typedef struct cp_operator {
     int32_t code;
     const char *name;
     cp_family family;
-    int32_t fold, tap_fold; /* of values; of values and taps; CP_TAPWISE: kernels forward, and backward where that is another */
+    int32_t fold, tap_fold; /* of values (CP_TAPWISE: its kernel); of values and taps */
     uint32_t flags;
     uint64_t required[2], optional[2], kept; /* by direction */
 } cp_operator;

@@ -4,7 +4,6 @@
 
 #include "drive/drive.h"
 #include "fpenv.h"
-#include "kernels/taps.h"
 #include "philox.h"
 
 /* ---- What is given for each result ---- */
@@ -73,14 +72,6 @@ static void write_mask(const cp_pool *pool)
     }
 }
 
-static void load_taps(const cp_tapwise_work *w)
-{
-    const cp_grid *grid = &w->plan->layout.grid[CP_ON_SIDE];
-    for (int64_t i = 0; i < w->count * w->lanes; i++) {
-        w->tap[i] = (double)cp_read_tap(side(w, i), grid->bits);
-    }
-}
-
 /* Everything that the kernel is told of the windows beside their elements. */
 static void begin_row(cp_tapwise_work *w, int64_t d, int64_t h, int64_t column, int64_t count)
 {
@@ -95,8 +86,6 @@ static void begin_row(cp_tapwise_work *w, int64_t d, int64_t h, int64_t column, 
         cp_tapwise_load(w, CP_ON_U, d, h, column, 1, count, w->u);
     } else if (p->kind == CP_TAP_DRAW) {
         draw_row(w, CPOOL_REGION, w->u);
-    } else if (p->kind == CP_TAP_PICK) {
-        load_taps(w);
     } else if (is_random(p)) {
         mask_row(w);
     } else if (p->kind == CP_TAP_MIX) {
@@ -309,7 +298,7 @@ static void run_band(cp_tapwise_work *w)
             int64_t left = out[2] - column;
             begin_row(w, row / out[1], row % out[1], column, left < p->width ? left : p->width);
             results(w);
-            each_block(w, w->kernel->passes > 0, gradient_block);
+            each_block(w, 1, gradient_block);
         }
     }
     if (w->gradient[0] != NULL) {
@@ -424,10 +413,25 @@ static int plan_tasks(cp_tapwise plans[MOST_TASKS], const cp_pool *pool, int32_t
     return n;
 }
 
+/* What was drawn is a selection like any other from there on. */
+static int is_selection(const cp_pool *pool, int32_t direction, cp_pool *selection)
+{
+    if (direction == CPOOL_FORWARD || pool->op->code != CPOOL_STOCHASTIC) {
+        return 0;
+    }
+    *selection = *pool;
+    selection->op = cp_operator_find(CPOOL_MAX);
+    return 1;
+}
+
 cp_cost cp_tapwise_cost(const cp_pool *pool, int32_t direction)
 {
     cp_tapwise plans[MOST_TASKS];
+    cp_pool selection;
     cp_cost cost;
+    if (is_selection(pool, direction, &selection)) {
+        return cp_window_cost(&selection, direction);
+    }
     (void)plan_tasks(plans, pool, direction, &cost);
     return cost;
 }
@@ -471,8 +475,12 @@ static void clear_shared(const cp_tapwise *p)
 cpool_status cp_tapwise_run(const cp_pool *pool, int32_t direction, const cpool_exec *exec)
 {
     cp_tapwise plans[MOST_TASKS];
+    cp_pool selection;
     cp_engine engine;
     cp_cost cost;
+    if (is_selection(pool, direction, &selection)) {
+        return cp_window_run(&selection, direction, exec);
+    }
     int n = plan_tasks(plans, pool, direction, &cost);
     cpool_status status = cp_engine_take(&engine, exec, cost);
     for (int i = 0; i < n && status == CPOOL_OK; i++) {

@@ -78,7 +78,7 @@ static int plan_kept_rows(cp_tapwise *p)
 {
     const cp_pool *pool = p->pool;
     const cp_axis *axis = pool->axis;
-    int64_t deep = extent(&axis[0]), row = p->lanes * max64(p->leaves, 1) * (int64_t)sizeof(double);
+    int64_t deep = extent(&axis[0]), row = p->lanes * p->leaves * (int64_t)sizeof(double);
     for (int way = 0; way < 4; way++) { /* the most first: planes of rows, and whole rows */
         p->slots[0] = deep;
         p->slots[1] = way < 2 && deep > 1 ? pool->in[1] : extent(&axis[1]);
@@ -163,7 +163,7 @@ void cp_tapwise_plan(cp_tapwise *p, const cp_pool *pool, cp_tapwise_task task)
     memset(p, 0, sizeof *p);
     p->pool = pool;
     p->task = task;
-    p->kind = task != CP_TAPWISE_POOL && pool->op->tap_fold != 0 ? pool->op->tap_fold : pool->op->fold;
+    p->kind = pool->op->fold;
     p->leaves = leaves[p->kind];
     p->weights = weight != NULL ? cp_parameter_row(weight) : 0;
     p->ranks = p->kind == CP_TAP_RANK ? p->weights : 0;

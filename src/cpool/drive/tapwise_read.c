@@ -231,17 +231,17 @@ int cp_tapwise_read(cp_tapwise_work *w, cp_tap_cursor *cursor)
     while (lo < hi && a < w->deep.hi && b < w->down.hi && count < p->capacity) {
         int64_t d = w->deep.first + a * w->deep.step, h = w->down.first + b * w->down.step, n = hi - j;
         n = n < p->capacity - count ? n : p->capacity - count;
-        int64_t slot = p->by_rows && p->leaves > 0 ? kept_row(w, d, h) : 0;
+        int64_t slot = p->by_rows ? kept_row(w, d, h) : 0;
         for (int64_t t = 0; t < n; t++) {
             w->number[count + t] = ((double)a * (double)axis[1].taps + (double)b) * (double)axis[2].taps + (double)(j + t);
             w->spot[count + t][0] = d;
             w->spot[count + t][1] = h;
             w->spot[count + t][2] = j + t;
-            if (p->by_rows && p->leaves > 0) {
+            if (p->by_rows) {
                 take_tap(w, slot, j + t, (count + t) * p->n);
             }
         }
-        if (!p->by_rows && p->leaves > 0) {
+        if (!p->by_rows) {
             take_run(w, d, h, j, n, count);
         }
         count += n;

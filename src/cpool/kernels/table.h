@@ -112,7 +112,6 @@ enum {
     CP_TAP_LIP,   /* weights exp(logit) */
     CP_TAP_SHARE, /* weights max(x, 0) */
     CP_TAP_DRAW,  /* an element drawn with those weights */
-    CP_TAP_PICK,  /* the gradient of a selection whose tap is known */
     CP_TAP_MIX,   /* maximum and mean, blended by a parameter */
     CP_TAP_GATE,  /* ... by a weighted sum */
     CP_TAP_RANK,  /* a weighted sum of sorted elements */

@@ -312,17 +312,6 @@ static void NAME_TAP(draw_finish)(const cp_tap_windows *w, int pass)
     }
 }
 
-static void NAME_TAP(pick_gradient)(const cp_tap_windows *w, const cp_tap_block *b)
-{
-    for (int64_t i = 0; i < w->n; i += vf64_N) {
-        vf64 tap = vf64_load(w->tap + i), dy = vf64_load(w->dy + i);
-        for (int64_t t = 0; t < b->count; t++) {
-            vf64_mask here = vf64_eq(tap, vf64_set1(b->number[t]));
-            vf64_store(b->gradient[0] + t * b->n + i, vf64_select(here, dy, vf64_set1(0.0)));
-        }
-    }
-}
-
 /* ---- Maximum and mean ---- */
 
 /* Rows of the state: the maximum, how many taps came before it (-1: none), the sum, the weighted sum, the number of elements; then the
@@ -550,7 +539,6 @@ static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
     [CP_TAP_SHARE] = {3, 2, {0, CP_NOTHING, 0}, NAME_TAP(map_positive), NAME_TAP(share_pass), NAME_TAP(ratio_finish),
                       NAME_TAP(share_gradient), NULL, NULL},
     [CP_TAP_DRAW] = {1, 2, {0, 0, 0}, NULL, NAME_TAP(draw_pass), NAME_TAP(draw_finish), NULL, NULL, NULL},
-    [CP_TAP_PICK] = {0, 0, {0, 0, 0}, NULL, NULL, NULL, NAME_TAP(pick_gradient), NULL, NULL},
     [CP_TAP_MIX] = {1, 1, {0, 0, 0}, NULL, NAME_TAP(mix_pass), NAME_TAP(mix_finish), NAME_TAP(mix_gradient), NULL,
                     NAME_TAP(mix_finish_terms)},
     [CP_TAP_GATE] = {1, 1, {0, 0, 0}, NULL, NAME_TAP(gate_pass), NAME_TAP(gate_finish), NAME_TAP(gate_gradient),
