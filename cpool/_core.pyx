@@ -781,7 +781,7 @@ def restore(op, numbers, lengths, shape, bint wide, kept):
 
 
 cdef object forward(Call *call, object op, bint keep, cnp.ndarray x, cnp.ndarray y, str further, dict kept):
-    """Provide the results of a call that has its inputs, and compute them. `further`: a result that ``backward`` reads, or None."""
+    """Provide the results of a call that has its inputs, and compute them. `further`: one that ``backward`` reads, or None."""
     cdef Saved saved
     if y is None:
         y = new_result(call, CPOOL_Y, x)
@@ -849,8 +849,8 @@ def power(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes, 
 
 def tapwise(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, str kind, dict given, out,
             random=None):
-    """What works window by window: `given` are its further inputs by name, None for one that is optional; `random` how to draw, as
-    (granularity or None, p_max, seed, offset)."""
+    """What works window by window: `given` are its further inputs by name, None for one that is optional; `random` says how
+    to draw, as (granularity or None, p_max, seed, offset)."""
     cdef Call call
     cdef cpool_pool_params params
     cdef cnp.ndarray a = as_values(x, "x")

@@ -480,7 +480,8 @@ class StochasticPool(_WindowOperator, _OneGradient):
                                  {"u": u}, out, (None, None, seed, offset))
         if u is not None:
             raise ValueError("u takes the place of draws; there are none with training=False")
-        return _core.tapwise(self, True, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, "expected", {}, out)
+        return _core.tapwise(self, True, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, "expected", {},
+                             out)
 
 
 class MixedPool(_WindowOperator, _SeveralGradients[MixedGradients]):
@@ -499,8 +500,8 @@ class MixedPool(_WindowOperator, _SeveralGradients[MixedGradients]):
     References
     ----------
     .. [1] D. Yu, H. Wang, P. Chen, Z. Wei, "Mixed Pooling for Convolutional Neural Networks", RSKT 2014.
-    .. [2] C.-Y. Lee, P. W. Gallagher, Z. Tu, "Generalizing Pooling Functions in Convolutional Neural Networks: Mixed, Gated, and
-       Tree", AISTATS 2016.
+    .. [2] C.-Y. Lee, P. W. Gallagher, Z. Tu, "Generalizing Pooling Functions in Convolutional Neural Networks: Mixed,
+       Gated, and Tree", AISTATS 2016.
 
     Examples
     --------
@@ -639,8 +640,8 @@ class GatedPool(_WindowOperator, _SeveralGradients[GatedGradients]):
 
     References
     ----------
-    .. [1] C.-Y. Lee, P. W. Gallagher, Z. Tu, "Generalizing Pooling Functions in Convolutional Neural Networks: Mixed, Gated, and
-       Tree", AISTATS 2016.
+    .. [1] C.-Y. Lee, P. W. Gallagher, Z. Tu, "Generalizing Pooling Functions in Convolutional Neural Networks: Mixed,
+       Gated, and Tree", AISTATS 2016.
 
     Examples
     --------
@@ -761,8 +762,8 @@ class RankPool(_WindowOperator, _SeveralGradients[RankGradients]):
         dx of the element of rank r += dy weight[r]
         dweight[r] = sum of dy x[r]
 
-    Ranks that a window at the border does not have add nothing. The weight (1,) makes it the maximum, equal weights the average.
-    Weights are used as they are: ``softmax_weights`` and ``clipped_weights`` are the maps of the literature.
+    Ranks that a window at the border does not have add nothing. The weight (1,) makes it the maximum, equal weights the
+    average. Weights are used as they are: ``softmax_weights`` and ``clipped_weights`` are the maps of the literature.
 
     References
     ----------
@@ -1020,7 +1021,9 @@ def _integer(value: object, name: str, least: int) -> int:
 
 
 def dynamic_k(layer: SupportsIndex, layers: SupportsIndex, length: SupportsIndex, k_top: SupportsIndex) -> int:
-    """Return how many elements a layer of dynamic k-max pooling keeps: ``max(k_top, ceil((layers - layer) * length / layers))``.
+    """Return how many elements a layer of dynamic k-max pooling [1]_ keeps.
+
+    That is ``max(k_top, ceil((layers - layer) * length / layers))``, in integers.
 
     It is not clipped to `length`; the caller decides.
 
@@ -1114,7 +1117,7 @@ def softmax_weights(theta: ArrayLike, dweight: ArrayLike | None = None) -> Array
 
 
 def clipped_weights(theta: ArrayLike, dweight: ArrayLike | None = None) -> Array:
-    """Return weights of ``rank_pool`` that are not negative and sum to 1, as ordinal pooling learns them, or the gradient of that.
+    """Return weights of ``rank_pool`` that are not negative and sum to 1, as ordinal pooling learns them, or their gradient.
 
     .. code-block:: text
 

@@ -385,7 +385,7 @@ def difference_inputs(name, x, y_shape, kernel, rng):
     """Inputs of an operator for [3, *spatial]: positional ones, then named ones, all arrays."""
     weight = {"gated": lambda: rng.normal(size=(3, int(np.prod(kernel)))) / 2, "rank": lambda: rng.normal(size=(3, 2))}
     return {"soft": lambda: [("beta", rng.normal(size=3))], "lip": lambda: [("logits", rng.normal(size=x.shape))],
-            "lip, shared": lambda: [("logits", rng.normal(size=(1, *x.shape[1:])))], "expected": lambda: [],
+            "lip, shared": lambda: [("logits", rng.normal(size=(1, *x.shape[1:])))], "expected": list,
             "mixed": lambda: [("a", rng.normal(size=(3, *y_shape[1:])))],
             "mixed, one": lambda: [("a", np.array(0.3))],
             "gated": lambda: [("weight", weight["gated"]()), ("bias", rng.normal(size=3))],
@@ -741,7 +741,8 @@ def test_refused(op, inputs, given, error, message):
 
 
 @pytest.mark.parametrize(("given", "error", "message"), [
-    ({"u": np.full((1, 2, 2, 2), 1.0)}, ValueError, "u holds 1"), ({"u": np.full((1, 2, 2, 2), -0.1)}, ValueError, "u holds -0.1"),
+    ({"u": np.full((1, 2, 2, 2), 1.0)}, ValueError, "u holds 1"),
+    ({"u": np.full((1, 2, 2, 2), -0.1)}, ValueError, "u holds -0.1"),
     ({"u": np.full((1, 2, 2, 2), np.nan)}, ValueError, "u holds"), ({"u": np.zeros((2, 2))}, ValueError, "u has shape"),
     ({"u": np.zeros((1, 2, 2, 2), int)}, TypeError, "u has dtype"), ({"training": 1}, TypeError, "training=1"),
     ({"training": False, "u": np.zeros((1, 2, 2, 2))}, ValueError, "training"), ({"seed": -1}, ValueError, "seed=-1"),
@@ -770,7 +771,8 @@ def test_refused_blends(given, error, message):
     (1.0, {}, TypeError, "k=1.0"), (2**62, {"lengths": 3}, ValueError, "k="), (2, {"axis": 4}, ValueError, "ax"),
     (2, {"axis": None}, TypeError, "axis=None"), (2, {"lengths": [5]}, ValueError, "lengths holds 5; each must be 0 to 4"),
     (2, {"lengths": [-1]}, ValueError, "lengths holds -1"), (2, {"lengths": [1.0]}, TypeError, "lengths has dtype float64"),
-    (2, {"lengths": [1, 1]}, ValueError, "lengths has shape"), (2, {"lengths": [1], "axis": 0}, ValueError, "lengths has shape"),
+    (2, {"lengths": [1, 1]}, ValueError, "lengths has shape"),
+    (2, {"lengths": [1], "axis": 0}, ValueError, "lengths has shape"),
     (2, {"lengths": np.zeros(1, np.int32)}, TypeError, r"lengths\.astype"),
 ])
 def test_refused_kmax(k, given, error, message):
@@ -820,7 +822,8 @@ def test_forged_saved(op):
     positional, named = arguments(op, x)
     y, saved = op.forward(*positional, 2, **named)
     junk = [np.zeros(3), np.zeros((1, 2, 2, 2), np.uint8), np.full((1, 2, 2, 2), 255, np.uint8), np.zeros(0), 1.0, np.nan,
-            np.zeros((1, 1, 4, 4), np.float32), np.full((1, 2, 2, 2), 77, np.uint8), np.zeros((2, 9)), np.zeros((1, 2, 2, 2), complex)]
+            np.zeros((1, 1, 4, 4), np.float32), np.full((1, 2, 2, 2), 77, np.uint8), np.zeros((2, 9)),
+            np.zeros((1, 2, 2, 2), complex)]
     for name, value in product(capi.ROLES, junk):
         try:
             other = capi.forged(saved, **{name: value})
@@ -833,7 +836,8 @@ def test_forged_saved(op):
 def test_empty_batches(shape):
     x = np.zeros(shape, np.float32)
     for op, named in [(cpool.soft_pool, {"beta": np.ones(shape[1])}), (cpool.mixed_pool, {"a": np.ones((shape[1], 2, 2))}),
-                      (cpool.gated_pool, {"weight": np.ones((shape[1], 4)), "bias": 1.0}), (cpool.rank_pool, {"weight": [1.0]})]:
+                      (cpool.gated_pool, {"weight": np.ones((shape[1], 4)), "bias": 1.0}),
+                      (cpool.rank_pool, {"weight": [1.0]})]:
         y, saved = op.forward(x, 2, **named)
         gradients = op.backward(y, saved)
         assert gradients.x.shape == shape

@@ -84,10 +84,10 @@ enum {
     CPOOL_U = 6,       /* numbers in [0, 1) in place of draws, of the shape of the result */
     CPOOL_LOGITS = 7,  /* logarithms of weights, of the shape of x or 1 along the channel axis */
     /* Parameters have the dtype of x or float64, and ndim 0, [1] or [C] where nothing else is said. */
-    CPOOL_P = 8,      /* exponent of CPOOL_LP */
-    CPOOL_BETA = 9,   /* of CPOOL_SOFT */
-    CPOOL_BIAS = 14,  /* of CPOOL_GATED */
-    CPOOL_BLEND = 15, /* of CPOOL_MIXED: also [C or 1, sizes of the result along the spatial axes] */
+    CPOOL_P = 8,       /* exponent of CPOOL_LP */
+    CPOOL_BETA = 9,    /* of CPOOL_SOFT */
+    CPOOL_BIAS = 14,   /* of CPOOL_GATED */
+    CPOOL_BLEND = 15,  /* of CPOOL_MIXED: also [C or 1, sizes of the result along the spatial axes] */
     CPOOL_WEIGHT = 16, /* CPOOL_RANK: [R] or [C, R], 1 <= R <= number of taps; CPOOL_GATED: [K] or [C, K], K taps */
     CPOOL_MASK = 17,   /* uint8, what CPOOL_MIXED_RANDOM drew, 1 for the maximum; see cpool_pool_describe */
     CPOOL_GRAD = 256

@@ -16,9 +16,9 @@ typedef struct cp_driver {
 } cp_driver;
 
 static const cp_driver drivers[] = {
-    [CP_BEST] = {cp_window_cost, cp_window_run},        [CP_MEAN] = {cp_window_cost, cp_window_run},
-    [CP_POWER] = {cp_window_cost, cp_window_run},       [CP_PLACE] = {cp_unpool_cost, cp_unpool_run},
-    [CP_TAPWISE] = {cp_tapwise_cost, cp_tapwise_run},   [CP_ORDER] = {cp_kmax_cost, cp_kmax_run},
+    [CP_BEST] = {cp_window_cost, cp_window_run},      [CP_MEAN] = {cp_window_cost, cp_window_run},
+    [CP_POWER] = {cp_window_cost, cp_window_run},     [CP_PLACE] = {cp_unpool_cost, cp_unpool_run},
+    [CP_TAPWISE] = {cp_tapwise_cost, cp_tapwise_run}, [CP_ORDER] = {cp_kmax_cost, cp_kmax_run},
 };
 
 static cpool_status check_exec(const cpool_exec *exec)

@@ -6,12 +6,12 @@
 
 /* What an operator is made of; drivers go by the family. */
 typedef enum cp_family {
-    CP_BEST,  /* a fold that selects one element */
-    CP_MEAN,  /* a sum, divided */
-    CP_POWER, /* a sum of powers, and its root */
-    CP_PLACE, /* no fold: values put in their places */
+    CP_BEST,    /* a fold that selects one element */
+    CP_MEAN,    /* a sum, divided */
+    CP_POWER,   /* a sum of powers, and its root */
+    CP_PLACE,   /* no fold: values put in their places */
     CP_TAPWISE, /* window by window, tap by tap: kernels/tapwise.h */
-    CP_ORDER  /* no window: the largest of a row */
+    CP_ORDER    /* no window: the largest of a row */
 } cp_family;
 
 typedef struct cp_operator {

@@ -67,7 +67,8 @@ static void write_mask(const cp_pool *pool)
     cp_layout_make(&layout, pool, views, 0);
     int64_t n = params->granularity == CPOOL_LAYER ? 1 : layout.outer;
     for (int64_t i = 0; i < n; i++) {
-        char *at = params->granularity == CPOOL_LAYER ? mask->data : layout.grid[0].data + cp_layout_offset(&layout, 0, i, &channel);
+        char *at =
+            params->granularity == CPOOL_LAYER ? mask->data : layout.grid[0].data + cp_layout_offset(&layout, 0, i, &channel);
         *(unsigned char *)at = cp_draw(params->seed, params->offset, (uint64_t)i) < params->p_max;
     }
 }

@@ -24,16 +24,16 @@ typedef struct cp_tapwise {
     int32_t kind; /* CP_TAP_* */
     const cp_engine *engine;
     int32_t leaves;
-    int64_t channels;        /* planes of one unit, of which the second input's gradient is the sum; else 1 */
-    int64_t weights, ranks;  /* of a row of weights; slots of CP_TAP_RANK */
-    int64_t numbers;         /* that a window adds to the gradients of parameters */
-    int32_t per_result;      /* ... each of them is of one result */
-    int64_t lanes, width, n; /* planes and columns of a tile, and their product, rounded up */
-    int64_t taps, capacity;  /* of a window at most; of a block */
-    int32_t by_rows;         /* source rows are kept; else the one column of a tile is read tap by tap */
-    int32_t whole_rows;      /* ... all of their columns */
-    int64_t slots[2], reach; /* rows kept, by slower axis; columns of one */
-    int64_t row;             /* from one kept row to the next, whole vectors */
+    int64_t channels;                         /* planes of one unit, of which the second input's gradient is the sum; else 1 */
+    int64_t weights, ranks;                   /* of a row of weights; slots of CP_TAP_RANK */
+    int64_t numbers;                          /* that a window adds to the gradients of parameters */
+    int32_t per_result;                       /* ... each of them is of one result */
+    int64_t lanes, width, n;                  /* planes and columns of a tile, and their product, rounded up */
+    int64_t taps, capacity;                   /* of a window at most; of a block */
+    int32_t by_rows;                          /* source rows are kept; else the one column of a tile is read tap by tap */
+    int32_t whole_rows;                       /* ... all of their columns */
+    int64_t slots[2], reach;                  /* rows kept, by slower axis; columns of one */
+    int64_t row;                              /* from one kept row to the next, whole vectors */
     int64_t tiles, blocks, block_rows, units; /* rows of results, or of a band of gradients */
     size_t bytes;
     double *partials;

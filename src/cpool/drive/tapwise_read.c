@@ -115,8 +115,8 @@ void cp_tapwise_row(cp_tapwise_work *w, int64_t d, int64_t h)
         w->rows->fill(w->rank_value, -cp_infinity(), p->ranks * p->n);
         w->rows->fill(w->rank_tap, cp_infinity(), p->ranks * p->n);
     }
-    w->windows = (cp_tap_windows){p->n, w->state, w->y, w->tap, w->dy, w->parameter, w->u, w->terms, w->weight, p->ranks,
-                                  w->rank_value, w->rank_tap};
+    w->windows = (cp_tap_windows){p->n, w->state, w->y,      w->tap,   w->dy,         w->parameter,
+                                  w->u, w->terms, w->weight, p->ranks, w->rank_value, w->rank_tap};
 }
 
 /* ---- Blocks ---- */
@@ -255,9 +255,8 @@ int cp_tapwise_read(cp_tapwise_work *w, cp_tap_cursor *cursor)
             a++;
         }
     }
-    w->block = (cp_tap_block){count,     p->n,      cursor->taps,
-                              w->there,  {w->leaf[0], w->leaf[1], w->leaf[2]},
-                              w->number, {w->gradient[0], w->gradient[1]}};
+    w->block = (cp_tap_block){
+        count, p->n, cursor->taps, w->there, {w->leaf[0], w->leaf[1], w->leaf[2]}, w->number, {w->gradient[0], w->gradient[1]}};
     clear_padding(w);
     *cursor = (cp_tap_cursor){a, b, j, cursor->taps + count};
     return lo < hi && a < w->deep.hi && b < w->down.hi;

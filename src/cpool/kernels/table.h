@@ -123,21 +123,21 @@ enum { CP_TAP_LEAVES = 3, CP_TAP_GRADIENTS = 2, CP_TAP_STATES = 10, CP_TAP_LANES
  * whose results mean nothing. */
 typedef struct cp_tap_block {
     int64_t count, n;
-    int64_t first;              /* how many taps came before this block */
-    const double *there;        /* [count][n]: 1 where the window has the tap, else 0 */
-    double *leaf[CP_TAP_LEAVES]; /* [count][n]: what the operator's map made of the element, see there for absent ones */
-    const double *number;       /* [count]: the tap's number in the unclipped window */
+    int64_t first;                      /* how many taps came before this block */
+    const double *there;                /* [count][n]: 1 where the window has the tap, else 0 */
+    double *leaf[CP_TAP_LEAVES];        /* [count][n]: what the operator's map made of the element, see there for absent ones */
+    const double *number;               /* [count]: the tap's number in the unclipped window */
     double *gradient[CP_TAP_GRADIENTS]; /* [count][n]: of x, and of the second input; NULL: not wanted */
 } cp_tap_block;
 
 /* What n windows hold from pass to pass. */
 typedef struct cp_tap_windows {
     int64_t n;
-    double *state;           /* [states][n] */
-    double *y, *tap;         /* results, and the taps selected (-1: none) */
+    double *state;                    /* [states][n] */
+    double *y, *tap;                  /* results, and the taps selected (-1: none) */
     const double *dy, *parameter, *u; /* parameter: beta, blend, or bias */
-    double *terms;           /* [numbers][n]: what each window adds to the gradients of parameters */
-    const double *weight; /* [ranks][n], or [taps of the unclipped window][n] */
+    double *terms;                    /* [numbers][n]: what each window adds to the gradients of parameters */
+    const double *weight;             /* [ranks][n], or [taps of the unclipped window][n] */
     int64_t ranks;
     double *rank_value, *rank_tap; /* [ranks][n] */
 } cp_tap_windows;

@@ -96,7 +96,17 @@ static void NAME_TAP(map_positive)(double *const *leaf, const double *none, int6
 
 /* Rows of the state: the sum of the weights is (WEIGHT + its rest) 2^TOP; the mean is MEAN + its rest, then in y; SQUARE, which
  * only CP_TAP_SHARE needs, the sum of the squares of the parts. TERM: what the gradient of beta sums. */
-enum { NAME_TAP(TOP), NAME_TAP(WEIGHT), NAME_TAP(WEIGHT_REST), NAME_TAP(MEAN), NAME_TAP(MEAN_REST), NAME_TAP(SQUARE), NAME_TAP(SQUARE_REST), NAME_TAP(TERM), NAME_TAP(TERM_REST) };
+enum {
+    NAME_TAP(TOP),
+    NAME_TAP(WEIGHT),
+    NAME_TAP(WEIGHT_REST),
+    NAME_TAP(MEAN),
+    NAME_TAP(MEAN_REST),
+    NAME_TAP(SQUARE),
+    NAME_TAP(SQUARE_REST),
+    NAME_TAP(TERM),
+    NAME_TAP(TERM_REST)
+};
 
 /* a b times the weight of a tap as a part of the whole; 0 where there is none. The power of two is taken in two steps: what is left of
  * a huge factor after a tiny weight is not lost. */
@@ -166,7 +176,8 @@ static void NAME_TAP(ratio_finish)(const cp_tap_windows *w, int pass)
             NAME_TAP(put)(w, NAME_TAP(WEIGHT), i, NAME_TAP(total)(sum, NAME_TAP(get)(w, NAME_TAP(WEIGHT_REST), i)));
         } else {
             vf64 square = NAME_TAP(get)(w, NAME_TAP(SQUARE), i), rest = NAME_TAP(get)(w, NAME_TAP(SQUARE_REST), i);
-            vf64_store(w->y + i, NAME_TAP(total)(NAME_TAP(get)(w, NAME_TAP(MEAN), i), NAME_TAP(get)(w, NAME_TAP(MEAN_REST), i)));
+            vf64_store(w->y + i,
+                       NAME_TAP(total)(NAME_TAP(get)(w, NAME_TAP(MEAN), i), NAME_TAP(get)(w, NAME_TAP(MEAN_REST), i)));
             NAME_TAP(put)(w, NAME_TAP(SQUARE), i, NAME_TAP(total)(square, rest));
         }
     }
@@ -243,7 +254,17 @@ static void NAME_TAP(soft_finish_terms)(const cp_tap_windows *w)
 /* Rows of the state: the sum of max(x, 0), and of the same times 2^-64, which is taken where the first overflows; number and value of
  * the first NaN, else the first infinity (-1: none); then the running sum, what it is to exceed, the factor, and the last positive
  * element. */
-enum { NAME_TAP(PLAIN), NAME_TAP(SCALED), NAME_TAP(ODD), NAME_TAP(ODD_VALUE), NAME_TAP(RUNNING), NAME_TAP(AIM), NAME_TAP(FACTOR), NAME_TAP(LAST), NAME_TAP(LAST_VALUE) };
+enum {
+    NAME_TAP(PLAIN),
+    NAME_TAP(SCALED),
+    NAME_TAP(ODD),
+    NAME_TAP(ODD_VALUE),
+    NAME_TAP(RUNNING),
+    NAME_TAP(AIM),
+    NAME_TAP(FACTOR),
+    NAME_TAP(LAST),
+    NAME_TAP(LAST_VALUE)
+};
 
 static void NAME_TAP(draw_pass)(const cp_tap_windows *w, const cp_tap_block *b, int pass)
 {
@@ -251,10 +272,12 @@ static void NAME_TAP(draw_pass)(const cp_tap_windows *w, const cp_tap_block *b, 
     for (int64_t i = 0; i < w->n; i += vf64_N) {
         if (pass == 0) {
             vf64 plain = NAME_TAP(get)(w, NAME_TAP(PLAIN), i), scaled = NAME_TAP(get)(w, NAME_TAP(SCALED), i);
-            vf64 odd = b->first == 0 ? none : NAME_TAP(get)(w, NAME_TAP(ODD), i), value = NAME_TAP(get)(w, NAME_TAP(ODD_VALUE), i);
+            vf64 odd = b->first == 0 ? none : NAME_TAP(get)(w, NAME_TAP(ODD), i),
+                 value = NAME_TAP(get)(w, NAME_TAP(ODD_VALUE), i);
             for (int64_t t = 0; t < b->count; t++) {
                 vf64 x = vf64_load(b->leaf[0] + t * b->n + i), a = vf64_select(vf64_gt(x, zero), x, zero);
-                vf64_mask nan = vf64_isnan(x), take = vf64_mask_or(nan, vf64_mask_and(vf64_eq(x, infinity), vf64_gt(zero, odd)));
+                vf64_mask nan = vf64_isnan(x),
+                          take = vf64_mask_or(nan, vf64_mask_and(vf64_eq(x, infinity), vf64_gt(zero, odd)));
                 take = vf64_mask_andnot(take, vf64_isnan(value));
                 odd = vf64_select(take, vf64_set1(b->number[t]), odd);
                 value = vf64_select(take, x, value);
@@ -316,7 +339,15 @@ static void NAME_TAP(draw_finish)(const cp_tap_windows *w, int pass)
 
 /* Rows of the state: the maximum, how many taps came before it (-1: none), the sum, the weighted sum, the number of elements; then the
  * mean in the place of the sum and the blend in that of the weighted sum. */
-enum { NAME_TAP(BEST), NAME_TAP(BEST_AT), NAME_TAP(SUM), NAME_TAP(SUM_REST), NAME_TAP(DOT), NAME_TAP(DOT_REST), NAME_TAP(COUNT) };
+enum {
+    NAME_TAP(BEST),
+    NAME_TAP(BEST_AT),
+    NAME_TAP(SUM),
+    NAME_TAP(SUM_REST),
+    NAME_TAP(DOT),
+    NAME_TAP(DOT_REST),
+    NAME_TAP(COUNT)
+};
 
 CP_TEMPLATE void NAME_TAP(blend_pass)(int kind, const cp_tap_windows *w, const cp_tap_block *b)
 {
@@ -532,18 +563,60 @@ static void NAME_TAP(rank_finish_terms)(const cp_tap_windows *w)
 /* ---- All of them ---- */
 
 static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
-    [CP_TAP_SOFT] = {3, 2, {0, CP_NOTHING, 0}, NAME_TAP(map_exp), NAME_TAP(weighted_pass), NAME_TAP(ratio_finish),
-                     NAME_TAP(soft_gradient), NAME_TAP(soft_terms), NAME_TAP(soft_finish_terms)},
-    [CP_TAP_LIP] = {3, 2, {0, CP_NOTHING, 0}, NAME_TAP(map_logit), NAME_TAP(weighted_pass), NAME_TAP(ratio_finish),
-                    NAME_TAP(lip_gradient), NULL, NULL},
-    [CP_TAP_SHARE] = {3, 2, {0, CP_NOTHING, 0}, NAME_TAP(map_positive), NAME_TAP(share_pass), NAME_TAP(ratio_finish),
-                      NAME_TAP(share_gradient), NULL, NULL},
+    [CP_TAP_SOFT] = {3,
+                     2,
+                     {0, CP_NOTHING, 0},
+                     NAME_TAP(map_exp),
+                     NAME_TAP(weighted_pass),
+                     NAME_TAP(ratio_finish),
+                     NAME_TAP(soft_gradient),
+                     NAME_TAP(soft_terms),
+                     NAME_TAP(soft_finish_terms)},
+    [CP_TAP_LIP] = {3,
+                    2,
+                    {0, CP_NOTHING, 0},
+                    NAME_TAP(map_logit),
+                    NAME_TAP(weighted_pass),
+                    NAME_TAP(ratio_finish),
+                    NAME_TAP(lip_gradient),
+                    NULL,
+                    NULL},
+    [CP_TAP_SHARE] = {3,
+                      2,
+                      {0, CP_NOTHING, 0},
+                      NAME_TAP(map_positive),
+                      NAME_TAP(share_pass),
+                      NAME_TAP(ratio_finish),
+                      NAME_TAP(share_gradient),
+                      NULL,
+                      NULL},
     [CP_TAP_DRAW] = {1, 2, {0, 0, 0}, NULL, NAME_TAP(draw_pass), NAME_TAP(draw_finish), NULL, NULL, NULL},
-    [CP_TAP_MIX] = {1, 1, {0, 0, 0}, NULL, NAME_TAP(mix_pass), NAME_TAP(mix_finish), NAME_TAP(mix_gradient), NULL,
+    [CP_TAP_MIX] = {1,
+                    1,
+                    {0, 0, 0},
+                    NULL,
+                    NAME_TAP(mix_pass),
+                    NAME_TAP(mix_finish),
+                    NAME_TAP(mix_gradient),
+                    NULL,
                     NAME_TAP(mix_finish_terms)},
-    [CP_TAP_GATE] = {1, 1, {0, 0, 0}, NULL, NAME_TAP(gate_pass), NAME_TAP(gate_finish), NAME_TAP(gate_gradient),
-                     NAME_TAP(gate_terms), NULL},
-    [CP_TAP_RANK] = {1, 1, {0, 0, 0}, NULL, NAME_TAP(rank_pass), NAME_TAP(rank_finish), NAME_TAP(rank_gradient), NULL,
+    [CP_TAP_GATE] = {1,
+                     1,
+                     {0, 0, 0},
+                     NULL,
+                     NAME_TAP(gate_pass),
+                     NAME_TAP(gate_finish),
+                     NAME_TAP(gate_gradient),
+                     NAME_TAP(gate_terms),
+                     NULL},
+    [CP_TAP_RANK] = {1,
+                     1,
+                     {0, 0, 0},
+                     NULL,
+                     NAME_TAP(rank_pass),
+                     NAME_TAP(rank_finish),
+                     NAME_TAP(rank_gradient),
+                     NULL,
                      NAME_TAP(rank_finish_terms)},
 };
 #undef NAME_TAP

@@ -54,9 +54,9 @@ static cpool_status check_weight(const cp_pool *pool, const cpool_view *view, in
     }
     given = (double)view->shape[view->ndim - 1];
     if (exact ? given != taps : given < 1 || given > taps) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has shape %s; the last axis must have %s%.0f, the %s of the window",
-                       name, cp_format_shape(view->shape, view->ndim).text, exact ? "" : "1 to ", taps,
-                       exact ? "elements" : "most elements");
+        return cp_fail(
+            error, CPOOL_INVALID_VALUE, role, "%s has shape %s; the last axis must have %s%.0f, the %s of the window", name,
+            cp_format_shape(view->shape, view->ndim).text, exact ? "" : "1 to ", taps, exact ? "elements" : "most elements");
     }
     return view->ndim == 1 ? CPOOL_OK : check_rows(pool, view, role, name, error);
 }
@@ -118,16 +118,14 @@ cpool_status cp_parameter_check(const cp_pool *pool, const cpool_view *view, int
     int own = kind != CPOOL_LOGITS && view->dtype_bits == 64;
     if (view->dtype_code != CPOOL_FLOAT || !(own || view->dtype_bits == x->dtype_bits)) {
         return cp_fail(error, CPOOL_INVALID_TYPE, role, "%s has dtype %s%d; it must be %s%s", name,
-                       cp_dtype_kind(view->dtype_code), view->dtype_bits,
-                       kind == CPOOL_LOGITS ? "" : "float64 or ", kind == CPOOL_LOGITS ? "that of x" : "that of x");
+                       cp_dtype_kind(view->dtype_code), view->dtype_bits, kind == CPOOL_LOGITS ? "" : "float64 or ",
+                       kind == CPOOL_LOGITS ? "that of x" : "that of x");
     }
     switch (kind) {
     case CPOOL_WEIGHT: return check_weight(pool, view, role, name, error);
     case CPOOL_BLEND: return check_blend(pool, view, role, name, error);
     case CPOOL_LOGITS: return check_like(view, role, name, pool->x_shape, pool->ndim, pool->channel, error);
-    case CPOOL_U:
-        cp_pool_result_shape(pool, y_shape);
-        return check_like(view, role, name, y_shape, pool->ndim, -1, error);
+    case CPOOL_U: cp_pool_result_shape(pool, y_shape); return check_like(view, role, name, y_shape, pool->ndim, -1, error);
     default: break;
     }
     if (view->ndim > 1) {

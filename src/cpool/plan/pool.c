@@ -237,8 +237,8 @@ static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, 
     }
     int random = p->op == CPOOL_MIXED_RANDOM;
     if (p->granularity < CPOOL_LAYER || p->granularity > (random ? CPOOL_REGION : CPOOL_LAYER)) {
-        return cp_fail(error, random ? CPOOL_UNSUPPORTED : CPOOL_INVALID_VALUE, 0, "params.granularity=%" PRId32 " is not known to %s",
-                       p->granularity, pool->op->name);
+        return cp_fail(error, random ? CPOOL_UNSUPPORTED : CPOOL_INVALID_VALUE, 0,
+                       "params.granularity=%" PRId32 " is not known to %s", p->granularity, pool->op->name);
     }
     if (random && !(p->p_max >= 0 && p->p_max <= 1)) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "p_max=%g: it must be 0 to 1", p->p_max);
@@ -557,7 +557,9 @@ static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
         length = is_space || length < 1 ? 1 : length;
         if (product_overflows(size, length) || size * length > INT64_MAX / 8) {
             return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s: the result would have more than 2^60 elements",
-                           p->op == CPOOL_UNPOOL ? "stride or output_size" : p->op == CPOOL_KMAX ? "k" : "window");
+                           p->op == CPOOL_UNPOOL ? "stride or output_size"
+                           : p->op == CPOOL_KMAX ? "k"
+                                                 : "window");
         }
         size *= length;
     }
