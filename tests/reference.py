@@ -405,10 +405,10 @@ def _forward(x, windows, window):
     return y.reshape(len(flat), *windows.shape)
 
 
-def _add(total, at, value, bound):
+def _add(total, at, value, bound, roundings):
     total.value[at] += value
     total.bound[at] += bound
-    total.roundings[at] += 2
+    total.roundings[at] += roundings
 
 
 def _backward(x, dy, windows, window, numbers=0, second=False, bias=False):
@@ -421,14 +421,15 @@ def _backward(x, dy, windows, window, numbers=0, second=False, bias=False):
     for o, positions in enumerate(windows.positions):
         if positions.size:
             pairs = window(flat[:, positions], upstream[:, o], o)
-            _add(grads.x, (slice(None), positions), *pairs[0])
+            roundings = 2 + np.abs(upstream[:, o : o + 1])  # dy times something rounded, and the product
+            _add(grads.x, (slice(None), positions), *pairs[0], roundings)
             if second:
-                _add(grads.second, (slice(None), positions), *pairs[1])
+                _add(grads.second, (slice(None), positions), *pairs[1], roundings)
             if numbers:
                 places = pairs[1][2] if len(pairs[1]) > 2 else np.arange(pairs[1][0].shape[1])
-                _add(grads.parameter, (slice(None), places), *pairs[1][:2])
+                _add(grads.parameter, (slice(None), places), *pairs[1][:2], roundings)
             if bias:
-                _add(grads.bias, slice(None), *pairs[2])
+                _add(grads.bias, slice(None), *pairs[2], roundings)
     grads.x = grads.x.reshape(len(flat), *windows.spatial)
     if second:
         grads.second = grads.second.reshape(len(flat), *windows.spatial)

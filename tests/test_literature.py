@@ -144,7 +144,7 @@ class Use:
         draw, dtype, rng = source.draw, case.x.dtype, np.random.default_rng(source.draw(st.integers(0, 2**32 - 1)))
         self.case, self.name, self.positional, self.arguments, self.further = case, name, (), {}, {}
         self.op = getattr(cpool, "stochastic_pool" if name in ("expected", "drawn") else f"{name}_pool")
-        channels, planes, taps = case.channels, len(case.planes), int(max(map(len, case.windows.taps), default=1))
+        channels, planes, taps = case.channels, len(case.planes), max(1, *map(len, case.windows.taps), 1)
         per_channel = channels is not None and draw(st.booleans())
         self.per_channel = channels if per_channel else None
         kind = draw(st.sampled_from([np.float64, dtype]))
@@ -887,3 +887,14 @@ def test_known_relations(op):
     np.testing.assert_allclose(cpool.rank_pool(x, 2, weight=np.full(4, 0.25)), cpool.avg_pool(x, 2), rtol=1e-14, atol=1e-15)
 
 
+
+
+@pytest.mark.parametrize("scale", [1e15, 1e16, 1e100, 1e270, 1e300, 1.7e308])
+def test_the_largest_takes_all(scale):
+    """Weights of products that have no fraction, up to the largest numbers."""
+    x = np.array([-1.0, 0.5, 1.0, 0.999]) * scale
+    np.testing.assert_array_equal(cpool.soft_pool(x, (4,)), x[2])
+    np.testing.assert_array_equal(cpool.soft_pool(-x, (4,)), scale)
+    np.testing.assert_array_equal(cpool.soft_pool(x, (4,), beta=-1.0), -scale)
+    np.testing.assert_array_equal(cpool.lip_pool([1.0, 2.0, 3.0, 4.0], x, (4,)), 3)
+    np.testing.assert_array_equal(cpool.soft_pool([-scale, -scale], (2,), beta=1e300), -scale)

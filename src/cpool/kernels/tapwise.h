@@ -3,8 +3,8 @@
 
 #define NAME_TAP(kernel) CP_GLUE(tap_##kernel##_, CP_ISA_NAME)
 
-/* The exponent of a weight of 0: below that of any other. */
-#define CP_NOTHING (-0x1p1020)
+/* The exponent of a weight of 0: below that of any other. Differences of exponents may be infinite, but are no NaN. */
+#define CP_NOTHING (-0x1.fffffffffffffp1023)
 
 /* ---- Sums ---- */
 
@@ -36,19 +36,22 @@ CP_TEMPLATE void NAME_TAP(put)(const cp_tap_windows *w, int row, int64_t i, vf64
 /* ---- Weighted means ---- */
 
 /* exp(t x) as mantissa and exponent. The product is taken in two doubles, so that only the rounding of the mantissa is left. Beyond
- * 2^51 there is no fraction left to compute with: the larger takes all, equals share. */
+ * 2^51 there is no fraction left to compute with: the larger takes all, equals share. There the exponent is the product itself, but
+ * for something that keeps it above those of smaller products, and no two products have the same but for overflow. */
 CP_TEMPLATE void NAME_TAP(exp)(vf64 t, vf64 x, vf64 *mantissa, vf64 *exponent)
 {
-    vf64 zero = vf64_set1(0.0), least = vf64_set1(-0x1p1000), most = vf64_set1(0x1p1000), none = vf64_set1(cp_infinity());
+    vf64 zero = vf64_set1(0.0), least = vf64_set1(CP_NOTHING), most = vf64_set1(-CP_NOTHING), huge = vf64_set1(0x1p900);
     vf64 log2_e = vf64_set1(CP_LOG2_E), log2_e_top = vf64_top(log2_e), log2_e_rest = vf64_sub(log2_e, log2_e_top);
-    vf64 product = vf64_mul(t, x), large = vf64_add(product, product);
+    vf64 product = vf64_mul(t, x), size = vf64_abs(product), infinity = vf64_set1(cp_infinity());
+    vf64 large = vf64_add(product, vf64_min(vf64_max(product, vf64_sub(zero, huge)), huge));
     vf64 tt = vf64_top(t), tr = vf64_sub(t, tt), xt = vf64_top(x), xr = vf64_sub(x, xt);
     vf64 rest = vf64_mad(tr, xr, vf64_mad(tr, xt, vf64_mad(tt, xr, vf64_sub(vf64_mul(tt, xt), product))));
     vf64 pt = vf64_top(product), pr = vf64_sub(product, pt), hi = vf64_mul(product, log2_e), lo;
     lo = vf64_mad(pr, log2_e_top, vf64_mad(pt, log2_e_rest, vf64_sub(vf64_mul(pt, log2_e_top), hi)));
     lo = vf64_add(vf64_mad(pr, log2_e_rest, lo), vf64_mad(rest, log2_e, vf64_mul(product, vf64_set1(CP_LOG2_E_REST))));
     vf64_exp2_dd(hi, lo, mantissa, exponent);
-    vf64_mask far = vf64_gt(vf64_abs(product), vf64_set1(0x1p51)), nothing = vf64_eq(product, vf64_sub(zero, none));
+    vf64_mask far = vf64_gt(size, vf64_set1(0x1p51));
+    vf64_mask nothing = vf64_mask_and(vf64_eq(product, vf64_sub(zero, infinity)), vf64_eq(vf64_abs(x), infinity));
     *mantissa = vf64_select(nothing, zero, vf64_select(far, vf64_set1(1.0), *mantissa));
     *exponent = vf64_select(far, vf64_min(vf64_max(large, least), most), *exponent);
     *exponent = vf64_select(nothing, vf64_set1(CP_NOTHING), *exponent);
@@ -405,16 +408,16 @@ CP_TEMPLATE void NAME_TAP(blend_finish)(int kind, const cp_tap_windows *w)
         vf64 count = NAME_TAP(get)(w, NAME_TAP(COUNT), i), blend = vf64_load(w->parameter + i);
         vf64_mask empty = vf64_eq(count, zero);
         vf64 best = vf64_add(NAME_TAP(get)(w, NAME_TAP(BEST), i), zero); /* a zero is +0 */
-        vf64 mean = NAME_TAP(total)(NAME_TAP(get)(w, NAME_TAP(SUM), i), NAME_TAP(get)(w, NAME_TAP(SUM_REST), i));
-        mean = vf64_div(mean, count);
+        vf64 sum = NAME_TAP(total)(NAME_TAP(get)(w, NAME_TAP(SUM), i), NAME_TAP(get)(w, NAME_TAP(SUM_REST), i));
         if (kind == CP_TAP_GATE) {
             vf64 dot = NAME_TAP(total)(NAME_TAP(get)(w, NAME_TAP(DOT), i), NAME_TAP(get)(w, NAME_TAP(DOT_REST), i));
             blend = NAME_TAP(sigmoid)(vf64_add(dot, blend));
         }
-        vf64 y = vf64_add(vf64_mul(blend, best), vf64_mul(vf64_sub(one, blend), mean));
+        /* Divided last: of subnormal elements a mean would be rounded before it is scaled. */
+        vf64 y = vf64_add(vf64_mul(blend, best), vf64_div(vf64_mul(vf64_sub(one, blend), sum), count));
         vf64_store(w->y + i, vf64_select(empty, zero, y));
         NAME_TAP(put)(w, NAME_TAP(BEST), i, vf64_select(empty, zero, best));
-        NAME_TAP(put)(w, NAME_TAP(SUM), i, vf64_select(empty, zero, mean));
+        NAME_TAP(put)(w, NAME_TAP(SUM), i, vf64_select(empty, zero, vf64_div(sum, count)));
         NAME_TAP(put)(w, NAME_TAP(DOT), i, blend);
     }
 }
