@@ -483,7 +483,7 @@ static void wrong_arrays(const kind *k)
     int32_t count = c.n;
     static const int32_t unknown[] = {0,
                                       31,
-                                      18,
+                                      23,
                                       13,
                                       10,
                                       32,

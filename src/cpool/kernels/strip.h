@@ -2,7 +2,7 @@
  * ring, the result straight to its place. Which planes those are is the driver's; the order of every fold is that of the walk. */
 
 /* Border blocks whose lanes are worked out once per call, and loads of one block. */
-enum { NAME(BORDERS) = 6, NAME(LOADS) = 8 };
+enum { NAME(BORDERS) = 6, NAME(LOADS) = CP_STRIP_WINDOW };
 
 /* Source elements read for N targets, of stride 2^log_stride, from vectors one after another to one per tap. */
 CP_TEMPLATE void NAME(separate)(int log_stride, CP_VECTOR *v)
