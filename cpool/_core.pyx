@@ -6,7 +6,7 @@ cimport cython
 cimport numpy as cnp
 from cpython.long cimport PyLong_CheckExact
 from cpython.number cimport PyIndex_Check
-from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MIN, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uintptr_t
+from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MIN, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -18,13 +18,16 @@ cdef extern from "cpool/cpool.h" nogil:
     enum:
         CPOOL_OK, CPOOL_INVALID_TYPE, CPOOL_NO_MEMORY
         CPOOL_INT, CPOOL_UINT, CPOOL_FLOAT, CPOOL_MAX_NDIM
-        CPOOL_X, CPOOL_Y, CPOOL_TAPS, CPOOL_INDICES, CPOOL_P, CPOOL_GRAD
-        CPOOL_MAX, CPOOL_MIN, CPOOL_AVG, CPOOL_LP, CPOOL_UNPOOL
+        CPOOL_X, CPOOL_Y, CPOOL_TAPS, CPOOL_INDICES, CPOOL_LENGTHS, CPOOL_U, CPOOL_LOGITS, CPOOL_P, CPOOL_BETA, CPOOL_BIAS
+        CPOOL_BLEND, CPOOL_WEIGHT, CPOOL_MASK, CPOOL_GRAD
+        CPOOL_MAX, CPOOL_MIN, CPOOL_AVG, CPOOL_LP, CPOOL_UNPOOL, CPOOL_SOFT, CPOOL_LIP, CPOOL_STOCHASTIC
+        CPOOL_STOCHASTIC_MEAN, CPOOL_MIXED, CPOOL_MIXED_RANDOM, CPOOL_GATED, CPOOL_RANK, CPOOL_KMAX
+        CPOOL_LAYER, CPOOL_MAP, CPOOL_REGION
         CPOOL_ADAPTIVE, CPOOL_WHOLE
         CPOOL_VALID, CPOOL_SAME_UPPER, CPOOL_SAME_LOWER
         CPOOL_CEIL_MODE, CPOOL_COUNT_INCLUDE_PAD, CPOOL_DIVISOR, CPOOL_MEAN, CPOOL_ADD
         CPOOL_FORWARD, CPOOL_BACKWARD
-        CPOOL_BIAS, CPOOL_WEIGHT, CPOOL_MU, CPOOL_VAR, CPOOL_STATS, CPOOL_MOMENTS, CPOOL_SUMS
+        CPOOL_MU, CPOOL_VAR, CPOOL_STATS, CPOOL_MOMENTS, CPOOL_SUMS
         CPOOL_STAGE_STATS, CPOOL_STAGE_SUMS, CPOOL_STAGE_APPLY
         CPOOL_RELU
     ctypedef int cpool_status
@@ -59,6 +62,11 @@ cdef extern from "cpool/cpool.h" nogil:
         int64_t output_size[3]
         uint32_t flags
         double divisor
+        int32_t granularity
+        int64_t k
+        double p_max
+        uint64_t seed
+        uint64_t offset
     ctypedef struct cpool_norm_params:
         size_t struct_size
         int32_t op
@@ -129,6 +137,7 @@ if __version__ != HEADER_VERSION.decode() or cpool_abi_version() != HEADER_ABI_V
 import sys
 from contextvars import ContextVar
 from operator import index
+from os import urandom
 from threading import local
 
 import numpy as np
@@ -141,7 +150,8 @@ abi_version = cpool_abi_version()
 MAX_THREADS = 1024
 
 cdef enum:
-    MAX_ARGS = 12           # more than a damaged saved can hold; the most are those of a normalization's backward
+    MAX_ARGS = 16
+    MAX_KEPT = 4            # arrays of one Saved: with GRAD|Y and a gradient of each and of x these are fewer than MAX_ARGS
     STACK_WORKSPACE = 8192
     CACHED_WORKSPACE = 4 << 20
     KEEP_GIL = 500          # elements of the largest array: work below it ends sooner than the GIL would come back
@@ -159,6 +169,7 @@ cdef struct Call:
     int32_t n
     int64_t largest
     cpool_arg args[MAX_ARGS]
+    double numbers[MAX_ARGS]  # parameters, and gradients of parameters, that are Python numbers
     int64_t lengths[MAX_ARGS][2][CPOOL_MAX_NDIM]  # copies of shape and strides: another thread may assign a.shape meanwhile
 
 
@@ -223,6 +234,15 @@ cdef int add_array(Call *call, int32_t role, cnp.ndarray a, str name) except -1:
         strides[i] = cnp.PyArray_STRIDE(a, i)
     call.largest = max(call.largest, <int64_t>cnp.PyArray_SIZE(a))
     return 0
+
+
+cdef int add_parameter(Call *call, int32_t role, object value, str name) except -1:
+    """Append a float, or an array."""
+    if isinstance(value, float):
+        call.numbers[call.n] = value
+        add(call, role, &call.numbers[call.n], 0, CPOOL_FLOAT, 64)
+        return 0
+    return add_array(call, role, value, name)
 
 
 cdef int add_shape(Call *call, int32_t role, tuple shape, int typenum, str name) except -1:
@@ -582,13 +602,39 @@ cdef cnp.ndarray as_values(object value, str name):
                     + (f": write {cast}" if dtype.kind in "biuf" else ""))
 
 
-cdef cnp.ndarray as_indices(object value):
-    cdef cnp.ndarray a = as_array(value, "indices")
+cdef cnp.ndarray as_indices(object value, str name, str what):
+    cdef cnp.ndarray a = as_array(value, name)
     dtype = (<object>a).dtype
     if dtype.kind == "i" and (dtype.itemsize == 8 or not isinstance(value, np.ndarray)):
         return (<object>a).astype(np.int64, copy=False)
-    raise TypeError(f"indices has dtype {dtype}; positions are int64"
-                    + (": write indices.astype(np.int64)" if dtype.kind in "iu" else ""))
+    raise TypeError(f"{name} has dtype {dtype}; {what} are int64"
+                    + (f": write {name}.astype(np.int64)" if dtype.kind in "iu" else ""))
+
+
+cdef object as_parameter(object value, str name):
+    """A float, or an array of the caller's that nobody else writes."""
+    if isinstance(value, (np.ndarray, tuple, list)) or (isinstance(value, np.floating) and not isinstance(value, float)):
+        if not isinstance(value, np.ndarray) and np.asarray(value).dtype.kind in "iu":
+            value = np.asarray(value, np.float64)
+        return as_values(value, name).copy()  # the caller's optimizer writes it before backward reads it
+    return real(value, name)
+
+
+cdef uint64_t counter(object value, str name) except? 0:
+    if isinstance(value, (bool, np.bool_)) or not PyIndex_Check(value):
+        raise TypeError(f"{name}={show(value)} must be an integer" + (", a Generator or None" if name == "seed" else ""))
+    number = index(value)
+    if not 0 <= number < 1 << 64:
+        raise ValueError(f"{name}={show(value)} must be 0 to 2**64 - 1")
+    return <uint64_t>number
+
+
+cdef uint64_t key(object seed) except? 0:
+    if seed is None:
+        return <uint64_t>int.from_bytes(urandom(8), "little")
+    if isinstance(seed, np.random.Generator):
+        return <uint64_t>int(seed.integers(1 << 64, dtype=np.uint64))
+    return counter(seed, "seed")
 
 
 cdef cnp.ndarray as_out(object out, int typenum):
@@ -663,6 +709,11 @@ cdef cnp.ndarray new_result(Call *call, int32_t role, cnp.ndarray like):
 
 # ---- Forward ---------------------------------------------------------------------------------------------------------
 
+# The arrays that a Saved may keep, by the names in its pickle and in messages of what is wrong with it.
+cdef dict ROLES = {"x": CPOOL_X, "taps": CPOOL_TAPS, "indices": CPOOL_INDICES, "logits": CPOOL_LOGITS, "p": CPOOL_P,
+                   "beta": CPOOL_BETA, "bias": CPOOL_BIAS, "a": CPOOL_BLEND, "weight": CPOOL_WEIGHT, "mask": CPOOL_MASK}
+
+
 @cython.final
 cdef class Saved:
     """What ``forward`` keeps for ``backward``: immutable, and picklable.
@@ -674,13 +725,17 @@ cdef class Saved:
     nbytes : int
         Bytes of the arrays that it keeps alive.
     indices : ndarray of int64
-        Where the selected elements are in the flattened spatial plane, -1 for none: of ``max_pool`` and ``min_pool``. The
-        positions given to ``max_unpool``.
+        Where the selected elements are in the flattened spatial plane, -1 for none: of ``max_pool``, ``min_pool`` and
+        ``stochastic_pool``. Their positions along the axis: of ``kmax_pool``. The positions given to ``max_unpool``.
+    mask : ndarray of uint8
+        What a random ``mixed_pool`` drew, 1 for the maximum.
+    seed, offset : int
+        Of the draws of ``stochastic_pool`` and a random ``mixed_pool``: given again, the same is drawn.
     """
     cdef cpool_pool_params params
     cdef tuple shape   # of x
     cdef int typenum   # of x
-    cdef object x, taps, positions, p  # arrays or None; p may be a float
+    cdef dict kept     # arrays by name in ROLES; a parameter may be a float
     cdef readonly object op
 
     def __init__(self):
@@ -688,7 +743,10 @@ cdef class Saved:
 
     @property
     def nbytes(self):
-        return sum([a.nbytes for a in (self.x, self.taps, self.positions, self.p) if isinstance(a, np.ndarray)])
+        return sum([a.nbytes for a in (self.kept or {}).values() if isinstance(a, np.ndarray)])
+
+    cdef object missing(self, str what):
+        return AttributeError(f"{getattr(self.op, '__name__', None)} {what}")
 
     @property
     def indices(self):
@@ -696,14 +754,15 @@ cdef class Saved:
         cdef cpool_exec how
         cdef cpool_status status
         cdef cnp.ndarray result
-        if self.positions is not None:
-            return self.positions
-        if self.taps is None:
-            raise AttributeError(f"{self.op.__name__} selects no elements: it has no indices")
+        kept = self.kept or {}
+        if "indices" in kept:
+            return kept["indices"]
+        if "taps" not in kept:
+            raise self.missing("selects no elements here: it has no indices")
         begin(&call, &self.params)
         add_shape(&call, CPOOL_X, self.shape, self.typenum, "x")
-        add_array(&call, CPOOL_TAPS, self.taps, "saved")
-        result = new_result(&call, CPOOL_INDICES, self.taps)
+        add_array(&call, CPOOL_TAPS, kept["taps"], "saved")
+        result = new_result(&call, CPOOL_INDICES, kept["taps"])
         add_array(&call, CPOOL_INDICES, result, "indices")
         memset(&how, 0, sizeof(how))
         how.struct_size = sizeof(how)
@@ -713,16 +772,37 @@ cdef class Saved:
         check(&call.error, status)
         return result
 
+    @property
+    def mask(self):
+        if "mask" not in (self.kept or {}):
+            raise self.missing("draws no mask here")
+        return self.kept["mask"]
+
+    cdef int check_random(self) except -1:
+        if self.params.op != CPOOL_STOCHASTIC and self.params.op != CPOOL_MIXED_RANDOM:
+            raise self.missing("draws nothing here: it has no seed and no offset")
+        return 0
+
+    @property
+    def seed(self):
+        self.check_random()
+        return self.params.seed
+
+    @property
+    def offset(self):
+        self.check_random()
+        return self.params.offset
+
     def __repr__(self):
         return f"<cpool saved of {getattr(self.op, '__name__', None)}, {self.nbytes} bytes>"
 
     def __reduce__(self):
         cdef cpool_pool_params *p = &self.params
-        numbers = p.op, p.rank, p.geometry, p.padding_mode, p.channel_axis, p.flags, p.divisor
+        numbers = (p.op, p.rank, p.geometry, p.padding_mode, p.channel_axis, p.flags, p.divisor, p.granularity, p.k, p.p_max,
+                   p.seed, p.offset)
         lengths = [(p.axes[i], p.window[i], p.stride[i], p.dilation[i], p.pad_before[i], p.pad_after[i], p.output_size[i])
                    for i in range(3)]
-        return restore, (self.op, numbers, lengths, self.shape, self.typenum == cnp.NPY_DOUBLE, self.x, self.taps,
-                         self.positions, self.p)
+        return restore, (self.op, numbers, lengths, self.shape, self.typenum == cnp.NPY_DOUBLE, self.kept)
 
 
 cdef object kept_array(object value):
@@ -733,34 +813,41 @@ cdef object kept_array(object value):
     return as_array(value, "an array of saved")
 
 
-def restore(op, numbers, lengths, shape, bint wide, x, taps, positions, p):
+cdef object kept_value(str name, object value):
+    if isinstance(value, float):
+        return real(value, f"{name} of saved")
+    if value is None:
+        raise TypeError(f"saved is damaged: it holds no {name}")
+    return kept_array(value)
+
+
+def restore(op, numbers, lengths, shape, bint wide, kept):
     """A pickled Saved. It may be damaged or forged: only kinds are checked here, the rest in C at every use."""
     cdef Saved saved = Saved.__new__(Saved)
     cdef cpool_pool_params *to = &saved.params
     cdef int i
     to[0] = core_params_init
-    to.op, to.rank, to.geometry, to.padding_mode, to.channel_axis, to.flags, to.divisor = numbers
+    (to.op, to.rank, to.geometry, to.padding_mode, to.channel_axis, to.flags, to.divisor, to.granularity, to.k, to.p_max,
+     to.seed, to.offset) = numbers
     for i, along in zip(range(3), lengths):
         (to.axes[i], to.window[i], to.stride[i], to.dilation[i], to.pad_before[i], to.pad_after[i], to.output_size[i]) = along
     saved.op = op
     saved.shape = tuple([integer(length, "shape of saved", shape) for length in shape])
     saved.typenum = cnp.NPY_DOUBLE if wide else cnp.NPY_FLOAT
-    saved.x = kept_array(x)
-    saved.taps = kept_array(taps)
-    saved.positions = kept_array(positions)
-    saved.p = real(p, "p of saved") if isinstance(p, float) else kept_array(p)
+    if not isinstance(kept, dict) or len(kept) > MAX_KEPT or any([name not in ROLES for name in kept]):
+        raise ValueError(f"saved is damaged: it keeps {show(kept)}")
+    saved.kept = {name: kept_value(name, value) for name, value in kept.items()}
     return saved
 
 
-cdef object forward(Call *call, object op, bint keep, cnp.ndarray x, cnp.ndarray y, object positions, object p):
-    """Provide the results of a call that has its inputs, and compute them."""
-    cdef cnp.ndarray taps = None
+cdef object forward(Call *call, object op, bint keep, cnp.ndarray x, cnp.ndarray y, str further, dict kept):
+    """Provide the results of a call that has its inputs, and compute them. `further`: one that ``backward`` reads, or None."""
     cdef Saved saved
     if y is None:
         y = new_result(call, CPOOL_Y, x)
-    if keep and (call.params.op == CPOOL_MAX or call.params.op == CPOOL_MIN):
-        taps = new_result(call, CPOOL_TAPS, x)
-        add_array(call, CPOOL_TAPS, taps, "taps")
+    if keep and further is not None:
+        kept[further] = new_result(call, ROLES[further], x)
+        add_array(call, ROLES[further], kept[further], further)
     add_array(call, CPOOL_Y, y, "out")
     execute(call, CPOOL_FORWARD)
     if not keep:
@@ -770,10 +857,7 @@ cdef object forward(Call *call, object op, bint keep, cnp.ndarray x, cnp.ndarray
     saved.op = op
     saved.shape = (<object>x).shape
     saved.typenum = cnp.PyArray_TYPE(x)
-    saved.x = x if call.params.op == CPOOL_LP else None
-    saved.taps = taps
-    saved.positions = positions
-    saved.p = p
+    saved.kept = kept
     return y, saved
 
 
@@ -786,7 +870,7 @@ def select(op, bint keep, bint largest, x, window, stride, padding, dilation, ce
     y = as_out(out, cnp.PyArray_TYPE(a))
     begin(&call, &params)
     add_array(&call, CPOOL_X, a, "x")
-    return forward(&call, op, keep, a, y, None, None)
+    return forward(&call, op, keep, a, y, "taps", {})
 
 
 def average(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, count_include_pad,
@@ -803,33 +887,89 @@ def average(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes
     y = as_out(out, cnp.PyArray_TYPE(a))
     begin(&call, &params)
     add_array(&call, CPOOL_X, a, "x")
-    return forward(&call, op, keep, a, y, None, None)
+    return forward(&call, op, keep, a, y, None, {})
 
 
 def power(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, p, norm, out):
     cdef Call call
     cdef cpool_pool_params params
-    cdef double scalar
     cdef cnp.ndarray a = as_values(x, "x")
     fill(&params, CPOOL_LP, cnp.PyArray_NDIM(a), window, stride, padding, dilation, ceil_mode, axes, channel_axis)
     if norm == "mean":
         params.flags |= CPOOL_MEAN
     elif norm != "sum":
         raise (ValueError if isinstance(norm, str) else TypeError)(f"norm={show(norm)} must be 'sum' or 'mean'")
-    if isinstance(p, (np.ndarray, tuple, list)) or (isinstance(p, np.floating) and not isinstance(p, float)):
-        if not isinstance(p, np.ndarray) and np.asarray(p).dtype.kind in "iu":
-            p = np.asarray(p, np.float64)
-        p = as_values(p, "p").copy()  # the caller's optimizer writes it before backward reads it
-    else:
-        p = scalar = real(p, "p")
+    p = as_parameter(p, "p")
     y = as_out(out, cnp.PyArray_TYPE(a))
     begin(&call, &params)
     add_array(&call, CPOOL_X, a, "x")
-    if isinstance(p, float):
-        add(&call, CPOOL_P, &scalar, 0, CPOOL_FLOAT, 64)
-    else:
-        add_array(&call, CPOOL_P, p, "p")
-    return forward(&call, op, keep, a, y, None, p)
+    add_parameter(&call, CPOOL_P, p, "p")
+    return forward(&call, op, keep, a, y, None, {"x": a, "p": p})
+
+
+def tapwise(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, str kind, dict given, out,
+            random=None):
+    """What works window by window: `given` are its further inputs by name, None for one that is optional; `random` says how
+    to draw, as (granularity or None, p_max, seed, offset)."""
+    cdef Call call
+    cdef cpool_pool_params params
+    cdef cnp.ndarray a = as_values(x, "x")
+    operators = {"soft": CPOOL_SOFT, "lip": CPOOL_LIP, "stochastic": CPOOL_STOCHASTIC, "expected": CPOOL_STOCHASTIC_MEAN,
+                 "mixed": CPOOL_MIXED, "mixed at random": CPOOL_MIXED_RANDOM, "gated": CPOOL_GATED, "rank": CPOOL_RANK}
+    fill(&params, operators[kind], cnp.PyArray_NDIM(a), window, stride, padding, dilation, ceil_mode, axes, channel_axis)
+    if random is not None:
+        granularity, p_max, seed, offset = random
+        granularities = {"layer": CPOOL_LAYER, "map": CPOOL_MAP, "region": CPOOL_REGION}
+        if granularity is not None:
+            if not isinstance(granularity, str) or granularity not in granularities:
+                raise (ValueError if isinstance(granularity, str) else TypeError)(
+                    f"random={show(granularity)} must be None or one of {', '.join(map(repr, granularities))}")
+            params.granularity = granularities[granularity]
+            params.p_max = real(p_max, "p_max")
+        params.seed = key(seed)
+        params.offset = counter(offset, "offset")
+    inputs = {}
+    for name, value in given.items():
+        if value is not None or name not in ("bias", "u"):
+            inputs[name] = as_values(value, name) if name in ("logits", "u") else as_parameter(value, name)
+    y = as_out(out, cnp.PyArray_TYPE(a))
+    begin(&call, &params)
+    add_array(&call, CPOOL_X, a, "x")
+    for name, value in inputs.items():
+        add_parameter(&call, CPOOL_U if name == "u" else ROLES[name], value, name)
+    if kind == "stochastic":
+        return forward(&call, op, keep, a, y, "taps", {})
+    return forward(&call, op, keep, a, y, "mask" if kind == "mixed at random" else None, {"x": a} | inputs)
+
+
+cdef int fill_kmax(cpool_pool_params *params, object k, object along) except -1:
+    params[0] = core_params_init
+    params.op = CPOOL_KMAX
+    params.rank = 1
+    params.k = integer(k, "k", k)
+    params.axes[0] = axis(along, "axis", along)
+    return 0
+
+
+def largest(op, bint keep, x, k, along, lengths, out):
+    cdef Call call
+    cdef cpool_pool_params params
+    cdef cnp.ndarray a = as_values(x, "x")
+    fill_kmax(&params, k, along)
+    limits = None if lengths is None else as_indices(lengths, "lengths", "lengths")
+    y = as_out(out, cnp.PyArray_TYPE(a))
+    begin(&call, &params)
+    add_array(&call, CPOOL_X, a, "x")
+    if limits is not None:
+        add_array(&call, CPOOL_LENGTHS, limits, "lengths")
+    return forward(&call, op, keep, a, y, "indices", {})
+
+
+def largest_output_shape(x_shape, k, along):
+    cdef cpool_pool_params params
+    x_shape = as_shape(x_shape)
+    fill_kmax(&params, k, along)
+    return shape_of(&params, x_shape)
 
 
 cdef int fill_unpool(cpool_pool_params *params, int ndim, object window, object stride, object padding, object dilation,
@@ -849,13 +989,13 @@ def unpool(op, bint keep, x, indices, window, stride, padding, dilation, axes, c
     cdef Call call
     cdef cpool_pool_params params
     cdef cnp.ndarray a = as_values(x, "x")
-    cdef cnp.ndarray positions = as_indices(indices)
+    cdef cnp.ndarray positions = as_indices(indices, "indices", "positions")
     fill_unpool(&params, cnp.PyArray_NDIM(a), window, stride, padding, dilation, axes, channel_axis, output_size, duplicates)
     y = as_out(out, cnp.PyArray_TYPE(a))
     begin(&call, &params)
     add_array(&call, CPOOL_X, a, "x")
     add_array(&call, CPOOL_INDICES, positions, "indices")
-    return forward(&call, op, keep, a, y, positions, None)
+    return forward(&call, op, keep, a, y, None, {"indices": positions})
 
 
 # ---- Shapes ----------------------------------------------------------------------------------------------------------
@@ -892,14 +1032,12 @@ def unpool_output_shape(x_shape, window, stride, padding, dilation, axes, channe
 
 # ---- Backward --------------------------------------------------------------------------------------------------------
 
-def backward(op, dy, saved, bint want_x, bint want_p, out):
-    """The gradients with respect to x and p, None for those that are not wanted."""
+def backward(op, dy, saved, tuple inputs, tuple wanted, out):
+    """The gradients with respect to the inputs named, None for those that are not wanted, or were not given."""
     cdef Call call
     cdef Saved s
     cdef cnp.ndarray dy_array = as_values(dy, "dy")
     cdef cnp.ndarray dx = None
-    cdef cnp.ndarray dp = None
-    cdef double p, dp_scalar = 0
     cdef cpool_info info
     if not isinstance(saved, Saved):
         raise TypeError(f"saved must be what {op.__name__}.forward returned, not {type(saved).__name__}")
@@ -907,37 +1045,36 @@ def backward(op, dy, saved, bint want_x, bint want_p, out):
     if s.op is not op:
         raise ValueError(f"saved is of {getattr(s.op, '__name__', None)}; {op.__name__}.backward needs that of "
                          f"{op.__name__}.forward")
-    if out is not None and not want_x:
+    if out is not None and "x" not in wanted:
         raise ValueError("out receives the gradient of x, which wrt leaves out")
     dx = as_out(out, s.typenum)
+    gradients = {name: None for name in inputs}
+    places = {}
     begin(&call, &s.params)
     add_array(&call, CPOOL_GRAD | CPOOL_Y, dy_array, "dy")
-    if s.taps is not None:
-        add_array(&call, CPOOL_TAPS, s.taps, "saved")
-    if s.positions is not None:
-        add_array(&call, CPOOL_INDICES, s.positions, "saved")
-    if s.x is not None:
-        add_array(&call, CPOOL_X, s.x, "saved")
-    if isinstance(s.p, float):
-        p = s.p
-        add(&call, CPOOL_P, &p, 0, CPOOL_FLOAT, 64)
-    elif s.p is not None:
-        add_array(&call, CPOOL_P, s.p, "saved")
-    if want_p:
-        if isinstance(s.p, float):
-            add(&call, CPOOL_GRAD | CPOOL_P, &dp_scalar, 0, CPOOL_FLOAT, 64)
+    for name, value in s.kept.items():
+        add_parameter(&call, ROLES[name], value, "saved")
+    for name in wanted:
+        if name == "x" or name not in s.kept:
+            continue
+        if isinstance(s.kept[name], float):
+            places[name] = call.n
+            gradient = 0.0
         else:
-            dp = np.empty_like(s.p)
-            add_array(&call, CPOOL_GRAD | CPOOL_P, dp, "p")
-    if want_x:
+            gradient = gradients[name] = np.empty_like(s.kept[name])
+        add_parameter(&call, CPOOL_GRAD | <int32_t>ROLES[name], gradient, name)
+    if "x" in wanted:
         if dx is None:  # nothing is allocated for a call that cannot be
             add_shape(&call, CPOOL_GRAD | CPOOL_X, s.shape, s.typenum, "saved")
             check(&call.error, query(&call, CPOOL_BACKWARD, 1, &info))
             call.n -= 1
             dx = empty(call.lengths[call.n][0], <int>len(s.shape), s.typenum, dy_array)
         add_array(&call, CPOOL_GRAD | CPOOL_X, dx, "out")
+        gradients["x"] = dx
     execute(&call, CPOOL_BACKWARD)
-    return dx, np.float64(dp_scalar) if want_p and dp is None else dp
+    for name, place in places.items():
+        gradients[name] = np.float64(call.numbers[<int>place])
+    return tuple(gradients.values())
 
 
 # ---- Normalization ---------------------------------------------------------------------------------------------------

@@ -115,6 +115,17 @@ def panels(x: Array) -> Iterator[tuple[str, Array]]:
     yield call("l2_pool", 8)
     yield call("lp_pool", 8, p=0.5, norm="mean")
     yield call("lp_pool", 8, p=8.0, norm="mean")
+    yield call("soft_pool", 8, beta=20.0)
+    yield "lip_pool(x, -20 * x, 8)", cpool.lip_pool(x, -20 * x, 8, axes=axes)
+    drawn, _ = cpool.stochastic_pool.forward(x, 8, axes=axes, seed=1)
+    yield "stochastic_pool.forward(x, 8, seed=1)", drawn
+    yield call("stochastic_pool", 8)
+    yield call("mixed_pool", 8, a=0.5)
+    gate = np.full(64, 0.5, np.float32)
+    yield "gated_pool(x, 8, weight=full(64, .5), bias=-16)", cpool.gated_pool(x, 8, axes=axes, weight=gate, bias=-16.0)
+    median = np.eye(64, dtype=np.float32)[32]
+    yield "rank_pool(x, 8, weight=eye(64)[32]), the median", cpool.rank_pool(x, 8, axes=axes, weight=median)
+    yield "kmax_pool(x, 80, axis=1), of every row", cpool.kmax_pool(x, 80, axis=1)
     y, saved = cpool.max_pool.forward(x, 2, axes=axes)
     sparse = cpool.max_unpool(y, saved.indices, 2, axes=axes)
     height, width = sparse.shape[0] // 3, sparse.shape[1] // 3

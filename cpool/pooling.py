@@ -126,6 +126,7 @@ class _Operator:
     __name__: str
 
     def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         for method in filter(callable, vars(cls).values()):
             if method.__doc__:
                 method.__doc__ = _complete(method.__doc__)
@@ -222,7 +223,7 @@ class _OneGradient(_Operator):
         """
         if wrt is not None:
             _wanted(wrt, ("x",))
-        dx: Array = _core.backward(self, dy, saved, True, False, out)[0]
+        dx: Array = _core.backward(self, dy, saved, ("x",), ("x",), out)[0]
         return XGradient(dx) if isinstance(wrt, (tuple, list)) else dx
 
 
@@ -724,7 +725,7 @@ class LpPool(_WindowOperator):
                [ 0. , -0.8]])
         """
         names = _wanted(wrt, ("x", "p"))
-        gradients = PowerGradients(*_core.backward(self, dy, saved, "x" in names, "p" in names, out))
+        gradients = PowerGradients(*_core.backward(self, dy, saved, ("x", "p"), names, out))
         return getattr(gradients, wrt) if isinstance(wrt, str) else gradients
 
 

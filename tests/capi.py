@@ -8,11 +8,14 @@ import numpy as np
 
 import cpool
 
-X, Y, TAPS, INDICES, P, GRAD = 1, 2, 3, 4, 8, 256
-BIAS, WEIGHT, MU, VAR, STATS, MOMENTS, SUMS = 14, 16, 18, 19, 20, 21, 22
+X, Y, TAPS, INDICES, LENGTHS, U, LOGITS, P, BETA, GRAD = 1, 2, 3, 4, 5, 6, 7, 8, 9, 256
+BIAS, BLEND, WEIGHT, MASK = 14, 15, 16, 17
+MAX, MIN, AVG, LP, UNPOOL, SOFT, LIP, STOCHASTIC, STOCHASTIC_MEAN, MIXED, MIXED_RANDOM, GATED, RANK, KMAX = range(1, 15)
+ROLES = {"x": X, "taps": TAPS, "indices": INDICES, "logits": LOGITS, "p": P, "beta": BETA, "bias": BIAS, "a": BLEND,
+         "weight": WEIGHT, "mask": MASK}
+MU, VAR, STATS, MOMENTS, SUMS = 18, 19, 20, 21, 22
 BATCH_NORM, INSTANCE_NORM, GROUP_NORM, LAYER_NORM, RMS_NORM = 1, 2, 3, 4, 5
 STAGE_STATS, STAGE_SUMS, STAGE_APPLY = 1, 2, 3
-MAX, MIN, AVG, LP, UNPOOL = 1, 2, 3, 4, 5
 SLIDING, ADAPTIVE, WHOLE = 0, 1, 2
 FORWARD, BACKWARD = 0, 1
 CEIL_MODE, COUNT_INCLUDE_PAD, DIVISOR, MEAN, ADD = 1, 2, 4, 8, 16
@@ -41,7 +44,8 @@ class Params(ctypes.Structure):
                 ("axes", c_int32 * 3), ("channel_axis", c_int32), ("window", c_int64 * 3), ("stride", c_int64 * 3),
                 ("dilation", c_int64 * 3), ("pad_before", c_int64 * 3), ("pad_after", c_int64 * 3),
                 ("output_size", c_int64 * 3), ("flags", c_uint32), ("reserved_flags", c_uint32), ("divisor", c_double),
-                ("reserved", c_int64 * 8)]
+                ("granularity", c_int32), ("reserved_int", c_int32), ("k", c_int64), ("p_max", c_double), ("seed", c_uint64),
+                ("offset", c_uint64), ("reserved", c_int64 * 8)]
 
 
 class NormParams(ctypes.Structure):
@@ -128,15 +132,29 @@ def make_norm_params(op, *, stage=0, channel_axis=1, axes=(-1,), groups=1, eps=1
 
 def kept_by(saved):
     """The parameters that a `saved` holds, and its arrays by role."""
-    _, numbers, lengths, _, _, x, taps, positions, p = saved.__reduce__()[1]
+    _, numbers, lengths, _, _, kept = saved.__reduce__()[1]
     params = sized(Params)
-    params.op, params.rank, params.geometry, params.padding_mode, params.channel_axis, params.flags, params.divisor = numbers
+    for name, value in zip(("op", "rank", "geometry", "padding_mode", "channel_axis", "flags", "divisor", "granularity", "k",
+                            "p_max", "seed", "offset"), numbers, strict=True):
+        setattr(params, name, value)
     for i, values in enumerate(lengths):
         for name, value in zip(("axes", "window", "stride", "dilation", "pad_before", "pad_after", "output_size"), values,
                                strict=True):
             getattr(params, name)[i] = value
-    arrays = {X: x, TAPS: taps, INDICES: positions, P: None if p is None else np.asarray(p)}
-    return params, {role: array for role, array in arrays.items() if array is not None}
+    return params, {ROLES[name]: np.asarray(value) for name, value in kept.items()}
+
+
+FIELDS = ["op", "numbers", "lengths", "shape", "wide", "kept"]
+
+
+def forged(saved, **fields):
+    """The same with other fields, or other arrays kept."""
+    restore, arguments = saved.__reduce__()
+    state = dict(zip(FIELDS, arguments, strict=True))
+    kept = {name: fields.pop(name) for name in list(fields) if name not in FIELDS}
+    if kept:
+        state["kept"] = state["kept"] | kept
+    return restore(*(state | fields).values())
 
 
 class Call:

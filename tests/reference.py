@@ -381,6 +381,296 @@ def unpool_grad(dy, indices, duplicates="overwrite"):
     return dx
 
 
+# ---- Window by window ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Grads:
+    """Gradients: per element of x (and of logits), and per plane and number of a parameter; None where there is none."""
+
+    x: Approximate
+    second: Approximate | None = None  # of the logits
+    parameter: Approximate | None = None  # (planes, numbers)
+    bias: Approximate | None = None
+
+
+def _forward(x, windows, window):
+    """`window(values (B, n), o)` gives value, bound of each window that has elements; others are 0."""
+    flat = windows.flatten(x).astype(WIDE)
+    y = Approximate.zeros((len(flat), len(windows.positions)))
+    for o, positions in enumerate(windows.positions):
+        if positions.size:
+            y.value[:, o], y.bound[:, o] = window(flat[:, positions], o)
+            y.roundings[:, o] = positions.size + 1
+    return y.reshape(len(flat), *windows.shape)
+
+
+def _add(total, at, value, bound, roundings):
+    total.value[at] += value
+    total.bound[at] += bound
+    total.roundings[at] += roundings
+
+
+def _backward(x, dy, windows, window, numbers=0, second=False, bias=False):
+    """`window(values, dy (B,), o)` gives pairs (value, bound): of x, then of what else was asked for."""
+    flat, upstream = windows.flatten(x).astype(WIDE), dy.reshape(len(dy), prod(windows.shape)).astype(WIDE)
+    size = (len(flat), prod(windows.spatial))
+    grads = Grads(Approximate.zeros(size), Approximate.zeros(size) if second else None,
+                  Approximate.zeros((len(flat), numbers)) if numbers else None,
+                  Approximate.zeros((len(flat), 1)) if bias else None)
+    for o, positions in enumerate(windows.positions):
+        if positions.size:
+            pairs = window(flat[:, positions], upstream[:, o], o)
+            roundings = 2 + np.abs(upstream[:, o : o + 1])  # dy times something rounded, and the product
+            _add(grads.x, (slice(None), positions), *pairs[0], roundings)
+            if second:
+                _add(grads.second, (slice(None), positions), *pairs[1], roundings)
+            if numbers:
+                places = pairs[1][2] if len(pairs[1]) > 2 else np.arange(pairs[1][0].shape[1])
+                _add(grads.parameter, (slice(None), places), *pairs[1][:2], roundings)
+            if bias:
+                _add(grads.bias, slice(None), *pairs[2], roundings)
+    grads.x = grads.x.reshape(len(flat), *windows.spatial)
+    if second:
+        grads.second = grads.second.reshape(len(flat), *windows.spatial)
+    return grads
+
+
+def _column(value, count):
+    """A parameter of one number, or of one per plane, as a column."""
+    return np.broadcast_to(np.asarray(value, WIDE).reshape(-1, 1), (count, 1))
+
+
+def _weights(x, beta, logits):
+    """Weights that sum to 1 (or are all 0), and how far their logarithms are below the largest."""
+    if logits is None:
+        extreme = np.where(beta >= 0, x.max(axis=1, keepdims=True), x.min(axis=1, keepdims=True))
+        below = beta * (x - extreme)  # subtracted before it is scaled
+    else:
+        top = logits.max(axis=1, keepdims=True)
+        below = np.where(top == -np.inf, -np.inf, logits - np.where(top == -np.inf, 0, top))
+    weight = np.exp(below)
+    total = weight.sum(axis=1, keepdims=True)
+    return np.where(total == 0, 0, weight / np.where(total == 0, 1, total)), below
+
+
+def soft_pool(x, windows, beta=1.0, logits=None):
+    """Weights exp(beta x), or exp(logits)."""
+    beta, u = _column(beta, len(x)), roundoff(x.dtype)
+    z = None if logits is None else windows.flatten(logits).astype(WIDE)
+
+    def window(v, o):
+        w, _ = _weights(v, beta, None if z is None else z[:, windows.positions[o]])
+        return (w * v).sum(axis=1), 16 * u * (w * np.abs(v)).sum(axis=1)
+
+    return _forward(x, windows, window)
+
+
+def soft_grad(x, dy, windows, beta=1.0, logits=None):
+    """Of x and beta, or of x and logits. The slope beta multiplies a difference of x: so it does in the bound, from 1 on."""
+    beta, u = _column(beta, len(x)), roundoff(x.dtype)
+    z = None if logits is None else windows.flatten(logits).astype(WIDE)
+
+    def window(v, d, o):
+        w, below = _weights(v, beta, None if z is None else z[:, windows.positions[o]])
+        y, s, d = (w * v).sum(axis=1, keepdims=True), (w * np.abs(v)).sum(axis=1, keepdims=True), d[:, None]
+        scale = 16 * u * np.abs(d) * w * (1 + np.where(w == 0, 0, np.abs(below)))
+        if z is None:
+            slope = np.maximum(1, np.abs(beta))
+            dbeta, mag = d * (w * (v - y) * v).sum(axis=1, keepdims=True), np.abs(d) * (w * (np.abs(v) + s) * np.abs(v))
+            return ((d * w * (1 + beta * (v - y)), scale * (1 + slope * (np.abs(v) + s))),
+                    (dbeta, 32 * u * mag.sum(axis=1, keepdims=True)))
+        bound = scale * (1 + np.abs(v) + s)
+        return (d * w, bound), (d * w * (v - y), bound)
+
+    return _backward(x, dy, windows, window, numbers=int(z is None), second=z is not None)
+
+
+def expected_pool(x, windows):
+    """The expectation of a stochastic pooling."""
+
+    def window(v, o):
+        a = np.where(v > 0, v, np.where(np.isnan(v), v, 0))
+        total = a.sum(axis=1, keepdims=True)
+        y = (a / np.where(total == 0, 1, total) * a).sum(axis=1)
+        return y, 16 * roundoff(x.dtype) * y
+
+    return _forward(x, windows, window)
+
+
+def expected_grad(x, dy, windows):
+    def window(v, d, o):
+        a, d = np.maximum(v, 0), d[:, None]
+        total = np.where(a.sum(axis=1, keepdims=True) == 0, 1, a.sum(axis=1, keepdims=True))
+        y = (a / total * a).sum(axis=1, keepdims=True)
+        mag = np.where(v > 0, np.abs(d) * (2 * a / total + y / total), 0)
+        return [(np.where(v > 0, d * (2 * a / total - y / total), 0), 16 * roundoff(x.dtype) * mag)]
+
+    return _backward(x, dy, windows, window)
+
+
+def stochastic_pool(x, windows, u):
+    """Values and positions of the elements drawn: exact. u: (planes, results)."""
+    flat = windows.flatten(x)
+    y, indices = np.zeros((len(flat), len(windows.positions)), x.dtype), np.full((len(flat), len(windows.positions)), -1)
+    for b in range(len(flat)):
+        for o, positions in enumerate(windows.positions):
+            v = flat[b, positions]
+            a = [float(e) if e > 0 else 0.0 for e in v]
+            odd = [i for i, e in enumerate(v) if np.isnan(e)] or [i for i, e in enumerate(v) if e == np.inf]
+            total = sum(a[1:], a[0]) if a else 0.0
+            if total == np.inf and not odd:
+                a = [e * 2.0**-64 for e in a]
+                total = sum(a[1:], a[0])
+            chosen, running = None, 0.0
+            for i, e in enumerate(a):
+                running += e
+                if chosen is None and running > float(u[b, o]) * total:
+                    chosen = i
+            if odd:
+                chosen = odd[0]
+            elif total > 0 and chosen is None:
+                chosen = max(i for i, e in enumerate(a) if e > 0)
+            if chosen is not None:
+                y[b, o], indices[b, o] = v[chosen], positions[chosen]
+    return y.reshape(len(flat), *windows.shape), indices.reshape(len(flat), *windows.shape)
+
+
+def philox(counter, key):
+    """Philox4x32-10: four words from four words and two."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(10):
+        a, b = 0xD2511F53 * c0, 0xCD9E8D57 * c2
+        c0, c1, c2, c3 = b >> 32 ^ c1 ^ k0, b & 0xFFFFFFFF, a >> 32 ^ c3 ^ k1, a & 0xFFFFFFFF
+        k0, k1 = k0 + 0x9E3779B9 & 0xFFFFFFFF, k1 + 0xBB67AE85 & 0xFFFFFFFF
+    return c0, c1, c2, c3
+
+
+def draw(seed, offset, index):
+    """u of an index."""
+    low, high = 0xFFFFFFFF, 32
+    r = philox((index & low, index >> high, offset & low, offset >> high), (seed & low, seed >> high))
+    return (r[0] << 21 | r[1] >> 11) * 2.0**-53
+
+
+def _max_and_mean(v):
+    """Maximum, mean, their magnitudes, and where the maximum is first."""
+    first = np.arange(v.shape[1]) == v.argmax(axis=1)[:, None]
+    return v.max(axis=1, keepdims=True), v.mean(axis=1, keepdims=True), np.abs(v).mean(axis=1, keepdims=True), first
+
+
+def mixed_pool(x, windows, a):
+    """a: (planes or 1, results or 1)."""
+    a = np.broadcast_to(np.asarray(a, WIDE), (len(x), len(windows.positions)))
+
+    def window(v, o):
+        top, mean, mag, _ = _max_and_mean(v)
+        at = a[:, o]
+        return at * top[:, 0] + (1 - at) * mean[:, 0], 16 * roundoff(x.dtype) * (
+            np.abs(at) * np.abs(top[:, 0]) + (1 + np.abs(at)) * mag[:, 0])
+
+    return _forward(x, windows, window)
+
+
+def mixed_grad(x, dy, windows, a):
+    """The parameter's numbers are the results."""
+    a, u = np.broadcast_to(np.asarray(a, WIDE), (len(x), len(windows.positions))), roundoff(x.dtype)
+
+    def window(v, d, o):
+        top, mean, mag, first = _max_and_mean(v)
+        at, d, n = a[:, o : o + 1], d[:, None], v.shape[1]
+        return ((d * (at * first + (1 - at) / n), 16 * u * np.abs(d) * (np.abs(at) * first + (1 + np.abs(at)) / n)),
+                (d * (top - mean), 32 * u * np.abs(d) * (np.abs(top) + mag), [o]))
+
+    return _backward(x, dy, windows, window, numbers=len(windows.positions))
+
+
+def _gate(v, weight, bias):
+    dot = (weight * v).sum(axis=1, keepdims=True) + bias
+    gate = np.where(dot >= 0, 1 / (1 + np.exp(-np.abs(dot))), np.exp(-np.abs(dot)) / (1 + np.exp(-np.abs(dot))))
+    return gate, 1 + (np.abs(weight) * np.abs(v)).sum(axis=1, keepdims=True) + np.abs(bias)
+
+
+def gated_pool(x, windows, weight, bias=0.0):
+    """weight: (planes or 1, K)."""
+    weight, bias, u = np.asarray(weight, WIDE), _column(bias, len(x)), roundoff(x.dtype)
+
+    def window(v, o):
+        top, mean, mag, _ = _max_and_mean(v)
+        gate, condition = _gate(v, weight[:, windows.taps[o]], bias)
+        bound = 32 * u * condition * (gate * np.abs(top) + (1 + gate) * mag)
+        return (gate * top + (1 - gate) * mean)[:, 0], bound[:, 0]
+
+    return _forward(x, windows, window)
+
+
+def gated_grad(x, dy, windows, weight, bias=0.0):
+    weight, bias, u = np.asarray(weight, WIDE), _column(bias, len(x)), roundoff(x.dtype)
+
+    def window(v, d, o):
+        top, mean, mag, first = _max_and_mean(v)
+        w, n, d = weight[:, windows.taps[o]], v.shape[1], d[:, None]
+        gate, condition = _gate(v, w, bias)
+        e, e_mag = d * gate * (1 - gate) * (top - mean), np.abs(d) * gate * (1 + gate) * (np.abs(top) + mag)
+        bound = 32 * u * condition
+        return ((e * w + d * (gate * first + (1 - gate) / n),
+                 bound * (e_mag * np.abs(w) + np.abs(d) * (gate * first + (1 + gate) / n))),
+                (e * v, bound * e_mag * np.abs(v), windows.taps[o]), (e, bound * e_mag))
+
+    return _backward(x, dy, windows, window, numbers=weight.shape[1], bias=True)
+
+
+def _ranks(v, count):
+    """For each rank that there is the place of its element in the window: NaN first, then downwards, equals by place."""
+    keys = np.where(np.isnan(v), -np.inf, -v)
+    order = np.lexsort((np.broadcast_to(np.arange(v.shape[1]), v.shape), keys, ~np.isnan(v)), axis=1)
+    return order[:, :count]
+
+
+def rank_pool(x, windows, weight):
+    """weight: (planes or 1, R)."""
+    weight = np.asarray(weight, WIDE)
+
+    def window(v, o):
+        ranked = np.take_along_axis(v, _ranks(v, weight.shape[1]), axis=1)
+        terms = weight[:, : ranked.shape[1]] * ranked
+        return terms.sum(axis=1), 16 * roundoff(x.dtype) * np.abs(terms).sum(axis=1)
+
+    return _forward(x, windows, window)
+
+
+def rank_grad(x, dy, windows, weight):
+    weight, u = np.asarray(weight, WIDE), roundoff(x.dtype)
+
+    def window(v, d, o):
+        order, d = _ranks(v, weight.shape[1]), d[:, None]
+        w = np.broadcast_to(weight[:, : order.shape[1]], order.shape)
+        dx = np.zeros(v.shape, WIDE)
+        np.put_along_axis(dx, order, d * w, axis=1)
+        dweight = d * np.take_along_axis(v, order, axis=1)
+        return (dx, 16 * u * np.abs(dx)), (dweight, 32 * u * np.abs(dweight))
+
+    return _backward(x, dy, windows, window, numbers=weight.shape[1])
+
+
+def kmax_pool(rows, k, lengths):
+    """Values and positions of rows (B, L) of which the first `lengths` elements exist."""
+    y, indices = np.zeros((len(rows), k), rows.dtype), np.full((len(rows), k), -1)
+    for b, row in enumerate(rows):
+        order = sorted(range(lengths[b]), key=lambda i: (not np.isnan(row[i]), 0 if np.isnan(row[i]) else -row[i], i))
+        kept = sorted(order[:k])
+        y[b, : len(kept)], indices[b, : len(kept)] = row[kept], kept
+    return y, indices
+
+
+def share(gradient, channels):
+    """Sum the numbers (planes, n) of the planes that share a parameter: all of them (None), or those of a channel."""
+    if channels is None:
+        return gradient.map(lambda part: part.sum(axis=0))
+    return gradient.map(lambda part: part.reshape(-1 if channels else 1, channels, part.shape[1]).sum(axis=0))
+
+
 # ---- Normalization ---------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ import pytest
 
 import cpool
 
-WINDOW_OPERATORS = [cpool.max_pool, cpool.min_pool, cpool.avg_pool, cpool.lp_pool, cpool.l2_pool]
+WINDOW_OPERATORS = [cpool.max_pool, cpool.min_pool, cpool.avg_pool, cpool.lp_pool, cpool.l2_pool, cpool.soft_pool]
 OPERATORS = [*WINDOW_OPERATORS, cpool.max_unpool]
 NAMES = [op.__name__ for op in OPERATORS]
 all_operators = pytest.mark.parametrize("op", OPERATORS, ids=NAMES)
@@ -61,6 +61,7 @@ GEOMETRY = ["stride", "padding", "dilation", "ceil_mode", "axes", "channel_axis"
 FURTHER = {
     "avg_pool": ["count_include_pad", "divisor_override"],
     "lp_pool": ["p", "norm"],
+    "soft_pool": ["beta"],
 }
 
 
@@ -341,7 +342,8 @@ def test_saved_keeps_what_backward_needs():
     x = image()
     nbytes = {op.__name__: op.forward(x, 2)[1].nbytes for op in WINDOW_OPERATORS}
     results = x.size // 4
-    assert nbytes == {"max_pool": results, "min_pool": results, "avg_pool": 0, "lp_pool": x.nbytes, "l2_pool": x.nbytes}
+    assert nbytes == {"max_pool": results, "min_pool": results, "avg_pool": 0, "lp_pool": x.nbytes, "l2_pool": x.nbytes,
+                      "soft_pool": x.nbytes}
     assert cpool.max_pool.forward(image((1, 1, 32, 32)), 16)[1].nbytes == 4 * 4
     indices = unpool_indices(image((2, 3, 4, 4))).copy()
     assert cpool.max_unpool.forward(image((2, 3, 4, 4)), indices, 2)[1].nbytes == indices.nbytes
@@ -354,7 +356,7 @@ def test_saved_keeps_x_only_where_needed(op):
     reference = weakref.ref(x)
     del x
     gc.collect()
-    assert (reference() is not None) == (op in (cpool.lp_pool, cpool.l2_pool))
+    assert (reference() is not None) == (op in (cpool.lp_pool, cpool.l2_pool, cpool.soft_pool))
     assert op.backward(y, saved, wrt="x").shape == (2, 3, 4, 4)
 
 

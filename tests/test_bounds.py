@@ -205,6 +205,78 @@ def paths(log, isa):
                                backward=not (costly and name == "lp_pool") and geometry not in SLOW_GRADIENTS)
 
 
+# Operators that work window by window, with inputs for x [plane, ...] or [..., channel] of `taps` elements a window.
+TAPWISE = {
+    "soft": lambda x, y, taps, rng, channels: {"beta": rng.normal(size=channels)},
+    "lip": lambda x, y, taps, rng, channels: {"logits": rng.normal(size=x.shape).astype(x.dtype)},
+    "stochastic": lambda x, y, taps, rng, channels: {"u": rng.random(y).astype(x.dtype) / 2},
+    "mixed": lambda x, y, taps, rng, channels: {"a": rng.normal(size=channels).astype(x.dtype)},
+    "gated": lambda x, y, taps, rng, channels: {"weight": rng.normal(size=(channels, taps)), "bias": rng.normal(size=channels)},
+    "rank": lambda x, y, taps, rng, channels: {"weight": rng.normal(size=(channels, max(1, taps // 2)))},
+}
+
+
+def check_tapwise(log, memory, name, x, window, kwargs, ways, isa):
+    op = getattr(cpool, f"{name}_pool")
+    channels = x.shape[-1] if 0 in kwargs.get("axes", ()) else x.shape[0]
+    taps = int(np.prod(window)) if isinstance(window, tuple) else 1
+    rng = np.random.default_rng(0)
+    inputs = TAPWISE[name](x, cpool.max_pool.output_shape(x.shape, window, **kwargs), taps, rng, channels)
+    positional = [inputs.pop("logits")] if name == "lip" else []
+    with cpool.using_isa("scalar"), cpool.num_threads(1):
+        y, saved = op.forward(x, *positional, window, **kwargs, **inputs)
+        params, kept = capi.kept_by(saved)
+        given = {capi.X: x} | {role: a for role, a in kept.items() if role != capi.TAPS}
+        given |= {capi.U: inputs["u"]} if name == "stochastic" else {}
+        results = {capi.Y: y} | {role: a for role, a in kept.items() if role == capi.TAPS}
+        dy = rng.normal(size=y.shape).astype(y.dtype)
+        gradients = op.backward(dy, saved, wrt=("x",) if name == "stochastic" else None)._asdict()
+    back = {capi.GRAD | (capi.X if field == "x" else capi.ROLES[field]): np.asarray(a)
+            for field, a in gradients.items() if a is not None}
+    for layout, at_end in ways:
+        log(f"{name} x={x.dtype}{x.shape} window={window} {kwargs} {layout} at_end={at_end} {isa}")
+        guarded_call(memory, params, capi.FORWARD, given, results, STRIDES[layout], at_end, isa)
+        guarded_call(memory, params, capi.BACKWARD, {capi.GRAD | capi.Y: dy} | kept, back, STRIDES[layout], at_end, isa)
+
+
+def tapwise(log, isa):
+    """Rows of every length, windows of every kind, and windows of more elements than scratch holds."""
+    small, large = Memory(1 << 15), Memory(1 << 19)
+    rng = np.random.default_rng(0)
+    shapes = [((2, 3, length), (2, 2), {"stride": (1, 1 + length % 3), "padding": (0, 1)}) for length in range(2, 40, 2)]
+    shapes += [((3, 2, length), (2, 2), {"axes": (0, 1), "stride": 1}) for length in range(1, 40, 2)]
+    shapes += [((2, 60, 70), (50, 60), {"stride": 3}), ((50, 60, 5), (50, 60), {"axes": (0, 1)}),
+               ((2, 1, 900), (1, 3), {"dilation": (1, 400)}), ((2, 7, 9, 8), (3, 2, 2), {"stride": 1, "padding": 1}),
+               ((5, 6, 4, 9), (3, 2, 2), {"axes": (0, 1, 2), "stride": (1, 2, 1)}), ((3, 7, 20), cpool.adaptive(9, 13), {}),
+               ((7, 20, 9), cpool.adaptive(3, 7), {"axes": (0, 1)}), ((3, 40, 50), cpool.whole, {"axes": (1, 2)})]
+    for i, (shape, window, kwargs) in enumerate(shapes):
+        ways = [("in order", True), ("in order", False), (list(STRIDES)[1 + i % 4], i % 8 < 4)]
+        for dtype, name in product(DTYPES, TAPWISE):
+            if name != "gated" or isinstance(window, tuple):
+                axes = {} if "axes" in kwargs or not isinstance(window, tuple) else {"axes": tuple(range(1, len(shape)))}
+                x = rng.normal(size=shape).astype(dtype)
+                check_tapwise(log, small if x.size < 400 else large, name, x, window, kwargs | axes, ways, isa)
+
+
+def largest(log, isa):
+    memory = Memory(1 << 17)
+    rng = np.random.default_rng(0)
+    for length, dtype in product(range(1, 40, 3), DTYPES):
+        x, lengths = rng.normal(size=(2, 3, length)).astype(dtype), rng.integers(0, length, (2, 3), endpoint=True)
+        for k, given in [((length + 1) // 2, {}), (length + 2, {capi.LENGTHS: lengths})]:
+            y, saved = cpool.kmax_pool.forward(x, k, lengths=given.get(capi.LENGTHS))
+            params, kept = capi.kept_by(saved)
+            dx = cpool.kmax_pool.backward(y, saved)
+            anything = {capi.INDICES: rng.choice([-(2**63), -1, 0, length, 2**63 - 1], y.shape)}
+            for layout, at_end in product(["in order", "reversed", "odd"], (True, False)):
+                log(f"kmax_pool {k} x={dtype.__name__}{x.shape} {layout} at_end={at_end}")
+                guarded_call(memory, params, capi.FORWARD, {capi.X: x} | given, {capi.Y: y} | kept, STRIDES[layout], at_end,
+                             isa)
+                guarded_call(memory, params, capi.BACKWARD, {capi.GRAD | capi.Y: y} | kept, {capi.GRAD | capi.X: dx},
+                             STRIDES[layout], at_end, isa)
+                capi.Call(params, {capi.GRAD | capi.Y: y, capi.GRAD | capi.X: np.empty_like(dx)} | anything).backward(isa=isa)
+
+
 def unpooling(log, isa):
     memory = Memory(1 << 17)
     rng = np.random.default_rng(0)
@@ -277,7 +349,7 @@ def garbage(log, isa):
 ISAS = cpool.isas()
 SIMPLEST_AND_BEST = ISAS[:: len(ISAS) - 1 or 1]
 PROGRAMS = {"rows": (rows, ISAS), "paths": (paths, SIMPLEST_AND_BEST), "garbage": (garbage, SIMPLEST_AND_BEST),
-            "unpooling": (unpooling, ISAS[:1])}
+            "unpooling": (unpooling, ISAS[:1]), "tapwise": (tapwise, SIMPLEST_AND_BEST), "largest": (largest, ISAS[:1])}
 
 
 @pytest.mark.parametrize(("program", "isa"), [(program, isa) for program, (_, isas) in PROGRAMS.items() for isa in isas])

@@ -7,8 +7,9 @@ import pytest
 
 import cpool
 from cpool import _core
+from cpool.pooling import _Operator
 
-OPERATORS = [cpool.max_pool, cpool.min_pool, cpool.avg_pool, cpool.lp_pool, cpool.l2_pool, cpool.max_unpool]
+OPERATORS = [op for op in map(cpool.__dict__.get, cpool.__all__) if isinstance(op, _Operator) and hasattr(op, "output_shape")]
 METHODS = ["__call__", "forward", "backward", "output_shape"]
 NORMALIZATIONS = [cpool.batch_norm, cpool.instance_norm, cpool.group_norm, cpool.layer_norm, cpool.rms_norm]
 NORM_METHODS = ["__call__", "forward", "backward"]

@@ -4,13 +4,15 @@ import re
 import subprocess
 import sys
 
+import capi
 import numpy as np
 import pytest
 
 import cpool
 from cpool import _core
 
-WINDOW_OPERATORS = [cpool.max_pool, cpool.min_pool, cpool.avg_pool, cpool.lp_pool, cpool.l2_pool]
+WINDOW_OPERATORS = [cpool.max_pool, cpool.min_pool, cpool.avg_pool, cpool.lp_pool, cpool.l2_pool, cpool.soft_pool,
+                    cpool.mixed_pool]
 window_operators = pytest.mark.parametrize("op", WINDOW_OPERATORS, ids=[op.__name__ for op in WINDOW_OPERATORS])
 SENTINEL = 12345.0
 HUGE = [2**31, 2**61, 2**62, 2**63 - 1]
@@ -477,31 +479,33 @@ def test_saved_has_no_constructor():
         cpool.max_pool.backward(image(), blank)
 
 
-FIELDS = ["op", "numbers", "lengths", "shape", "wide", "x", "taps", "positions", "p"]
+FIELDS = [*capi.FIELDS, "x", "taps", "indices", "p", "weight", "mask"]
+DRAWS = (0, 0, 0.5, 0, 0)
 GARBAGE = [
     None, 0, -1, 1.5, float("nan"), 2**70, "a", b"a", (), [], {}, (1, 2), (-1,) * 4, (2**62,) * 4, (0,) * 4, (2,) * 100, object,
     np.zeros(3), np.zeros((1, 2, 2, 2), np.uint8), np.full((1, 2, 2, 2), 255, np.uint8), np.full((1, 2, 2, 2), 77, np.uint8),
     np.full((1, 2, 2, 2), 2**31 - 1, np.int32), np.full((1, 2, 2, 2), -7, np.int64), np.zeros((1, 2, 2, 2), object),
     np.zeros((1, 2, 2, 2), complex), np.array("text"), np.zeros(0), np.zeros((1, 2, 4, 4), np.float32),
-    np.zeros((1, 2, 4, 4), ">f4"), (1, 2, 3, 4, 5, 6, 7), (2, 2**31 - 1, 0, 0, -2**31, 0, 0.0), (4, 2, 0, 0, -2**31, 0, 0.0),
-    (9, 2, 0, 0, -2**31, 2**32 - 1, float("nan")), (1, 3, 2, 3, 3, 1, 1.0), (1, 2, 0, 0, 99, 0, 0.0),
+    np.zeros((1, 2, 4, 4), ">f4"), tuple(range(1, 13)), (2, 2**31 - 1, 0, 0, -2**31, 0, 0.0, *DRAWS),
+    (4, 2, 0, 0, -2**31, 0, 0.0, *DRAWS),
+    (9, 2, 0, 0, -2**31, 2**32 - 1, float("nan"), *DRAWS), (1, 3, 2, 3, 3, 1, 1.0, *DRAWS), (1, 2, 0, 0, 99, 0, 0.0, *DRAWS),
+    *((op, 2, 0, 0, -2**31, 0, 0.0, *DRAWS) for op in range(16)), (14, 1, 0, 0, -2**31, 0, 0.0, 0, 2**62, 0.5, 0, 0),
+    {"x": None},
+    {"x": np.zeros((1, 2, 4, 4), np.float32), "weight": np.zeros(4), "bias": 1.0, "logits": np.zeros((1, 2, 4, 4), np.float32)},
     [(-2**31, 2**62, 2**62, 2**62, 2**62, 2**62, 2**62)] * 3, [(0, 0, 0, 0, 0, 0, 0)] * 3, [(-1, -1, -1, -1, -1, -1, -1)] * 3,
 ]
 
 
 @pytest.mark.parametrize("op", [*WINDOW_OPERATORS, cpool.max_unpool], ids=lambda op: op.__name__)
-@pytest.mark.parametrize("field", range(len(FIELDS)), ids=FIELDS)
+@pytest.mark.parametrize("field", FIELDS)
 def test_forged_saved(op, field):
     """Any one field replaced by anything: an error, or a gradient of the right kind, never more."""
     x = image((1, 2, 4, 4))
     more = [np.arange(32).reshape(x.shape) % 64] if op is cpool.max_unpool else []
     y, saved = op.forward(x, *more, 2)
-    restore, state = saved.__reduce__()
     for garbage in GARBAGE:
-        forged = list(state)
-        forged[field] = garbage
         try:
-            other = restore(*forged)
+            other = capi.forged(saved, **{field: garbage})
             repr(other), other.nbytes
             dx = op.backward(y, other, wrt="x")
         except (ValueError, TypeError, OverflowError, MemoryError):
@@ -519,13 +523,10 @@ def test_forged_taps(window, dtype):
     """Taps of the right dtype and shape, but of any value, select something real or nothing."""
     x = np.ones((1, 1, 32, 32), np.float32)
     y, saved = cpool.max_pool.forward(x, window, stride=1, padding=window - 1)
-    restore, state = saved.__reduce__()
     low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
     for seed in range(5):
         taps = np.random.default_rng(seed).integers(low, high, y.shape, dtype, endpoint=True)
-        forged = list(state)
-        forged[FIELDS.index("taps")] = taps
-        other = restore(*forged)
+        other = capi.forged(saved, taps=taps)
         assert (other.indices >= -1).all() and (other.indices < x.size).all()
         dx = cpool.max_pool.backward(np.ones_like(y), other)
         assert dx.shape == x.shape and 0 <= dx.sum() <= y.size
@@ -575,15 +576,9 @@ def test_adaptive(call, x, output_size, error):
 # ---- What came of an attack --------------------------------------------------------------------------------------------------
 
 
-def forged(saved, **fields):
-    names = ["op", "numbers", "lengths", "shape", "wide", "x", "taps", "positions", "p"]
-    restore, arguments = saved.__reduce__()
-    return restore(*[fields.get(name, value) for name, value in zip(names, arguments, strict=True)])
-
-
 def test_saved_that_holds_everything():
     y, saved = cpool.lp_pool.forward(image((3, 8, 8)), (2, 2))
-    everything = forged(saved, taps=np.zeros((3, 4, 4), np.uint8), positions=np.zeros(3, np.int64))
+    everything = capi.forged(saved, taps=np.zeros((3, 4, 4), np.uint8), indices=np.zeros(3, np.int64))
     for wrt in (None, "x", "p"):
         with pytest.raises(ValueError, match="lp_pool takes no taps"):
             cpool.lp_pool.backward(y, everything, wrt=wrt)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import cpool
 
 SELECTING = ["max_pool", "min_pool"]
-WINDOW_OPERATORS = [*SELECTING, "avg_pool", "lp_pool", "l2_pool"]
+WINDOW_OPERATORS = [*SELECTING, "avg_pool", "lp_pool", "l2_pool", "soft_pool", "mixed_pool"]
 
 
 def same_bits(a, b):

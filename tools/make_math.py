@@ -150,6 +150,7 @@ def header():
         "/* log(m) = s (2 + z R(z)); ln2 as a whole and in two parts: an exponent times the first is exact */",
         define("CP_LN2", to_double(LN2)),
         define("CP_LOG2_E", to_double(1 / LN2), "1 / ln2"),
+        define("CP_LOG2_E_REST", to_double(1 / LN2 - Decimal(to_double(1 / LN2))), "what that leaves of it"),
         define("CP_LN2_TOP", ln2_top),
         define("CP_LN2_REST", to_double(LN2 - Decimal(ln2_top))),
         *polynomial("CP_LOG_R", "R(x)", atanh_term, 1, 6, Decimal(0), z_max),

@@ -80,10 +80,18 @@ enum {
     CPOOL_X = 1,       /* the input */
     CPOOL_Y = 2,       /* the result */
     CPOOL_TAPS = 3,    /* per result, which tap of its window was selected; see cpool_pool_describe for its dtype */
-    CPOOL_INDICES = 4, /* int64 positions in the spatial plane */
-    CPOOL_P = 8,       /* exponent of CPOOL_LP: ndim 0, [1] or [C]; dtype of x or float64 */
-    CPOOL_BIAS = 14,   /* normalization: what is added, shape of the parameters; dtype of x or float64 */
-    CPOOL_WEIGHT = 16, /* normalization: the factor, likewise */
+    CPOOL_INDICES = 4, /* int64 positions in the spatial plane; of CPOOL_KMAX along the axis */
+    CPOOL_LENGTHS = 5, /* int64, of the leading axes of x: how many elements a row has */
+    CPOOL_U = 6,       /* numbers in [0, 1) in place of draws, of the shape of the result */
+    CPOOL_LOGITS = 7,  /* logarithms of weights, of the shape of x or 1 along the channel axis */
+    /* Parameters have the dtype of x or float64, and ndim 0, [1] or [C] where nothing else is said. */
+    CPOOL_P = 8,       /* exponent of CPOOL_LP */
+    CPOOL_BETA = 9,    /* of CPOOL_SOFT */
+    CPOOL_BIAS = 14,   /* of CPOOL_GATED; normalization: what is added, shape of the parameters */
+    CPOOL_BLEND = 15,  /* of CPOOL_MIXED: also [C or 1, sizes of the result along the spatial axes] */
+    CPOOL_WEIGHT = 16, /* CPOOL_RANK: [R] or [C, R], 1 <= R <= number of taps; CPOOL_GATED: [K] or [C, K], K taps;
+                          normalization: the factor, shape of the parameters */
+    CPOOL_MASK = 17,   /* uint8, what CPOOL_MIXED_RANDOM drew, 1 for the maximum; see cpool_pool_describe */
     CPOOL_MU = 18,     /* batch norm: the mean to normalize by, [C]; dtype of x or float64 */
     CPOOL_VAR = 19,    /* batch norm: the variance to normalize by, likewise; >= 0 */
     CPOOL_STATS =
@@ -113,8 +121,45 @@ typedef struct cpool_arg {
  *       (sum |x|^p)^(1/p), or with CPOOL_MEAN (sum |x|^p / n)^(1/p); p > 0, +inf is the maximum of |x|.
  *   CPOOL_UNPOOL           forward  X, INDICES -> Y           backward  GRAD|Y, INDICES -> GRAD|X
  *       Y is 0 except y[index] = x, per plane; index -1 is skipped; of several x for one index the last wins, or with
- *       CPOOL_ADD they are summed. Sliding windows without ceil only; they determine the default output size. */
-enum { CPOOL_MAX = 1, CPOOL_MIN = 2, CPOOL_AVG = 3, CPOOL_LP = 4, CPOOL_UNPOOL = 5 };
+ *       CPOOL_ADD they are summed. Sliding windows without ceil only; they determine the default output size.
+ *   CPOOL_SOFT             forward  X, BETA -> Y              backward  GRAD|Y, X, BETA -> (GRAD|X) (GRAD|BETA)
+ *       sum w x with weights w proportional to exp(beta x), beta finite.
+ *   CPOOL_LIP              forward  X, LOGITS -> Y            backward  GRAD|Y, X, LOGITS -> (GRAD|X) (GRAD|LOGITS)
+ *       sum w x with weights w proportional to exp(logit); a logit of -inf is weight 0.
+ *   CPOOL_STOCHASTIC       forward  X (U) -> Y (TAPS)         backward  GRAD|Y, TAPS -> GRAD|X
+ *       An element drawn with probability proportional to max(x, 0), by u of the linear index of the result (see params.seed).
+ *   CPOOL_STOCHASTIC_MEAN  forward  X -> Y                    backward  GRAD|Y, X -> GRAD|X
+ *       The expectation of that draw.
+ *   CPOOL_MIXED            forward  X, BLEND -> Y             backward  GRAD|Y, X, BLEND -> (GRAD|X) (GRAD|BLEND)
+ *       blend * maximum + (1 - blend) * mean.
+ *   CPOOL_MIXED_RANDOM     forward  X -> Y (MASK)             backward  GRAD|Y, X, MASK -> GRAD|X
+ *       The maximum where u < params.p_max, else the mean; one u per params.granularity.
+ *   CPOOL_GATED            forward  X, WEIGHT (BIAS) -> Y     backward  GRAD|Y, X, WEIGHT (BIAS) -> (GRAD|X|WEIGHT|BIAS)
+ *       The blend is 1 / (1 + exp(-(sum weight x + bias))), a weight for every tap. Sliding windows only.
+ *   CPOOL_RANK             forward  X, WEIGHT -> Y            backward  GRAD|Y, X, WEIGHT -> (GRAD|X) (GRAD|WEIGHT)
+ *       sum weight[r] x[r], x sorted downwards, equals by position and NaN first; ranks that a window does not have add nothing.
+ *   CPOOL_KMAX             forward  X (LENGTHS) -> Y (INDICES)  backward  GRAD|Y, INDICES -> GRAD|X
+ *       The params.k largest along one axis (rank 1, no window) in their order there; of equals the first, NaN is largest.
+ *       Elements from a length on do not exist; results that are missing are 0 with index -1. */
+enum {
+    CPOOL_MAX = 1,
+    CPOOL_MIN = 2,
+    CPOOL_AVG = 3,
+    CPOOL_LP = 4,
+    CPOOL_UNPOOL = 5,
+    CPOOL_SOFT = 6,
+    CPOOL_LIP = 7,
+    CPOOL_STOCHASTIC = 8,
+    CPOOL_STOCHASTIC_MEAN = 9,
+    CPOOL_MIXED = 10,
+    CPOOL_MIXED_RANDOM = 11,
+    CPOOL_GATED = 12,
+    CPOOL_RANK = 13,
+    CPOOL_KMAX = 14
+};
+
+/* granularity of CPOOL_MIXED_RANDOM: what shares a draw. The index drawn for is 0, n * C + c, or the linear index of the result. */
+enum { CPOOL_LAYER = 0, CPOOL_MAP = 1, CPOOL_REGION = 2 };
 
 /* geometry. SLIDING: window, stride, dilation, padding. ADAPTIVE: window holds the output size; bin i of an axis of length n
  * covers floor(i n / out) to ceil((i + 1) n / out) - 1. WHOLE: one window, the whole plane. */
@@ -150,6 +195,11 @@ typedef struct cpool_pool_params {
     uint32_t flags;
     uint32_t reserved_flags; /* 0 */
     double divisor;          /* with CPOOL_DIVISOR: finite, not 0 */
+    int32_t granularity;     /* CPOOL_MIXED_RANDOM */
+    int32_t reserved_int;    /* 0 */
+    int64_t k;               /* CPOOL_KMAX: at least 1, and at most the length of the axis where LENGTHS is not given; else 0 */
+    double p_max;            /* CPOOL_MIXED_RANDOM: 0 to 1 */
+    uint64_t seed, offset;   /* of draws: u of index i is Philox4x32-10 with counter (i, offset) and key seed, in [0, 1) */
     int64_t reserved[8];     /* 0 */
 } cpool_pool_params;
 
@@ -173,6 +223,8 @@ typedef struct cpool_pool_params {
     {0, 0, 0}, {0, 0, 0},      /* pad_before, pad_after */ \
     {CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT}, /* output_size */ \
     0, 0, 0.0,                 /* flags, reserved_flags, divisor */ \
+    CPOOL_LAYER, 0, 0, 0.5,    /* granularity, reserved_int, k, p_max */ \
+    0, 0,                      /* seed, offset */ \
     {0, 0, 0, 0, 0, 0, 0, 0} } /* reserved */
 /* clang-format on */
 
@@ -225,7 +277,8 @@ enum { CPOOL_FORWARD = 0, CPOOL_BACKWARD = 1 };
 /* Shape and dtype that `role` must have, given X (its shape and dtype; data is not read) and, for backward roles, the same X or
  * GRAD|X. CPOOL_TAPS: uint8 with 255 = none where a window has at most 255 taps, else int32, or int64 where it has more than
  * 2^31 - 1, with -1 = none. A tap is the row-major offset in the unclipped window; in adaptive windows the offset in the largest
- * bin, counted from the bin's own start; in whole windows the position in the plane. */
+ * bin, counted from the bin's own start; in whole windows the position in the plane. CPOOL_MASK: ndim 0 (CPOOL_LAYER), the shape
+ * of x with length 1 along the spatial axes (CPOOL_MAP), or that of the result (CPOOL_REGION). */
 CPOOL_API cpool_status cpool_pool_describe(const cpool_pool_params *params, const cpool_arg *args, int32_t n, int32_t role,
                                            cpool_shape *out, cpool_error *error);
 

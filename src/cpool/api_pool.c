@@ -3,6 +3,18 @@
 #include "fpenv.h"
 #include "plan/pool.h"
 
+/* What runs the operators of a family. */
+typedef struct cp_driver {
+    cp_cost (*cost)(const cp_pool *pool, int32_t direction);
+    cpool_status (*run)(const cp_pool *pool, int32_t direction, const cpool_exec *exec);
+} cp_driver;
+
+static const cp_driver drivers[] = {
+    [CP_BEST] = {cp_window_cost, cp_window_run},      [CP_MEAN] = {cp_window_cost, cp_window_run},
+    [CP_POWER] = {cp_window_cost, cp_window_run},     [CP_PLACE] = {cp_unpool_cost, cp_unpool_run},
+    [CP_TAPWISE] = {cp_tapwise_cost, cp_tapwise_run}, [CP_ORDER] = {cp_kmax_cost, cp_kmax_run},
+};
+
 /* Everything below runs in an environment of its own, the checks too: a caller may flush subnormals, and then 3e-310 == 0. */
 
 static cpool_status run(const cpool_pool_params *params, const cpool_arg *args, int32_t n, int32_t direction,
@@ -18,7 +30,7 @@ static cpool_status run(const cpool_pool_params *params, const cpool_arg *args, 
         status = cp_pool_ready(&pool, direction, exec->error);
     }
     if (status == CPOOL_OK) {
-        status = pool.op->code == CPOOL_UNPOOL ? cp_unpool_run(&pool, direction, exec) : cp_window_run(&pool, direction, exec);
+        status = drivers[pool.op->family].run(&pool, direction, exec);
     }
     cp_fpenv_leave(environment);
     return status;
@@ -60,8 +72,7 @@ cpool_status cpool_pool_query(const cpool_pool_params *params, const cpool_arg *
         status = cp_pool_plan(&pool, params, args, n, direction, error);
     }
     if (status == CPOOL_OK) {
-        cp_cost cost = pool.op->code == CPOOL_UNPOOL ? cp_unpool_cost(&pool, direction) : cp_window_cost(&pool, direction);
-        cp_info_fill(info, cost, workers);
+        cp_info_fill(info, drivers[pool.op->family].cost(&pool, direction), workers);
         info->required = pool.op->required[direction];
         info->optional = pool.op->optional[direction];
         info->kept = pool.op->kept;

@@ -326,7 +326,7 @@ static void wrong_params(const kind *k)
     call c;
     int unpool = k->op == CPOOL_UNPOOL,
         x = k->direction == CPOOL_BACKWARD && k->op != CPOOL_LP ? CPOOL_GRAD | CPOOL_X : CPOOL_X;
-    static const int32_t operators[] = {0, -1, 6, 99, INT32_MAX, INT32_MIN}, ranks[] = {0, -1, 4, INT32_MAX, INT32_MIN};
+    static const int32_t operators[] = {0, -1, 15, 99, INT32_MAX, INT32_MIN}, ranks[] = {0, -1, 4, INT32_MAX, INT32_MIN};
     for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
         REFUSED(CPOOL_UNSUPPORTED, NONE, "op", c.params.op = operators[i]);
     }
@@ -482,11 +482,10 @@ static void wrong_arrays(const kind *k)
     make(&c, k);
     int32_t count = c.n;
     static const int32_t unknown[] = {0,
-                                      5,
-                                      6,
-                                      7,
-                                      9,
                                       31,
+                                      23,
+                                      13,
+                                      10,
                                       32,
                                       63,
                                       64,
@@ -505,8 +504,23 @@ static void wrong_arrays(const kind *k)
         REFUSED(CPOOL_UNSUPPORTED, unknown[i], "role", c.args[below(c.n)].role = unknown[i]);
         REFUSED(CPOOL_UNSUPPORTED, unknown[i], "role", c.args[c.n] = c.args[0]; c.args[c.n++].role = unknown[i]);
     }
-    static const int32_t known[] = {
-        CPOOL_X, CPOOL_Y, CPOOL_TAPS, CPOOL_INDICES, CPOOL_P, CPOOL_GRAD | CPOOL_X, CPOOL_GRAD | CPOOL_Y, CPOOL_GRAD | CPOOL_P};
+    static const int32_t known[] = {CPOOL_X,
+                                    CPOOL_Y,
+                                    CPOOL_TAPS,
+                                    CPOOL_INDICES,
+                                    CPOOL_LENGTHS,
+                                    CPOOL_U,
+                                    CPOOL_LOGITS,
+                                    CPOOL_P,
+                                    CPOOL_BETA,
+                                    CPOOL_BIAS,
+                                    CPOOL_BLEND,
+                                    CPOOL_WEIGHT,
+                                    CPOOL_MASK,
+                                    CPOOL_GRAD | CPOOL_X,
+                                    CPOOL_GRAD | CPOOL_Y,
+                                    CPOOL_GRAD | CPOOL_P,
+                                    CPOOL_GRAD | CPOOL_WEIGHT};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         make(&c, k);
         if (index_of(&c, known[i]) < 0) {

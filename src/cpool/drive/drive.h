@@ -13,6 +13,14 @@ cpool_status cp_window_run(const cp_pool *pool, int32_t direction, const cpool_e
 cp_cost cp_unpool_cost(const cp_pool *pool, int32_t direction);
 cpool_status cp_unpool_run(const cp_pool *pool, int32_t direction, const cpool_exec *exec);
 
+/* Operators that are worked out window by window, tap by tap. */
+cp_cost cp_tapwise_cost(const cp_pool *pool, int32_t direction);
+cpool_status cp_tapwise_run(const cp_pool *pool, int32_t direction, const cpool_exec *exec);
+
+/* CPOOL_KMAX. */
+cp_cost cp_kmax_cost(const cp_pool *pool, int32_t direction);
+cpool_status cp_kmax_run(const cp_pool *pool, int32_t direction, const cpool_exec *exec);
+
 /* Window offsets as positions in the plane. */
 cpool_status cp_indices_run(const cp_pool *pool, const cpool_exec *exec);
 

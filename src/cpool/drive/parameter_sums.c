@@ -19,11 +19,11 @@ void cp_parameter_sums_begin(cp_parameter_sums *sums, int64_t lanes)
     memset(sums->memory, 0, (size_t)((LANES + 1) * lanes) * sizeof(double));
 }
 
-void cp_parameter_sums_add(cp_parameter_sums *sums, const double *terms, int64_t count)
+void cp_parameter_sums_add(cp_parameter_sums *sums, const double *terms, int64_t column, int64_t count)
 {
     int64_t lanes = sums->lanes;
     for (int64_t i = 0; i < count; i++) {
-        double *sum = sums->memory + i % LANES * lanes;
+        double *sum = sums->memory + (column + i) % LANES * lanes;
         for (int64_t l = 0; l < lanes; l++) {
             sum[l] += terms[i * lanes + l];
         }
@@ -80,18 +80,15 @@ static double sum_terms(const cp_terms *terms, int64_t n)
     return sum;
 }
 
-void cp_parameter_sums_reduce(const double *partials, int64_t planes, int64_t blocks, int64_t channels,
-                              const cpool_view *gradient)
+void cp_parameter_sums_reduce(const double *partials, int64_t planes, int64_t numbers, int64_t blocks, int64_t channels,
+                              int64_t count, const cpool_view *gradient)
 {
-    int64_t stride = 0;
     cp_fpenv environment = cp_fpenv_enter();
-    if (gradient->ndim == 1) {
-        cp_view_strides(gradient, &stride);
-    }
-    for (int64_t c = 0; c < channels; c++) {
-        cp_terms terms = {partials + c * blocks, blocks, channels * blocks};
+    for (int64_t i = 0; i < channels * count; i++) {
+        int64_t first = i / count * numbers + i % count;
+        cp_terms terms = {partials + first * blocks, blocks, channels * numbers * blocks};
         double sum = sum_terms(&terms, planes / channels * blocks);
-        char *at = (char *)gradient->data + c * stride;
+        char *at = cp_view_element(gradient, i);
         if (gradient->dtype_bits == 32) {
             cp_write_f32(at, sum);
         } else {

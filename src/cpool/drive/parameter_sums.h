@@ -19,13 +19,14 @@ typedef struct cp_parameter_sums {
 
 size_t cp_parameter_sums_bytes(int64_t lanes);
 void cp_parameter_sums_begin(cp_parameter_sums *sums, int64_t lanes);
-/* Terms of `count` columns from a segment's first on, lanes fastest; rows of the block in order. */
-void cp_parameter_sums_add(cp_parameter_sums *sums, const double *terms, int64_t count);
+/* Terms of `count` columns, the first of them `column` behind a segment's first, lanes fastest; rows of the block in order. */
+void cp_parameter_sums_add(cp_parameter_sums *sums, const double *terms, int64_t column, int64_t count);
 void cp_parameter_sums_close(cp_parameter_sums *sums); /* ends a segment */
 double cp_parameter_sums_total(const cp_parameter_sums *sums, int64_t lane);
 
-/* partials[plane][block] of all planes, in logical order with `channels` fastest, to the gradient: one number per channel, or one. */
-void cp_parameter_sums_reduce(const double *partials, int64_t planes, int64_t blocks, int64_t channels,
-                              const cpool_view *gradient);
+/* partials[plane][number][block] of all planes, in logical order with `channels` fastest, to a gradient of a row for every channel:
+ * `count` of the `numbers` that every plane has. Elements of the gradient are in C order of its shape. */
+void cp_parameter_sums_reduce(const double *partials, int64_t planes, int64_t numbers, int64_t blocks, int64_t channels,
+                              int64_t count, const cpool_view *gradient);
 
 #endif

@@ -9,6 +9,8 @@
 /* Bytes of the gradient of x that are written at once, roughly. */
 enum { BAND = 128 * 1024, NEAR_CACHE = 24 * 1024, COLUMNS = 4096 }; /* and results of a row at once */
 
+enum { GRIDS = 3 }; /* the gradients of x and y, taps */
+
 static int64_t min64(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -74,7 +76,7 @@ static void begin_scatter(cp_scatter_work *w, char *memory)
         scatter->step[a] = grid[0].space[a];
         taps *= (double)pool->axis[a].taps;
     }
-    for (int g = 0; g < CP_GRIDS; g++) {
+    for (int g = 0; g < GRIDS; g++) {
         scatter->lane_step[g] = s->layout.lane >= 0 ? grid[g].batch[s->layout.lane] : 0;
         scatter->column_step[g] = grid[g].space[2];
     }
@@ -139,12 +141,12 @@ static void run_unit(cp_scatter_work *w, int64_t unit)
     cp_scatter *scatter = &w->scatter;
     int64_t band = unit % s->bands, tile = unit / s->bands % s->tiles * s->tile, outer = unit / s->bands / s->tiles, channel;
     int64_t from[2] = {0, 0}, to[2] = {s->pool->out[0], s->pool->out[1]};
-    char *at[CP_GRIDS];
+    char *at[GRIDS];
     scatter->lanes = min64(s->tile, s->layout.lanes - tile);
     scatter->lo[s->cut] = band * s->band;
     scatter->hi[s->cut] = min64(scatter->lo[s->cut] + s->band, s->pool->in[s->cut]);
     cp_axis_holders(&axis[s->cut], scatter->lo[s->cut], scatter->hi[s->cut], &from[s->cut], &to[s->cut]);
-    for (int32_t g = 0; g < CP_GRIDS; g++) {
+    for (int32_t g = 0; g < GRIDS; g++) {
         at[g] = s->layout.grid[g].data + cp_layout_offset(&s->layout, g, outer, &channel) + tile * scatter->lane_step[g];
     }
     clear(s, scatter, at[0]);

@@ -89,7 +89,7 @@ static void exponent_gradient_row(cp_work *w, int64_t d, int64_t h, int64_t colu
         CP_EACH_EXPONENT(w, to - from, i, n,
                          lp->exponent_gradient(entropy + at + i, w->walk.pitch, dy + at + i, n, w->exponent, size));
     }
-    cp_parameter_sums_add(&w->sums, entropy, count);
+    cp_parameter_sums_add(&w->sums, entropy, 0, count);
 }
 
 /* ---- Running ---- */
@@ -229,7 +229,7 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
 static void reduce_exponent_gradient(const cp_window *w)
 {
     int64_t channels = cp_exponent_per_channel(w->pool) ? w->pool->x_shape[w->pool->channel] : 1;
-    cp_parameter_sums_reduce(w->partials, cp_layout_planes(&w->layout), w->blocks, channels, w->pool->grad[CPOOL_P]);
+    cp_parameter_sums_reduce(w->partials, cp_layout_planes(&w->layout), 1, w->blocks, channels, 1, w->pool->grad[CPOOL_P]);
 }
 
 static double task_nanoseconds(const cp_window *w)

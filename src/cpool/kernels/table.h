@@ -109,6 +109,55 @@ typedef struct cp_lp_kernels { /* f64 lanes; see kernels/lp.h */
     void (*exponent_gradient)(double *entropy, int64_t pitch, const double *dy, int64_t n, cp_exponent p, double count);
 } cp_lp_kernels;
 
+/* ---- Window by window ---- */
+
+/* Operators that look at the elements of each window, row-major, in one pass or several; f64 lanes, see kernels/tapwise.h. */
+enum {
+    CP_TAP_SOFT,  /* weights exp(beta x) */
+    CP_TAP_LIP,   /* weights exp(logit) */
+    CP_TAP_SHARE, /* weights max(x, 0) */
+    CP_TAP_DRAW,  /* an element drawn with those weights */
+    CP_TAP_MIX,   /* maximum and mean, blended by a parameter */
+    CP_TAP_GATE,  /* ... by a weighted sum */
+    CP_TAP_RANK,  /* a weighted sum of sorted elements */
+    CP_TAPS
+};
+enum { CP_TAP_LEAVES = 3, CP_TAP_GRADIENTS = 2, CP_TAP_STATES = 10, CP_TAP_LANES = 8 };
+
+/* Elements of windows, tap by tap. n, the number of windows, is a multiple of CP_TAP_LANES; windows behind the last are padding
+ * whose results mean nothing. */
+typedef struct cp_tap_block {
+    int64_t count, n;
+    int64_t first;                      /* how many taps came before this block */
+    const double *there;                /* [count][n]: 1 where the window has the tap, else 0 */
+    double *leaf[CP_TAP_LEAVES];        /* [count][n]: what the operator's map made of the element, see there for absent ones */
+    const double *number;               /* [count]: the tap's number in the unclipped window */
+    double *gradient[CP_TAP_GRADIENTS]; /* [count][n]: of x, and of the second input; NULL: not wanted */
+} cp_tap_block;
+
+/* What n windows hold from pass to pass. */
+typedef struct cp_tap_windows {
+    int64_t n;
+    double *state;                    /* [states][n] */
+    double *y, *tap;                  /* results, and the taps selected (-1: none) */
+    const double *dy, *parameter, *u; /* parameter: beta, blend, or bias */
+    double *terms;                    /* [numbers][n]: what each window adds to the gradients of parameters */
+    const double *weight;             /* [ranks][n], or [taps of the unclipped window][n] */
+    int64_t ranks;
+    double *rank_value, *rank_tap; /* [ranks][n] */
+} cp_tap_windows;
+
+typedef struct cp_tap_kernel {
+    int32_t leaves, passes;
+    double absent[CP_TAP_LEAVES]; /* what stands in a leaf for an absent tap */
+    /* An element once: leaf[0] holds x, leaf[1] the logit or, `parameter`, beta; the leaves take their places. */
+    void (*map)(double *const *leaf, const double *parameter, int64_t n);
+    void (*pass)(const cp_tap_windows *windows, const cp_tap_block *block, int pass);
+    void (*finish)(const cp_tap_windows *windows, int pass); /* after the last block of a pass */
+    void (*gradient)(const cp_tap_windows *windows, const cp_tap_block *block);
+    void (*terms)(const cp_tap_windows *windows, const cp_tap_block *block); /* adds to terms */
+    void (*finish_terms)(const cp_tap_windows *windows);
+} cp_tap_kernel;
 /* ---- Normalization: f64 lanes, see kernels/moments.h and kernels/affine.h ---- */
 
 /* Where the constants of a group lie. */
@@ -185,6 +234,7 @@ typedef struct cp_norm_kernels {
 typedef struct cp_kernels {
     const cp_lane_kernels *lane[CP_LANES];
     const cp_lp_kernels *lp;
+    const cp_tap_kernel *tap; /* [CP_TAPS] */
     const cp_norm_kernels *norm;
 } cp_kernels;
 

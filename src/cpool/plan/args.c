@@ -16,8 +16,14 @@ const char *cp_role_name(int32_t role)
     case CPOOL_Y: return "out";
     case CPOOL_TAPS: return "taps";
     case CPOOL_INDICES: return "indices";
+    case CPOOL_LENGTHS: return "lengths";
+    case CPOOL_U: return "u";
+    case CPOOL_LOGITS: return "logits";
     case CPOOL_P: return "p";
+    case CPOOL_BETA: return "beta";
     case CPOOL_BIAS: return "bias";
+    case CPOOL_BLEND: return "a";
+    case CPOOL_MASK: return "mask";
     case CPOOL_WEIGHT: return "weight";
     case CPOOL_MU: return "mean";
     case CPOOL_VAR: return "var";
@@ -26,7 +32,10 @@ const char *cp_role_name(int32_t role)
     case CPOOL_SUMS: return "sums";
     case CPOOL_GRAD | CPOOL_X: return "out";
     case CPOOL_GRAD | CPOOL_Y: return "dy";
+    case CPOOL_GRAD | CPOOL_LOGITS: return "the gradient of logits";
     case CPOOL_GRAD | CPOOL_P: return "the gradient of p";
+    case CPOOL_GRAD | CPOOL_BETA: return "the gradient of beta";
+    case CPOOL_GRAD | CPOOL_BLEND: return "the gradient of a";
     case CPOOL_GRAD | CPOOL_BIAS: return "the gradient of bias";
     case CPOOL_GRAD | CPOOL_WEIGHT: return "the gradient of weight";
     default: return NULL;
@@ -56,6 +65,17 @@ void cp_view_strides(const cpool_view *view, int64_t *strides)
         strides[i] = view->strides != NULL ? view->strides[i] : step;
         step *= view->shape[i];
     }
+}
+
+char *cp_view_element(const cpool_view *view, int64_t index)
+{
+    int64_t strides[CPOOL_MAX_NDIM];
+    char *at = view->data;
+    cp_view_strides(view, strides);
+    for (int32_t axis = view->ndim; axis-- > 0; index /= view->shape[axis]) {
+        at += index % view->shape[axis] * strides[axis];
+    }
+    return at;
 }
 
 static int add_overflows(int64_t a, int64_t b) /* b >= 0 */

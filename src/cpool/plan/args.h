@@ -48,8 +48,9 @@ cpool_status cp_check_shape(const cpool_view *view, int32_t role, const int64_t 
 cpool_status cp_take_dtype(int32_t *dtype, const cpool_view *x, int32_t role, const char *verb, cpool_error *error);
 /* Bytes from one element to the next along each axis of a view. */
 void cp_view_strides(const cpool_view *view, int64_t *strides);
-/* Elements of a view. */
+/* Elements of a view, and where one of them is, in C order. */
 int64_t cp_view_size(const cpool_view *view);
+char *cp_view_element(const cpool_view *view, int64_t index);
 
 static inline int cp_product_overflows(int64_t a, int64_t b) /* a, b >= 0 */
 {

@@ -5,7 +5,7 @@
 
 #include "plan/pool.h"
 
-enum { CP_GRIDS = 3 };
+enum { CP_GRIDS = 7 };
 
 typedef struct cp_grid {
     char *data;

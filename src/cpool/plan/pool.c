@@ -5,6 +5,7 @@
 
 #include "dtype/list.h"
 #include "error.h"
+#include "plan/parameters.h"
 
 /* Every role of an operator, the positions that its taps stand for included. */
 static uint64_t roles_of(const cp_operator *op)
@@ -36,7 +37,7 @@ static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, 
                        "params.geometry=%" PRId32 ", params.padding_mode=%" PRId32 " are not both known to this library",
                        p->geometry, p->padding_mode);
     }
-    int reserved = p->reserved_flags != 0;
+    int reserved = p->reserved_flags != 0 || p->reserved_int != 0;
     for (int i = 0; i < 8; i++) {
         reserved |= p->reserved[i] != 0;
     }
@@ -54,6 +55,18 @@ static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, 
     }
     if (p->flags & CPOOL_DIVISOR && !(p->divisor != 0 && p->divisor - p->divisor == 0)) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "divisor_override=%g: it must be finite and not 0", p->divisor);
+    }
+    int random = p->op == CPOOL_MIXED_RANDOM;
+    if (p->granularity < CPOOL_LAYER || p->granularity > (random ? CPOOL_REGION : CPOOL_LAYER)) {
+        return cp_fail(error, random ? CPOOL_UNSUPPORTED : CPOOL_INVALID_VALUE, 0,
+                       "params.granularity=%" PRId32 " is not known to %s", p->granularity, pool->op->name);
+    }
+    if (random && !(p->p_max >= 0 && p->p_max <= 1)) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "p_max=%g: it must be 0 to 1", p->p_max);
+    }
+    if (p->op == CPOOL_KMAX ? p->k < 1 : p->k != 0) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "k=%" PRId64 "%s", p->k,
+                       p->op == CPOOL_KMAX ? ": it must be at least 1" : " belongs to kmax_pool alone");
     }
     return CPOOL_OK;
 }
@@ -216,7 +229,29 @@ static cpool_status adapt(cp_pool *pool, int32_t s, int32_t i, cpool_error *erro
     return CPOOL_OK;
 }
 
-static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
+/* Of a row without windows: k results. */
+static cpool_status take_k(cp_pool *pool, cpool_error *error)
+{
+    const cpool_pool_params *p = &pool->params;
+    int32_t along = CP_SPACE - 1;
+    if (p->rank != 1) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "rank=%" PRId32 ": kmax_pool goes along one axis", p->rank);
+    }
+    if (p->k > INT64_MAX / 4 || (pool->array[CPOOL_LENGTHS] == NULL && pool->grad[CPOOL_Y] == NULL && p->k > pool->in[along])) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0,
+                       "k=%" PRId64 " is more than the %" PRId64 " elements along axis %" PRId32
+                       "; with lengths it may be, then missing results are 0",
+                       p->k, pool->in[along], pool->space[along]);
+    }
+    for (int32_t s = 0; s < CP_SPACE; s++) {
+        pool->out[s] = s == along ? p->k : 1;
+    }
+    pool->window_taps = 1;
+    pool->taps_bits = 8;
+    return CPOOL_OK;
+}
+
+static cpool_status take_windows(cp_pool *pool, cpool_error *error)
 {
     const cpool_pool_params *p = &pool->params;
     int32_t unused = CP_SPACE - p->rank;
@@ -236,6 +271,11 @@ static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
         }
         if (extra != NULL) {
             return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s window takes no %s", kind, extra);
+        }
+        if (p->op == CPOOL_GATED) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, 0,
+                           "gated_pool takes no %s window: its weights belong to the elements of one of fixed size",
+                           p->geometry == CPOOL_ADAPTIVE ? "adaptive" : "whole");
         }
     } else if (p->op == CPOOL_UNPOOL && p->padding_mode != CPOOL_EXPLICIT && p->padding_mode != CPOOL_VALID) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "max_unpool takes no padding='%s': give the numbers, or output_size",
@@ -271,6 +311,15 @@ static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
             pool->out[s] = size;
         }
     }
+    pool->window_taps = (double)pool->axis[0].taps * (double)pool->axis[1].taps * (double)pool->axis[2].taps;
+    pool->taps_bits = pool->window_taps <= 255 ? 8 : pool->window_taps <= (double)INT32_MAX ? 32 : 64;
+    return CPOOL_OK;
+}
+
+static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
+{
+    const cpool_pool_params *p = &pool->params;
+    CP_TRY(p->op == CPOOL_KMAX ? take_k(pool, error) : take_windows(pool, error));
     int64_t size = 1;
     for (int32_t i = 0; i < pool->ndim + CP_SPACE; i++) {
         int32_t s = i - pool->ndim;
@@ -282,50 +331,28 @@ static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
         length = is_space || length < 1 ? 1 : length;
         if (cp_product_overflows(size, length) || size * length > INT64_MAX / 8) {
             return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s: the result would have more than 2^60 elements",
-                           p->op == CPOOL_UNPOOL ? "stride or output_size" : "window");
+                           p->op == CPOOL_UNPOOL ? "stride or output_size"
+                           : p->op == CPOOL_KMAX ? "k"
+                                                 : "window");
         }
         size *= length;
     }
-    pool->window_taps = (double)pool->axis[0].taps * (double)pool->axis[1].taps * (double)pool->axis[2].taps;
-    pool->taps_bits = pool->window_taps <= 255 ? 8 : pool->window_taps <= (double)INT32_MAX ? 32 : 64;
     return CPOOL_OK;
 }
 
 /* ---- The whole ---- */
 
-static cpool_status check_exponent(const cp_pool *pool, const cpool_view *view, int32_t role, cpool_error *error)
-{
-    const cpool_view *x = pool->array[CPOOL_X] != NULL ? pool->array[CPOOL_X] : pool->grad[CPOOL_X];
-    CP_TRY(cp_check_parameter_dtype(view, role, x, error));
-    if (view->ndim > 1) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has shape %s; it must be one number or one per channel",
-                       cp_role_name(role), cp_format_shape(view->shape, view->ndim).text);
-    }
-    if (view->ndim == 1 && view->shape[0] != 1) {
-        if (pool->channel < 0) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, role,
-                           "%s has %" PRId64 " values, but x has no channel axis: give one number", cp_role_name(role),
-                           view->shape[0]);
-        }
-        if (view->shape[0] != pool->x_shape[pool->channel]) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, role,
-                           "%s has %" PRId64 " values; x has %" PRId64 " channels along axis %" PRId32, cp_role_name(role),
-                           view->shape[0], pool->x_shape[pool->channel], pool->channel);
-        }
-    }
-    return CPOOL_OK;
-}
-
 static cpool_status check_array(const cp_pool *pool, const cpool_view *view, int32_t role, cpool_error *error)
 {
     cpool_shape want;
-    if (role == CPOOL_P) {
-        return check_exponent(pool, view, role, error);
+    int32_t kind = role & ~CPOOL_GRAD;
+    if (cp_parameter_role(role)) {
+        return cp_parameter_check(pool, view, role, cp_role_name(role), error);
     }
-    const cpool_view *p = pool->array[CPOOL_P];
-    if (role == (CPOOL_GRAD | CPOOL_P)) { /* like p; that p is missing is found later */
-        CP_TRY(p == NULL ? CPOOL_OK : cp_check_dtype(view, role, p->dtype_code, p->dtype_bits, error));
-        return p == NULL ? CPOOL_OK : cp_check_shape(view, role, p->shape, p->ndim, error);
+    const cpool_view *like = pool->array[kind];
+    if (cp_parameter_role(kind)) { /* like the parameter; that it is missing is found later */
+        CP_TRY(like == NULL ? CPOOL_OK : cp_check_dtype(view, role, like->dtype_code, like->dtype_bits, error));
+        return like == NULL ? CPOOL_OK : cp_check_shape(view, role, like->shape, like->ndim, error);
     }
     CP_TRY(cp_pool_shape(pool, role, &want, error));
     CP_TRY(cp_check_dtype(view, role, want.dtype_code, want.dtype_bits, error));
@@ -358,20 +385,43 @@ cpool_status cp_pool_plan(cp_pool *pool, const cpool_pool_params *params, const 
     return CPOOL_OK;
 }
 
+void cp_pool_result_shape(const cp_pool *pool, int64_t *shape)
+{
+    for (int32_t i = 0; i < pool->ndim; i++) {
+        shape[i] = pool->x_shape[i];
+    }
+    for (int32_t s = 0; s < CP_SPACE; s++) {
+        if (pool->space[s] >= 0) {
+            shape[pool->space[s]] = pool->out[s];
+        }
+    }
+}
+
+/* Parameters are described as they are given, else as the simplest that they may be. */
+static void parameter_shape(const cp_pool *pool, int32_t kind, cpool_shape *out)
+{
+    const cpool_view *given = pool->array[kind];
+    out->dtype_code = kind == CPOOL_LENGTHS ? CPOOL_INT : CPOOL_FLOAT;
+    out->dtype_bits = given != NULL ? given->dtype_bits : 64;
+    out->ndim = given != NULL ? given->ndim : kind == CPOOL_WEIGHT ? 1 : 0;
+    out->shape[0] = (int64_t)(pool->window_taps < 0x1p62 ? pool->window_taps : 0x1p62);
+    for (int32_t i = 0; given != NULL && i < given->ndim; i++) {
+        out->shape[i] = given->shape[i];
+    }
+}
+
 cpool_status cp_pool_shape(const cp_pool *pool, int32_t role, cpool_shape *out, cpool_error *error)
 {
     int32_t kind = role & ~CPOOL_GRAD;
-    const cpool_view *x = pool->array[CPOOL_X] != NULL ? pool->array[CPOOL_X] : pool->grad[CPOOL_X], *p = pool->array[CPOOL_P];
+    const cpool_view *x = pool->array[CPOOL_X] != NULL ? pool->array[CPOOL_X] : pool->grad[CPOOL_X];
     out->dtype_lanes = 1;
-    if (kind == CPOOL_P && pool->op->code == CPOOL_LP) {
-        out->ndim = p != NULL ? p->ndim : 0;
-        out->shape[0] = p != NULL && p->ndim > 0 ? p->shape[0] : 1;
-        out->dtype_code = CPOOL_FLOAT;
-        out->dtype_bits = p != NULL ? p->dtype_bits : 64;
-        return CPOOL_OK;
-    }
     if (cp_role_name(role) == NULL || (roles_of(pool->op) & cp_role_bit(role)) == 0) {
         return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has no array of role %" PRId32, pool->op->name, role);
+    }
+    int like_y = kind == CPOOL_U, like_input = kind == CPOOL_LOGITS && pool->array[CPOOL_LOGITS] == NULL;
+    if (cp_parameter_role(kind) && !(like_y && pool->array[kind] == NULL) && !like_input) {
+        parameter_shape(pool, kind, out);
+        return CPOOL_OK;
     }
     /* A selected tap is carried in a double; powers may be selections, where p is infinite. */
     if ((kind == CPOOL_TAPS || (role == (CPOOL_GRAD | CPOOL_X) && pool->op->family == CP_POWER)) &&
@@ -379,14 +429,17 @@ cpool_status cp_pool_shape(const cp_pool *pool, int32_t role, cpool_shape *out, 
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s has more than 2^53 taps, too many to name the one selected",
                        cp_format_sizes(pool->params.window, pool->params.rank).text);
     }
-    int like_x = kind == CPOOL_X || (pool->op->code == CPOOL_UNPOOL && kind == CPOOL_INDICES);
-    out->ndim = pool->ndim;
-    for (int32_t i = 0; i < pool->ndim; i++) {
+    int like_x = kind == CPOOL_X || like_input || (pool->op->code == CPOOL_UNPOOL && kind == CPOOL_INDICES);
+    out->ndim = kind == CPOOL_MASK && pool->params.granularity == CPOOL_LAYER ? 0 : pool->ndim;
+    if (!like_x) {
+        cp_pool_result_shape(pool, out->shape);
+    }
+    for (int32_t i = 0; like_x && i < pool->ndim; i++) {
         out->shape[i] = pool->x_shape[i];
     }
-    for (int32_t s = 0; s < CP_SPACE && !like_x; s++) {
+    for (int32_t s = 0; s < CP_SPACE && kind == CPOOL_MASK && pool->params.granularity == CPOOL_MAP; s++) {
         if (pool->space[s] >= 0) {
-            out->shape[pool->space[s]] = pool->out[s];
+            out->shape[pool->space[s]] = 1;
         }
     }
     out->dtype_code = x->dtype_code;
@@ -397,31 +450,22 @@ cpool_status cp_pool_shape(const cp_pool *pool, int32_t role, cpool_shape *out, 
     } else if (kind == CPOOL_TAPS) {
         out->dtype_code = pool->taps_bits == 8 ? CPOOL_UINT : CPOOL_INT;
         out->dtype_bits = (uint8_t)pool->taps_bits;
-    }
-    return CPOOL_OK;
-}
-
-static cpool_status check_exponent_values(const cpool_view *p, cpool_error *error)
-{
-    int64_t stride;
-    cp_view_strides(p, &stride);
-    for (int64_t i = 0; i < cp_view_size(p); i++) {
-        const char *at = (const char *)p->data + (p->ndim == 0 ? 0 : i * stride);
-        double value = p->dtype_bits == 32 ? cp_read_f32(at) : cp_read_f64(at);
-        if (!(value > 0)) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_P, "p=%g: every exponent must be greater than 0", value);
-        }
+    } else if (kind == CPOOL_MASK) {
+        out->dtype_code = CPOOL_UINT;
+        out->dtype_bits = 8;
     }
     return CPOOL_OK;
 }
 
 cpool_status cp_pool_ready(const cp_pool *pool, int32_t direction, cpool_error *error)
 {
-    uint64_t forward = cp_role_bit(CPOOL_Y) | cp_role_bit(CPOOL_TAPS);
-    uint64_t backward = cp_role_bit(CPOOL_GRAD | CPOOL_X) | cp_role_bit(CPOOL_GRAD | CPOOL_P);
+    /* What unpooling reads is what selections write. */
+    uint64_t forward = cp_role_bit(CPOOL_Y) | cp_role_bit(CPOOL_TAPS) | cp_role_bit(CPOOL_MASK) |
+                       (pool->op->code == CPOOL_UNPOOL ? 0 : cp_role_bit(CPOOL_INDICES));
+    uint64_t backward = ~UINT64_C(0) << 32 & ~cp_role_bit(CPOOL_GRAD | CPOOL_Y);
     CP_TRY(
         cp_args_ready(&pool->args, pool->op->required[direction], direction == CPOOL_FORWARD ? forward : backward, 0, error));
-    return pool->array[CPOOL_P] != NULL ? check_exponent_values(pool->array[CPOOL_P], error) : CPOOL_OK;
+    return cp_parameter_check_values(pool, error);
 }
 
 cpool_status cp_pool_ready_indices(cp_pool *pool, cpool_error *error)

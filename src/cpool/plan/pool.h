@@ -23,7 +23,7 @@ typedef struct cp_pool {
     int32_t channel; /* the array axis of channels; -1: none */
     int64_t in[CP_SPACE], out[CP_SPACE];
     int64_t padded_end[CP_SPACE]; /* end of input and padding */
-    cp_axis axis[CP_SPACE];       /* not for CPOOL_UNPOOL */
+    cp_axis axis[CP_SPACE];       /* not for CPOOL_UNPOOL and CPOOL_KMAX */
     double window_taps;           /* taps of the largest window */
     int32_t taps_bits;
     int32_t dtype, dtype_bits; /* CP_DTYPE_* of x */
@@ -46,4 +46,6 @@ cpool_status cp_pool_shape(const cp_pool *pool, int32_t role, cpool_shape *out, 
 /* Number of elements that an average counts along one axis. */
 int64_t cp_pool_count_along(const cp_pool *pool, int32_t axis, int64_t output);
 
+/* The shape of the result. */
+void cp_pool_result_shape(const cp_pool *pool, int64_t *shape);
 #endif

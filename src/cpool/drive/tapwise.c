@@ -1,0 +1,500 @@
+#include "drive/tapwise.h"
+
+#include <string.h>
+
+#include "drive/drive.h"
+#include "fpenv.h"
+#include "philox.h"
+
+/* ---- What is given for each result ---- */
+
+static int is_random(const cp_tapwise *p)
+{
+    return p->pool->op->code == CPOOL_MIXED_RANDOM;
+}
+
+/* The linear index of the result of a lane; `spread` by what shares a draw. */
+static uint64_t draw_index(const cp_tapwise_work *w, int64_t lane, int64_t column, int32_t granularity)
+{
+    const int64_t *out = w->plan->pool->out;
+    int64_t plane = cp_layout_plane(&w->plan->layout, w->outer, w->lane + lane);
+    return granularity == CPOOL_LAYER ? 0
+           : granularity == CPOOL_MAP ? (uint64_t)plane
+                                      : (uint64_t)(((plane * out[0] + w->d) * out[1] + w->h) * out[2] + column);
+}
+
+static void draw_row(const cp_tapwise_work *w, int32_t granularity, double *u)
+{
+    const cpool_pool_params *params = &w->plan->pool->params;
+    for (int64_t i = 0; i < w->count * w->lanes; i++) {
+        u[i] = cp_draw(params->seed, params->offset, draw_index(w, i % w->lanes, w->column + i / w->lanes, granularity));
+    }
+}
+
+static char *side(const cp_tapwise_work *w, int64_t i)
+{
+    return cp_tapwise_element(w, CP_ON_SIDE, w->d, w->h, w->column + i / w->lanes) + i % w->lanes * w->lane_step[CP_ON_SIDE];
+}
+
+/* What was drawn: in forward it is written where every result has its own, else by write_mask. */
+static void mask_row(const cp_tapwise_work *w)
+{
+    const cpool_pool_params *params = &w->plan->pool->params;
+    int forward = w->plan->task == CP_TAPWISE_POOL, store = w->plan->layout.grid[CP_ON_SIDE].item != 0;
+    if (forward) {
+        draw_row(w, params->granularity, w->parameter);
+    }
+    for (int64_t i = 0; i < w->count * w->lanes; i++) {
+        w->parameter[i] = forward ? w->parameter[i] < params->p_max : *(unsigned char *)side(w, i) != 0;
+        if (forward && store && params->granularity == CPOOL_REGION) {
+            *(unsigned char *)side(w, i) = (unsigned char)w->parameter[i];
+        }
+    }
+}
+
+static void write_mask(const cp_pool *pool)
+{
+    const cpool_pool_params *params = &pool->params;
+    const cpool_view *mask = pool->array[CPOOL_MASK];
+    if (mask == NULL || params->granularity == CPOOL_REGION) {
+        return;
+    }
+    cp_spread spread;
+    cp_layout layout;
+    int64_t channel = 0;
+    cp_parameter_spread(&spread, pool, mask, CPOOL_MASK);
+    const cpool_view *views[CP_GRIDS] = {&spread.view};
+    cp_layout_make(&layout, pool, views, 0);
+    int64_t n = params->granularity == CPOOL_LAYER ? 1 : layout.outer;
+    for (int64_t i = 0; i < n; i++) {
+        char *at =
+            params->granularity == CPOOL_LAYER ? mask->data : layout.grid[0].data + cp_layout_offset(&layout, 0, i, &channel);
+        *(unsigned char *)at = cp_draw(params->seed, params->offset, (uint64_t)i) < params->p_max;
+    }
+}
+
+/* Everything that the kernel is told of the windows beside their elements. */
+static void begin_row(cp_tapwise_work *w, int64_t d, int64_t h, int64_t column, int64_t count)
+{
+    const cp_tapwise *p = w->plan;
+    const cp_pool *pool = p->pool;
+    cp_tapwise_columns(w, column, count);
+    cp_tapwise_row(w, d, h);
+    if (p->task != CP_TAPWISE_POOL) {
+        cp_tapwise_load(w, CP_ON_Y, d, h, column, 1, count, w->dy);
+    }
+    if (p->kind == CP_TAP_DRAW && pool->array[CPOOL_U] != NULL) {
+        cp_tapwise_load(w, CP_ON_U, d, h, column, 1, count, w->u);
+    } else if (p->kind == CP_TAP_DRAW) {
+        draw_row(w, CPOOL_REGION, w->u);
+    } else if (is_random(p)) {
+        mask_row(w);
+    } else if (p->kind == CP_TAP_MIX) {
+        cp_tapwise_load(w, CP_ON_SIDE, d, h, column, 1, count, w->parameter);
+    }
+}
+
+/* ---- Passes ---- */
+
+typedef void (*cp_block_function)(cp_tapwise_work *w);
+
+/* All blocks of the windows at work, once; what fits into one block is read no second time. */
+static void each_block(cp_tapwise_work *w, int again, cp_block_function function)
+{
+    if (again && w->complete) {
+        function(w);
+        return;
+    }
+    cp_tap_cursor cursor = cp_tapwise_first(w);
+    int more;
+    do {
+        more = cp_tapwise_read(w, &cursor);
+        w->complete = !more && w->block.first == 0;
+        function(w);
+    } while (more);
+}
+
+static void pass_block(cp_tapwise_work *w)
+{
+    w->kernel->pass(&w->windows, &w->block, w->pass);
+}
+
+static void gradient_block(cp_tapwise_work *w)
+{
+    w->kernel->gradient(&w->windows, &w->block);
+    cp_tapwise_scatter(w);
+}
+
+static void terms_block(cp_tapwise_work *w)
+{
+    w->kernel->terms(&w->windows, &w->block);
+}
+
+static void results(cp_tapwise_work *w)
+{
+    for (w->pass = 0; w->pass < w->kernel->passes; w->pass++) {
+        each_block(w, w->pass > 0, pass_block);
+        w->kernel->finish(&w->windows, w->pass);
+    }
+}
+
+static void pool_row(cp_tapwise_work *w)
+{
+    const cp_tapwise *p = w->plan;
+    const cp_grid *y = &p->layout.grid[CP_ON_Y], *taps = &p->layout.grid[CP_ON_SIDE];
+    results(w);
+    w->rows->store[p->pool->dtype](cp_tapwise_element(w, CP_ON_Y, w->d, w->h, w->column), w->y, w->count, y->space[2], w->lanes,
+                                   w->lane_step[CP_ON_Y]);
+    if (p->kind == CP_TAP_DRAW && taps->item != 0) {
+        w->rows->store_taps(cp_tapwise_element(w, CP_ON_SIDE, w->d, w->h, w->column), taps->bits, w->tap, w->count,
+                            taps->space[2], w->lanes, w->lane_step[CP_ON_SIDE]);
+    }
+}
+
+static void terms_row(cp_tapwise_work *w)
+{
+    results(w);
+    if (w->kernel->terms != NULL) {
+        each_block(w, 1, terms_block);
+    }
+    if (w->kernel->finish_terms != NULL) {
+        w->kernel->finish_terms(&w->windows);
+    }
+}
+
+/* ---- Units ---- */
+
+static void run_pool(cp_tapwise_work *w, int64_t block)
+{
+    const cp_tapwise *p = w->plan;
+    const int64_t *out = p->pool->out;
+    int64_t rows = out[0] * out[1], end = (block + 1) * p->block_rows < rows ? (block + 1) * p->block_rows : rows;
+    for (int64_t column = 0; column < out[2]; column += p->width) {
+        int64_t left = out[2] - column, count = left < p->width ? left : p->width;
+        for (int64_t row = block * p->block_rows; row < end; row++) {
+            begin_row(w, row / out[1], row % out[1], column, count);
+            pool_row(w);
+        }
+    }
+}
+
+/* One number of every window, each for itself. */
+static void run_terms_per_result(cp_tapwise_work *w)
+{
+    const cp_tapwise *p = w->plan;
+    const int64_t *out = p->pool->out;
+    int64_t size = out[0] * out[1] * out[2];
+    for (int64_t column = 0; column < out[2]; column += p->width) {
+        int64_t left = out[2] - column, count = left < p->width ? left : p->width;
+        for (int64_t row = 0; row < out[0] * out[1]; row++) {
+            begin_row(w, row / out[1], row % out[1], column, count);
+            terms_row(w);
+            for (int64_t i = 0; i < count * w->lanes; i++) {
+                int64_t plane = cp_layout_plane(&p->layout, w->outer, w->lane + i % w->lanes);
+                p->partials[plane * size + row * out[2] + column + i / w->lanes] = w->terms[i];
+            }
+        }
+    }
+}
+
+/* Segments are of 16 columns, each a virtual lane of its own, so that tiles may be narrower. */
+static void run_terms(cp_tapwise_work *w, int64_t block)
+{
+    enum { SEGMENT = 16 };
+    const cp_tapwise *p = w->plan;
+    const int64_t *out = p->pool->out;
+    int64_t rows = out[0] * out[1], end = (block + 1) * p->block_rows < rows ? (block + 1) * p->block_rows : rows;
+    int64_t each = (int64_t)(cp_parameter_sums_bytes(p->lanes) / sizeof(double));
+    for (int64_t k = 0; k < p->numbers; k++) {
+        cp_parameter_sums sums = {w->sums + k * each, 0};
+        cp_parameter_sums_begin(&sums, w->lanes);
+    }
+    for (int64_t column = 0; column < out[2]; column += p->width) {
+        int64_t left = out[2] - column, count = left < p->width ? left : p->width;
+        int last = left <= p->width || (column + count) % SEGMENT == 0;
+        for (int64_t row = block * p->block_rows; row < end; row++) {
+            begin_row(w, row / out[1], row % out[1], column, count);
+            terms_row(w);
+            for (int64_t k = 0; k < p->numbers; k++) {
+                cp_parameter_sums sums = {w->sums + k * each, w->lanes};
+                cp_parameter_sums_add(&sums, w->terms + k * p->n, column % SEGMENT, count);
+            }
+        }
+        for (int64_t k = 0; k < p->numbers && last; k++) {
+            cp_parameter_sums sums = {w->sums + k * each, w->lanes};
+            cp_parameter_sums_close(&sums);
+        }
+    }
+    for (int64_t k = 0; k < p->numbers; k++) {
+        cp_parameter_sums sums = {w->sums + k * each, w->lanes};
+        for (int64_t l = 0; l < w->lanes; l++) {
+            int64_t plane = cp_layout_plane(&p->layout, w->outer, w->lane + l);
+            p->partials[(plane * p->numbers + k) * p->blocks + block] = cp_parameter_sums_total(&sums, l);
+        }
+    }
+}
+
+/* ---- Bands ---- */
+
+/* Whether a window of output row (d, h) reads a row of the band. */
+static int reaches_band(const cp_tapwise_work *w, int64_t d, int64_t h)
+{
+    const cp_pool *pool = w->plan->pool;
+    cp_span deep = cp_axis_span(&pool->axis[0], d), down = cp_axis_span(&pool->axis[1], h);
+    if (deep.lo == deep.hi || down.lo == down.hi) {
+        return 0;
+    }
+    int64_t first = (deep.first + deep.lo * deep.step) * pool->in[1] + down.first + down.lo * down.step;
+    int64_t last = (deep.first + (deep.hi - 1) * deep.step) * pool->in[1] + down.first + (down.hi - 1) * down.step;
+    return first < w->band_last && last >= w->band_first;
+}
+
+static void add_to_total(double *total, double *rest, double term)
+{
+    double next = *total + term, part = next - *total;
+    *rest += (*total - (next - part)) + (term - part);
+    *total = next;
+}
+
+/* The gradient of an input that several planes share: they are added in order, the rounding errors apart. */
+static void share_band(cp_tapwise_work *w, int64_t elements)
+{
+    int across = cp_tapwise_lanes_are_channels(w->plan);
+    for (int64_t i = 0; i < elements; i++) {
+        for (int64_t l = 0; l < w->lanes; l++) {
+            int64_t to = across ? i : i * w->lanes + l;
+            add_to_total(&w->total[to], &w->total_rest[to], w->band[1][i * w->lanes + l]);
+        }
+    }
+}
+
+static void store_band(cp_tapwise_work *w, int g, const double *values, int64_t lanes)
+{
+    const cp_tapwise *p = w->plan;
+    const int64_t *in = p->pool->in;
+    const cp_grid *grid = &p->layout.grid[g];
+    for (int64_t row = w->band_first; row < w->band_last; row++) {
+        w->rows->store[p->pool->dtype](cp_tapwise_element(w, g, row / in[1], row % in[1], 0),
+                                       values + (row - w->band_first) * in[2] * lanes, in[2], grid->space[2], lanes,
+                                       w->lane_step[g]);
+    }
+}
+
+/* The gradients that the lanes at work add to a band. */
+static void run_band(cp_tapwise_work *w)
+{
+    const cp_tapwise *p = w->plan;
+    const int64_t *in = p->pool->in, *out = p->pool->out;
+    int64_t elements = (w->band_last - w->band_first) * in[2];
+    for (int g = 0; g < CP_TAP_GRADIENTS; g++) {
+        if (w->gradient[g] != NULL) {
+            memset(w->band[g], 0, (size_t)(elements * w->lanes) * sizeof(double));
+        }
+    }
+    for (int64_t row = 0; row < out[0] * out[1]; row++) {
+        if (!reaches_band(w, row / out[1], row % out[1])) {
+            continue;
+        }
+        for (int64_t column = 0; column < out[2]; column += p->width) {
+            int64_t left = out[2] - column;
+            begin_row(w, row / out[1], row % out[1], column, left < p->width ? left : p->width);
+            results(w);
+            each_block(w, 1, gradient_block);
+        }
+    }
+    if (w->gradient[0] != NULL) {
+        store_band(w, CP_ON_DX, w->band[0], w->lanes);
+    }
+    if (p->channels > 1) {
+        share_band(w, elements);
+    } else if (w->gradient[1] != NULL) {
+        store_band(w, CP_ON_DLOGITS, w->band[1], w->lanes);
+    }
+}
+
+static void begin_lanes(cp_tapwise_work *w, int64_t outer, int64_t tile)
+{
+    int64_t lane = tile * w->plan->lanes, left = w->plan->layout.lanes - lane;
+    cp_tapwise_lanes(w, outer, lane, left < w->plan->lanes ? left : w->plan->lanes);
+}
+
+static void run_gradient(cp_tapwise_work *w, int64_t unit)
+{
+    const cp_tapwise *p = w->plan;
+    const int64_t *in = p->pool->in;
+    int64_t rows = in[0] * in[1], band = unit % p->blocks, rest = unit / p->blocks;
+    w->band_first = band * p->block_rows;
+    w->band_last = w->band_first + p->block_rows < rows ? w->band_first + p->block_rows : rows;
+    if (p->channels == 1) {
+        begin_lanes(w, rest / p->tiles, rest % p->tiles);
+        run_band(w);
+        return;
+    }
+    int across = cp_tapwise_lanes_are_channels(p);
+    size_t bytes = (size_t)((w->band_last - w->band_first) * in[2] * p->lanes) * sizeof(double);
+    memset(w->total, 0, bytes);
+    memset(w->total_rest, 0, bytes);
+    for (int64_t i = 0; i < (across ? p->tiles : p->channels); i++) {
+        begin_lanes(w, across ? rest : rest / p->tiles * p->channels + i, across ? i : rest % p->tiles);
+        run_band(w);
+    }
+    int64_t lanes = across ? 1 : w->lanes;
+    for (int64_t i = 0; i < (w->band_last - w->band_first) * in[2] * lanes; i++) {
+        w->total[i] += w->total_rest[i];
+    }
+    store_band(w, CP_ON_DLOGITS, w->total, lanes);
+}
+
+static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
+{
+    const cp_tapwise *p = arg;
+    cp_tapwise_work work;
+    cp_fpenv environment = cp_fpenv_enter();
+    memset(&work, 0, sizeof work);
+    work.plan = p;
+    work.rows = p->engine->kernels->lane[CP_LANE_f64];
+    work.kernel = &p->engine->kernels->tap[p->kind];
+    (void)cp_tapwise_bind(&work, p, cp_engine_worker(p->engine, worker));
+    for (int64_t unit = lo; unit < hi; unit++) {
+        if (p->task == CP_TAPWISE_INPUT_GRADIENT) {
+            run_gradient(&work, unit);
+            continue;
+        }
+        begin_lanes(&work, unit / p->blocks / p->tiles, unit / p->blocks % p->tiles);
+        if (p->task == CP_TAPWISE_POOL) {
+            run_pool(&work, unit % p->blocks);
+        } else if (p->per_result) {
+            run_terms_per_result(&work);
+        } else {
+            run_terms(&work, unit % p->blocks);
+        }
+    }
+    cp_fpenv_leave(environment);
+}
+
+/* ---- Calls ---- */
+
+enum { MOST_TASKS = 2 };
+
+static double task_nanoseconds(const cp_tapwise *p)
+{
+    const int64_t *in = p->pool->in, *out = p->pool->out;
+    double sources = (double)in[0] * (double)in[1] * (double)in[2], targets = (double)out[0] * (double)out[1] * (double)out[2];
+    double each = p->kind == CP_TAP_RANK ? 2.0 + (double)p->ranks : 4.0;
+    return (double)cp_layout_planes(&p->layout) * (sources * (p->leaves > 1 ? 10.0 : 1.0) + targets * (double)p->taps * each);
+}
+
+static int has_parameter_gradient(const cp_pool *pool)
+{
+    return pool->grad[CPOOL_BETA] != NULL || pool->grad[CPOOL_BIAS] != NULL || pool->grad[CPOOL_BLEND] != NULL ||
+           pool->grad[CPOOL_WEIGHT] != NULL;
+}
+
+static int plan_tasks(cp_tapwise plans[MOST_TASKS], const cp_pool *pool, int32_t direction, cp_cost *cost)
+{
+    int n = 0;
+    *cost = (cp_cost){0, 0, 0};
+    if (direction == CPOOL_FORWARD) {
+        cp_tapwise_plan(&plans[n++], pool, CP_TAPWISE_POOL);
+    } else {
+        if (pool->grad[CPOOL_X] != NULL || pool->grad[CPOOL_LOGITS] != NULL) {
+            cp_tapwise_plan(&plans[n++], pool, CP_TAPWISE_INPUT_GRADIENT);
+        }
+        if (has_parameter_gradient(pool)) {
+            cp_tapwise *p = &plans[n++];
+            cp_tapwise_plan(p, pool, CP_TAPWISE_PARAMETER_GRADIENT);
+            int64_t size = pool->out[0] * pool->out[1] * pool->out[2], partials = p->per_result ? size : p->numbers * p->blocks;
+            cost->shared = ((size_t)(cp_layout_planes(&p->layout) * partials) * sizeof(double) + 63) / 64 * 64;
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        cost->per_worker = plans[i].bytes > cost->per_worker ? plans[i].bytes : cost->per_worker;
+        cost->nanoseconds += task_nanoseconds(&plans[i]);
+    }
+    return n;
+}
+
+/* What was drawn is a selection like any other from there on. */
+static int is_selection(const cp_pool *pool, int32_t direction, cp_pool *selection)
+{
+    if (direction == CPOOL_FORWARD || pool->op->code != CPOOL_STOCHASTIC) {
+        return 0;
+    }
+    *selection = *pool;
+    selection->op = cp_operator_find(CPOOL_MAX);
+    return 1;
+}
+
+cp_cost cp_tapwise_cost(const cp_pool *pool, int32_t direction)
+{
+    cp_tapwise plans[MOST_TASKS];
+    cp_pool selection;
+    cp_cost cost;
+    if (is_selection(pool, direction, &selection)) {
+        return cp_window_cost(&selection, direction);
+    }
+    (void)plan_tasks(plans, pool, direction, &cost);
+    return cost;
+}
+
+/* The numbers of one parameter: `count` of those that each plane has, from `first` on. */
+static void reduce(const cp_tapwise *p, int32_t role, int64_t first, int64_t count)
+{
+    const cp_pool *pool = p->pool;
+    if (pool->grad[role] == NULL) {
+        return;
+    }
+    int64_t channels = cp_parameter_per_channel(pool, pool->array[role]) ? pool->x_shape[pool->channel] : 1;
+    if (channels > 0) {
+        cp_parameter_sums_reduce(p->partials + first * p->blocks, cp_layout_planes(&p->layout), p->numbers, p->blocks, channels,
+                                 count, pool->grad[role]);
+    }
+}
+
+static void reduce_parameters(cp_tapwise *p)
+{
+    const int64_t *out = p->pool->out;
+    if (p->per_result) {
+        p->numbers = out[0] * out[1] * out[2];
+        p->blocks = 1;
+    }
+    reduce(p, CPOOL_BETA, 0, 1);
+    reduce(p, CPOOL_BIAS, 0, 1);
+    reduce(p, CPOOL_BLEND, 0, p->numbers);
+    reduce(p, CPOOL_WEIGHT, p->kind == CP_TAP_GATE, p->weights);
+}
+
+/* Of no channel at all, the sum is 0. */
+static void clear_shared(const cp_tapwise *p)
+{
+    const cpool_view *shared = p->pool->grad[CPOOL_LOGITS];
+    for (int64_t i = 0; p->channels == 0 && i < cp_view_size(shared); i++) {
+        memset(cp_view_element(shared, i), 0, shared->dtype_bits / 8);
+    }
+}
+
+cpool_status cp_tapwise_run(const cp_pool *pool, int32_t direction, const cpool_exec *exec)
+{
+    cp_tapwise plans[MOST_TASKS];
+    cp_pool selection;
+    cp_engine engine;
+    cp_cost cost;
+    if (is_selection(pool, direction, &selection)) {
+        return cp_window_run(&selection, direction, exec);
+    }
+    int n = plan_tasks(plans, pool, direction, &cost);
+    cpool_status status = cp_engine_take(&engine, exec, cost);
+    for (int i = 0; i < n && status == CPOOL_OK; i++) {
+        cp_tapwise *p = &plans[i];
+        p->engine = &engine;
+        p->partials = (double *)(void *)cp_engine_shared(&engine);
+        cp_engine_run(&engine, p->units, task_nanoseconds(p) / (double)(p->units > 0 ? p->units : 1), run_units, p);
+        clear_shared(p);
+        if (p->task == CP_TAPWISE_PARAMETER_GRADIENT) {
+            reduce_parameters(p);
+        } else if (p->task == CP_TAPWISE_POOL) {
+            write_mask(pool);
+        }
+    }
+    return status;
+}

@@ -1,0 +1,231 @@
+#include <string.h>
+
+#include "drive/tapwise.h"
+
+/* Bytes for the taps of a block, for mapped rows, and for a band of gradients; windows that are worked off together. */
+enum { BLOCK_BYTES = 192 * 1024, KEPT_BYTES = 256 * 1024, BAND_BYTES = 4 * 1024 * 1024, MOST_WINDOWS = 256, MOST_LANES = 32 };
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t max64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+int cp_tapwise_lanes_are_channels(const cp_tapwise *p)
+{
+    return p->layout.lane >= 0 && p->layout.lane == p->layout.channel;
+}
+
+/* Sources from the first to the last of a window, at most. */
+static int64_t extent(const cp_axis *axis)
+{
+    return cp_axis_reach(axis, 1) < axis->sources ? cp_axis_reach(axis, 1) : axis->sources;
+}
+
+/* ---- Arrays ---- */
+
+static int shares_logits(const cp_pool *pool)
+{
+    const cpool_view *logits = pool->array[CPOOL_LOGITS];
+    return logits != NULL && pool->channel >= 0 && logits->shape[pool->channel] != pool->x_shape[pool->channel];
+}
+
+static void plan_layout(cp_tapwise *p)
+{
+    static const int32_t broadcast[] = {CPOOL_LOGITS, CPOOL_BLEND, CPOOL_MASK};
+    static const int32_t grids[] = {CP_ON_LOGITS, CP_ON_SIDE, CP_ON_SIDE};
+    const cp_pool *pool = p->pool;
+    cp_spread spread[3], gradient;
+    const cpool_view *dx = pool->grad[CPOOL_X], *x = pool->array[CPOOL_X], *dlogits = pool->grad[CPOOL_LOGITS];
+    const cpool_view *views[CP_GRIDS] = {x != NULL ? x : dx};
+    int forward = p->task == CP_TAPWISE_POOL, gradients = p->task == CP_TAPWISE_INPUT_GRADIENT;
+    views[CP_ON_Y] = forward ? pool->array[CPOOL_Y] : pool->grad[CPOOL_Y];
+    views[CP_ON_DX] = gradients ? dx : NULL;
+    views[CP_ON_SIDE] = pool->array[CPOOL_TAPS];
+    views[CP_ON_U] = pool->array[CPOOL_U];
+    for (int i = 0; i < 3; i++) {
+        if (pool->array[broadcast[i]] != NULL) {
+            cp_parameter_spread(&spread[i], pool, pool->array[broadcast[i]], broadcast[i]);
+            views[grids[i]] = &spread[i].view;
+        }
+    }
+    if (gradients && dlogits != NULL) {
+        cp_parameter_spread(&gradient, pool, dlogits, CPOOL_LOGITS);
+        views[CP_ON_DLOGITS] = &gradient.view;
+    }
+    int shared = views[CP_ON_DLOGITS] != NULL && shares_logits(pool);
+    p->channels = shared ? pool->x_shape[pool->channel] : 1;
+    cp_layout_make(&p->layout, pool, views,
+                   shared || cp_parameter_per_channel(pool, pool->array[CPOOL_BETA]) ||
+                       cp_parameter_per_channel(pool, pool->array[CPOOL_BIAS]) ||
+                       cp_parameter_per_channel(pool, pool->array[CPOOL_WEIGHT]));
+    cp_layout_choose_lanes(&p->layout, pool->out[2]);
+}
+
+/* ---- Tiles ---- */
+
+static int64_t gradients_of(const cp_tapwise *p)
+{
+    return (p->layout.grid[CP_ON_DX].item != 0) + (p->layout.grid[CP_ON_DLOGITS].item != 0);
+}
+
+/* Whether source rows fit, and how many of them, and how wide. */
+static int plan_kept_rows(cp_tapwise *p)
+{
+    const cp_pool *pool = p->pool;
+    const cp_axis *axis = pool->axis;
+    int64_t deep = extent(&axis[0]), row = p->lanes * p->leaves * (int64_t)sizeof(double);
+    for (int way = 0; way < 4; way++) { /* the most first: planes of rows, and whole rows */
+        p->slots[0] = deep;
+        p->slots[1] = way < 2 && deep > 1 ? pool->in[1] : extent(&axis[1]);
+        p->whole_rows = way % 2 == 0;
+        p->reach = p->whole_rows ? pool->in[2] : min64(cp_axis_reach(&axis[2], p->width), pool->in[2]);
+        double bytes = (double)p->slots[0] * (double)p->slots[1] * (double)p->reach * (double)row;
+        if (bytes <= KEPT_BYTES) {
+            p->row = (p->reach * p->lanes + CP_TAP_LANES - 1) / CP_TAP_LANES * CP_TAP_LANES;
+            return 1;
+        }
+    }
+    p->slots[0] = p->slots[1] = p->reach = p->row = 0;
+    return 0;
+}
+
+static void plan_block(cp_tapwise *p)
+{
+    int64_t rows = 1 + p->leaves + gradients_of(p);
+    p->n = (p->width * p->lanes + CP_TAP_LANES - 1) / CP_TAP_LANES * CP_TAP_LANES;
+    p->capacity = max64(1, BLOCK_BYTES / (rows * p->n * (int64_t)sizeof(double)));
+    p->capacity = min64(p->capacity, p->taps);
+    p->by_rows = plan_kept_rows(p);
+}
+
+static void plan_tiles(cp_tapwise *p)
+{
+    const cp_axis *axis = p->pool->axis;
+    p->taps = 1;
+    for (int s = 0; s < CP_SPACE; s++) {
+        p->taps *= min64(axis[s].taps, axis[s].sources);
+    }
+    p->lanes = max64(1, min64(p->layout.lanes, MOST_LANES));
+    p->width = max64(1, min64(p->pool->out[2], MOST_WINDOWS / p->lanes));
+    if (p->task == CP_TAPWISE_PARAMETER_GRADIENT) { /* segments of 16 columns consist of whole tiles */
+        for (p->width = 16; p->width > MOST_WINDOWS / p->lanes;) {
+            p->width /= 2;
+        }
+    }
+    if (axis[2].taps > axis[2].sources) { /* neighbours would have more taps together than there are sources */
+        p->width = 1;
+    }
+    plan_block(p);
+    while (p->width > 1 && !(p->by_rows && p->capacity == p->taps)) {
+        p->width = p->task == CP_TAPWISE_PARAMETER_GRADIENT ? p->width / 2 : (p->width + 1) / 2;
+        plan_block(p);
+    }
+}
+
+static void plan_units(cp_tapwise *p)
+{
+    enum { ENOUGH_UNITS = 64, FEWEST_ROWS = 16 };
+    const cp_pool *pool = p->pool;
+    int64_t rows = pool->out[0] * pool->out[1], whole;
+    p->tiles = (p->layout.lanes + p->lanes - 1) / p->lanes;
+    whole = p->layout.outer * p->tiles;
+    p->block_rows = p->task == CP_TAPWISE_PARAMETER_GRADIENT && !p->per_result ? CP_PARAMETER_ROWS : rows;
+    if (p->task == CP_TAPWISE_INPUT_GRADIENT) {
+        /* Windows that reach into two bands are worked out for both: bands are high. */
+        int64_t high = 4 * extent(&pool->axis[1]) * (pool->in[0] > 1 ? extent(&pool->axis[0]) : 1);
+        int64_t row = pool->in[2] * p->lanes * gradients_of(p) * (int64_t)sizeof(double);
+        rows = pool->in[0] * pool->in[1];
+        p->block_rows = max64(max64(BAND_BYTES / row, high), FEWEST_ROWS);
+        if (p->channels > 1) {
+            whole = cp_tapwise_lanes_are_channels(p) ? p->layout.outer : whole / p->channels;
+        }
+        if (whole > 0 && whole < ENOUGH_UNITS) {
+            p->block_rows = min64(p->block_rows, max64(max64(rows / (ENOUGH_UNITS / whole), high), FEWEST_ROWS));
+        }
+    } else if (p->task == CP_TAPWISE_POOL && whole > 0 && whole < ENOUGH_UNITS) {
+        p->block_rows = max64(FEWEST_ROWS, rows / (ENOUGH_UNITS / whole));
+    }
+    p->block_rows = min64(p->block_rows, rows);
+    p->blocks = (rows + p->block_rows - 1) / p->block_rows;
+    p->units = whole * p->blocks;
+}
+
+void cp_tapwise_plan(cp_tapwise *p, const cp_pool *pool, cp_tapwise_task task)
+{
+    static const int32_t leaves[CP_TAPS] = {[CP_TAP_SOFT] = 3, [CP_TAP_LIP] = 3,  [CP_TAP_SHARE] = 3, [CP_TAP_DRAW] = 1,
+                                            [CP_TAP_MIX] = 1,  [CP_TAP_GATE] = 1, [CP_TAP_RANK] = 1};
+    const cpool_view *weight = pool->array[CPOOL_WEIGHT], *blend = pool->array[CPOOL_BLEND];
+    memset(p, 0, sizeof *p);
+    p->pool = pool;
+    p->task = task;
+    p->kind = pool->op->fold;
+    p->leaves = leaves[p->kind];
+    p->weights = weight != NULL ? cp_parameter_row(weight) : 0;
+    p->ranks = p->kind == CP_TAP_RANK ? p->weights : 0;
+    if (task == CP_TAPWISE_PARAMETER_GRADIENT) {
+        p->numbers = p->kind == CP_TAP_RANK ? p->ranks : 1 + p->weights;
+        p->per_result = blend != NULL && blend->ndim > 1;
+    }
+    plan_layout(p);
+    plan_tiles(p);
+    plan_units(p);
+    p->bytes = cp_tapwise_bind(NULL, p, NULL);
+}
+
+/* ---- Scratch ---- */
+
+typedef struct cp_arena {
+    char *memory;
+    size_t used;
+} cp_arena;
+
+static void *take(cp_arena *arena, int64_t count)
+{
+    void *start = arena->memory == NULL ? NULL : arena->memory + arena->used;
+    arena->used += ((size_t)count * sizeof(double) + 63) / 64 * 64;
+    return start;
+}
+
+size_t cp_tapwise_bind(cp_tapwise_work *work, const cp_tapwise *p, char *memory)
+{
+    cp_tapwise_work unused, *w = work != NULL ? work : &unused;
+    cp_arena arena = {memory, 0};
+    int64_t n = p->n, block = p->capacity * n, band = p->block_rows * p->pool->in[2] * p->lanes;
+    int gradient[CP_TAP_GRADIENTS] = {p->layout.grid[CP_ON_DX].item != 0, p->layout.grid[CP_ON_DLOGITS].item != 0};
+    int64_t dense = max64(max64(p->reach, p->capacity), p->width) * p->lanes + CP_TAP_LANES;
+    w->there = take(&arena, block);
+    w->number = take(&arena, p->capacity);
+    w->spot = take(&arena, 3 * p->capacity);
+    w->spans = take(&arena, p->width * (int64_t)(sizeof(cp_span) / sizeof(double)));
+    w->dense = take(&arena, p->leaves * dense);
+    w->factor = take(&arena, p->kind == CP_TAP_SOFT ? dense : 0);
+    for (int r = 0; r < CP_TAP_LEAVES; r++) {
+        w->leaf[r] = take(&arena, r < p->leaves ? block : 0);
+        w->kept[r] = take(&arena, r < p->leaves ? p->slots[0] * p->slots[1] * p->row : 0);
+    }
+    w->slot_row = take(&arena, p->slots[0] * p->slots[1]);
+    for (int g = 0; g < CP_TAP_GRADIENTS; g++) {
+        w->gradient[g] = take(&arena, gradient[g] ? block : 0);
+        w->band[g] = take(&arena, gradient[g] ? band : 0);
+        w->gradient[g] = gradient[g] ? w->gradient[g] : NULL;
+    }
+    w->total = take(&arena, p->channels > 1 ? band : 0);
+    w->total_rest = take(&arena, p->channels > 1 ? band : 0);
+    w->state = take(&arena, CP_TAP_STATES * n);
+    w->y = take(&arena, n);
+    w->tap = take(&arena, n);
+    w->dy = take(&arena, n);
+    w->parameter = take(&arena, n);
+    w->u = take(&arena, n);
+    w->terms = take(&arena, p->numbers * n);
+    w->weight = take(&arena, p->weights * n);
+    w->rank_value = take(&arena, p->ranks * n);
+    w->rank_tap = take(&arena, p->ranks * n);
+    w->sums = take(&arena, p->per_result ? 0 : p->numbers * (int64_t)(cp_parameter_sums_bytes(p->lanes) / sizeof(double)));
+    return arena.used;
+}

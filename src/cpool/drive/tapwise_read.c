@@ -1,0 +1,288 @@
+#include <string.h>
+
+#include "drive/tapwise.h"
+#include "kernels/template.h"
+
+static int32_t dtype_of(const cp_grid *grid)
+{
+    return grid->bits == 32 ? CP_DTYPE_f32 : CP_DTYPE_f64;
+}
+
+char *cp_tapwise_element(const cp_tapwise_work *w, int g, int64_t d, int64_t h, int64_t column)
+{
+    const int64_t *space = w->plan->layout.grid[g].space;
+    return w->at[g] + d * space[0] + h * space[1] + column * space[2];
+}
+
+void cp_tapwise_load(const cp_tapwise_work *w, int g, int64_t d, int64_t h, int64_t column, int64_t step, int64_t count,
+                     double *dst)
+{
+    const cp_grid *grid = &w->plan->layout.grid[g];
+    int64_t stride = count > 1 ? step * grid->space[2] : 0; /* one step may be beyond every address */
+    w->rows->load[dtype_of(grid)](dst, cp_tapwise_element(w, g, d, h, column), count, stride, w->lanes, w->lane_step[g]);
+}
+
+/* ---- Units, tiles, rows ---- */
+
+/* A parameter of one number, or one per channel, for every lane of `columns` columns. */
+static void spread_parameter(const cp_tapwise_work *w, const cpool_view *parameter, int64_t index, int64_t columns, double *dst)
+{
+    const cp_pool *pool = w->plan->pool;
+    int differ = cp_tapwise_lanes_are_channels(w->plan) && cp_parameter_per_channel(pool, parameter);
+    for (int64_t l = 0; l < w->lanes; l++) {
+        dst[l] = l == 0 || differ ? cp_parameter_at(pool, parameter, w->channel + (differ ? l : 0), index) : dst[0];
+    }
+    for (int64_t i = w->lanes; i < columns * w->lanes; i++) {
+        dst[i] = dst[i - w->lanes];
+    }
+}
+
+static void forget_rows(cp_tapwise_work *w)
+{
+    for (int64_t i = 0; i < w->plan->slots[0] * w->plan->slots[1]; i++) {
+        w->slot_row[i] = -1;
+    }
+}
+
+void cp_tapwise_lanes(cp_tapwise_work *w, int64_t outer, int64_t lane, int64_t lanes)
+{
+    const cp_tapwise *p = w->plan;
+    const cp_layout *layout = &p->layout;
+    const cp_pool *pool = p->pool;
+    w->outer = outer;
+    w->lane = lane;
+    w->lanes = lanes;
+    w->channel = 0;
+    for (int32_t g = 0; g < CP_GRIDS; g++) {
+        if (layout->grid[g].item != 0) {
+            w->lane_step[g] = layout->lane >= 0 ? layout->grid[g].batch[layout->lane] : 0;
+            w->at[g] = layout->grid[g].data + cp_layout_offset(layout, g, outer, &w->channel) + lane * w->lane_step[g];
+        }
+    }
+    if (cp_tapwise_lanes_are_channels(p)) {
+        w->channel = lane;
+    }
+    memset(w->parameter, 0, (size_t)p->n * sizeof(double));
+    if (pool->array[CPOOL_BETA] != NULL) {
+        int64_t columns = p->reach > p->capacity ? p->reach : p->capacity;
+        spread_parameter(w, pool->array[CPOOL_BETA], 0, p->width, w->parameter);
+        spread_parameter(w, pool->array[CPOOL_BETA], 0, columns, w->factor);
+    } else if (pool->array[CPOOL_BIAS] != NULL) {
+        spread_parameter(w, pool->array[CPOOL_BIAS], 0, p->width, w->parameter);
+    }
+    for (int64_t i = 0; i < p->weights; i++) {
+        memset(w->weight + i * p->n, 0, (size_t)p->n * sizeof(double));
+        spread_parameter(w, pool->array[CPOOL_WEIGHT], i, p->width, w->weight + i * p->n);
+    }
+    w->column = -1;
+}
+
+void cp_tapwise_columns(cp_tapwise_work *w, int64_t column, int64_t count)
+{
+    const cp_tapwise *p = w->plan;
+    if (w->column == column) {
+        return;
+    }
+    if (w->column < 0 || !p->whole_rows) {
+        forget_rows(w);
+    }
+    w->column = column;
+    w->count = count;
+    int64_t from = INT64_MAX;
+    for (int64_t i = 0; i < count; i++) {
+        cp_span span = w->spans[i] = cp_axis_span(&p->pool->axis[2], column + i);
+        if (span.lo < span.hi && span.first + span.lo * span.step < from) {
+            from = span.first + span.lo * span.step;
+        }
+    }
+    w->first_column = p->whole_rows || from == INT64_MAX ? 0 : from;
+}
+
+void cp_tapwise_row(cp_tapwise_work *w, int64_t d, int64_t h)
+{
+    const cp_tapwise *p = w->plan;
+    size_t row = (size_t)p->n * sizeof(double);
+    w->d = d;
+    w->h = h;
+    w->deep = cp_axis_span(&p->pool->axis[0], d);
+    w->down = cp_axis_span(&p->pool->axis[1], h);
+    memset(w->state, 0, CP_TAP_STATES * row);
+    memset(w->y, 0, row);
+    if (p->numbers > 0) {
+        memset(w->terms, 0, (size_t)p->numbers * row);
+    }
+    if (p->ranks > 0) {
+        w->rows->fill(w->rank_value, -cp_infinity(), p->ranks * p->n);
+        w->rows->fill(w->rank_tap, cp_infinity(), p->ranks * p->n);
+    }
+    w->windows = (cp_tap_windows){p->n, w->state, w->y,      w->tap,   w->dy,         w->parameter,
+                                  w->u, w->terms, w->weight, p->ranks, w->rank_value, w->rank_tap};
+}
+
+/* ---- Blocks ---- */
+
+/* Elements from the array, mapped; leaves are `pitch` apart. */
+static void load_mapped(cp_tapwise_work *w, int64_t d, int64_t h, int64_t column, int64_t step, int64_t count,
+                        double *const *leaf)
+{
+    int32_t leaves = w->plan->leaves;
+    cp_tapwise_load(w, CP_ON_X, d, h, column, step, count, leaf[leaves - 1]);
+    if (w->plan->kind == CP_TAP_LIP) {
+        cp_tapwise_load(w, CP_ON_LOGITS, d, h, column, step, count, leaf[0]);
+    }
+    if (w->kernel->map != NULL) {
+        w->kernel->map(leaf, w->factor, count * w->lanes);
+    }
+}
+
+/* Source row (d, h), mapped: the index of its slot. */
+static int64_t kept_row(cp_tapwise_work *w, int64_t d, int64_t h)
+{
+    const cp_tapwise *p = w->plan;
+    const cp_pool *pool = p->pool;
+    int64_t slot = d % p->slots[0] * p->slots[1] + h % p->slots[1], row = d * pool->in[1] + h;
+    if (w->slot_row[slot] != row) {
+        double *leaf[CP_TAP_LEAVES];
+        int64_t left = pool->in[2] - w->first_column, count = left < p->reach ? left : p->reach;
+        for (int r = 0; r < p->leaves; r++) {
+            leaf[r] = w->kept[r] + slot * p->row;
+        }
+        load_mapped(w, d, h, w->first_column, 1, count, leaf);
+        w->slot_row[slot] = row;
+    }
+    return slot;
+}
+
+/* One tap of all columns, from a kept row. */
+static void take_tap(cp_tapwise_work *w, int64_t slot, int64_t tap, int64_t to)
+{
+    const cp_tapwise *p = w->plan;
+    int64_t lanes = w->lanes, base = slot * p->row;
+    for (int64_t c = 0; c < w->count; c++) {
+        const cp_span *span = &w->spans[c];
+        int there = tap >= span->lo && tap < span->hi;
+        int64_t at = to + c * lanes, from = base + (span->first + tap * span->step - w->first_column) * lanes;
+        for (int64_t l = 0; l < lanes; l++) {
+            w->there[at + l] = there;
+        }
+        for (int r = 0; r < p->leaves; r++) {
+            for (int64_t l = 0; l < lanes; l++) {
+                w->leaf[r][at + l] = there ? w->kept[r][from + l] : w->kernel->absent[r];
+            }
+        }
+    }
+}
+
+/* `count` taps along a row of the tile's one column, behind one another. */
+static void take_run(cp_tapwise_work *w, int64_t d, int64_t h, int64_t tap, int64_t count, int64_t to)
+{
+    const cp_tapwise *p = w->plan;
+    const cp_span *span = &w->spans[0];
+    int64_t lanes = w->lanes, dense = (p->reach > p->capacity ? p->reach : p->capacity) * p->lanes + CP_TAP_LANES;
+    double *leaf[CP_TAP_LEAVES];
+    for (int r = 0; r < p->leaves; r++) {
+        leaf[r] = w->dense + r * dense;
+    }
+    load_mapped(w, d, h, span->first + tap * span->step, span->step, count, leaf);
+    for (int64_t t = 0; t < count; t++) {
+        for (int64_t l = 0; l < lanes; l++) {
+            w->there[(to + t) * p->n + l] = 1;
+        }
+        for (int r = 0; r < p->leaves; r++) {
+            for (int64_t l = 0; l < lanes; l++) {
+                w->leaf[r][(to + t) * p->n + l] = leaf[r][t * lanes + l];
+            }
+        }
+    }
+}
+
+static void clear_padding(cp_tapwise_work *w)
+{
+    const cp_tapwise *p = w->plan;
+    int64_t used = w->count * w->lanes;
+    for (int64_t t = 0; t < w->block.count && used < p->n; t++) {
+        for (int64_t i = used; i < p->n; i++) {
+            w->there[t * p->n + i] = 0;
+            for (int r = 0; r < p->leaves; r++) {
+                w->leaf[r][t * p->n + i] = w->kernel->absent[r];
+            }
+        }
+    }
+}
+
+cp_tap_cursor cp_tapwise_first(const cp_tapwise_work *w)
+{
+    cp_tap_cursor cursor = {w->deep.lo, w->down.lo, -1, 0};
+    return cursor;
+}
+
+int cp_tapwise_read(cp_tapwise_work *w, cp_tap_cursor *cursor)
+{
+    const cp_tapwise *p = w->plan;
+    const cp_axis *axis = p->pool->axis;
+    int64_t lo = INT64_MAX, hi = 0, count = 0, a = cursor->a, b = cursor->b, j = cursor->j;
+    for (int64_t c = 0; c < w->count; c++) {
+        if (w->spans[c].lo < w->spans[c].hi) {
+            lo = w->spans[c].lo < lo ? w->spans[c].lo : lo;
+            hi = w->spans[c].hi > hi ? w->spans[c].hi : hi;
+        }
+    }
+    j = j < 0 ? lo : j;
+    while (lo < hi && a < w->deep.hi && b < w->down.hi && count < p->capacity) {
+        int64_t d = w->deep.first + a * w->deep.step, h = w->down.first + b * w->down.step, n = hi - j;
+        n = n < p->capacity - count ? n : p->capacity - count;
+        int64_t slot = p->by_rows ? kept_row(w, d, h) : 0;
+        for (int64_t t = 0; t < n; t++) {
+            w->number[count + t] = ((double)a * (double)axis[1].taps + (double)b) * (double)axis[2].taps + (double)(j + t);
+            w->spot[count + t][0] = d;
+            w->spot[count + t][1] = h;
+            w->spot[count + t][2] = j + t;
+            if (p->by_rows) {
+                take_tap(w, slot, j + t, (count + t) * p->n);
+            }
+        }
+        if (!p->by_rows) {
+            take_run(w, d, h, j, n, count);
+        }
+        count += n;
+        j += n;
+        if (j == hi) {
+            j = lo;
+            b++;
+        }
+        if (b == w->down.hi) {
+            b = w->down.lo;
+            a++;
+        }
+    }
+    w->block = (cp_tap_block){
+        count, p->n, cursor->taps, w->there, {w->leaf[0], w->leaf[1], w->leaf[2]}, w->number, {w->gradient[0], w->gradient[1]}};
+    clear_padding(w);
+    *cursor = (cp_tap_cursor){a, b, j, cursor->taps + count};
+    return lo < hi && a < w->deep.hi && b < w->down.hi;
+}
+
+/* ---- Gradients ---- */
+
+void cp_tapwise_scatter(cp_tapwise_work *w)
+{
+    const cp_tapwise *p = w->plan;
+    const cp_pool *pool = p->pool;
+    int64_t lanes = w->lanes;
+    for (int64_t c = 0; c < w->count; c++) {
+        const cp_span *span = &w->spans[c];
+        for (int64_t t = 0; t < w->block.count; t++) {
+            int64_t row = w->spot[t][0] * pool->in[1] + w->spot[t][1], tap = w->spot[t][2];
+            if (row < w->band_first || row >= w->band_last || tap < span->lo || tap >= span->hi) {
+                continue;
+            }
+            int64_t to = ((row - w->band_first) * pool->in[2] + span->first + tap * span->step) * lanes;
+            for (int g = 0; g < CP_TAP_GRADIENTS; g++) {
+                const double *from = w->gradient[g] + t * p->n + c * lanes;
+                for (int64_t l = 0; w->gradient[g] != NULL && l < lanes; l++) {
+                    w->band[g][to + l] += from[l];
+                }
+            }
+        }
+    }
+}
