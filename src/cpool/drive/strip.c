@@ -38,8 +38,18 @@ static int shares_rows(const cp_pool *pool)
     return down->kind != CP_AXIS_SLIDING || down->stride < down->taps;
 }
 
-static int pixel_form(const cp_pool *pool)
+/* What most calls are; the forms that are only quicker exist for nothing else. */
+static int is_usual(const cp_strips *s)
 {
+    return s->fold == CP_SUM || s->fold == CP_MAX || s->fold == CP_MAX_TAP;
+}
+
+static int pixel_form(const cp_strips *s)
+{
+    const cp_pool *pool = s->pool;
+    if (!is_usual(s)) {
+        return CP_STRIP_PIXELS_DEEP;
+    }
     return pool->axis[0].taps == 1 && !shares_rows(pool) ? CP_STRIP_PIXELS_FRESH
            : is_low(pool)                                ? CP_STRIP_PIXELS_KEPT
                                                          : CP_STRIP_PIXELS_DEEP;
@@ -50,13 +60,14 @@ static int column_form(const cp_strips *s, int64_t stride)
     const cp_pool *pool = s->pool;
     const cp_axis *axis = pool->axis;
     int64_t window = axis[2].taps;
-    int square = s->lane_kind == CP_LANE_f32 && axis[1].kind == CP_AXIS_SLIDING && axis[1].taps == window &&
-                 axis[1].stride == stride && pool->in[0] == 1;
+    int usual = s->lane_kind == CP_LANE_f32 && is_usual(s);
+    int square =
+        usual && axis[1].kind == CP_AXIS_SLIDING && axis[1].taps == window && axis[1].stride == stride && pool->in[0] == 1;
     switch (stride) {
     case 1: return square && window == 3 ? CP_STRIP_3_BY_1 : CP_STRIP_ANY_BY_1;
     case 2: return square && window == 2 ? CP_STRIP_2_BY_2 : square && window == 3 ? CP_STRIP_3_BY_2 : CP_STRIP_ANY_BY_2;
     case 4: return CP_STRIP_ANY_BY_4;
-    case 8: return CP_STRIP_ANY_BY_8;
+    case 8: return usual ? CP_STRIP_ANY_BY_8 : -1;
     default: return -1;
     }
 }
@@ -97,7 +108,7 @@ static int choose_form(cp_strips *s)
             continue;
         }
         s->row_lanes = layout->length[dim];
-        s->form = pixel_form(s->pool);
+        s->form = pixel_form(s);
         if (s->row_lanes < FEWEST_LANES) { /* a row of pixels is one long row */
             if (along->kind != CP_AXIS_SLIDING || along->stride != 1 || !is_dense(layout, s->row_lanes)) {
                 return 0;

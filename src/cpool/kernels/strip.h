@@ -437,19 +437,44 @@ CP_TEMPLATE void NAME(strip)(int fold, const cp_strip *given, const cp_strip_pla
 {
     const cp_strip own = *given, *s = &own; /* that no store can be thought to change */
     CP_ELEMENT *ring = memory;
+    const int is_usual = fold == CP_SUM || fold == CP_MAX || fold == CP_MAX_TAP;
     switch (s->form) {
-    case CP_STRIP_PIXELS_FRESH: NAME(pixels)(fold, NAME(FRESH), s, planes, ring); break;
-    case CP_STRIP_PIXELS_KEPT: NAME(pixels)(fold, NAME(KEPT), s, planes, ring); break;
     case CP_STRIP_PIXELS_DEEP: NAME(pixels)(fold, NAME(DEEP), s, planes, ring); break;
-#ifndef CP_LANE_IS_F64
-    case CP_STRIP_2_BY_2: NAME(march_all)(fold, 2, 1, 2, s, planes); break;
-    case CP_STRIP_3_BY_1: NAME(march_all)(fold, 3, 0, 1, s, planes); break;
-    case CP_STRIP_3_BY_2: NAME(march_all)(fold, 3, 1, 2, s, planes); break;
-#endif
     case CP_STRIP_ANY_BY_1: NAME(columns)(fold, s->window, 0, NAME(DEEP), s, planes, ring); break;
     case CP_STRIP_ANY_BY_2: NAME(columns)(fold, s->window, 1, NAME(DEEP), s, planes, ring); break;
     case CP_STRIP_ANY_BY_4: NAME(columns)(fold, s->window, 2, NAME(DEEP), s, planes, ring); break;
-    case CP_STRIP_ANY_BY_8: NAME(columns)(fold, s->window, 3, NAME(DEEP), s, planes, ring); break;
+    case CP_STRIP_PIXELS_FRESH:
+        if (is_usual) {
+            NAME(pixels)(fold, NAME(FRESH), s, planes, ring);
+        }
+        break;
+    case CP_STRIP_PIXELS_KEPT:
+        if (is_usual) {
+            NAME(pixels)(fold, NAME(KEPT), s, planes, ring);
+        }
+        break;
+#ifndef CP_LANE_IS_F64
+    case CP_STRIP_ANY_BY_8:
+        if (is_usual) {
+            NAME(columns)(fold, s->window, 3, NAME(DEEP), s, planes, ring);
+        }
+        break;
+    case CP_STRIP_2_BY_2:
+        if (is_usual) {
+            NAME(march_all)(fold, 2, 1, 2, s, planes);
+        }
+        break;
+    case CP_STRIP_3_BY_1:
+        if (is_usual) {
+            NAME(march_all)(fold, 3, 0, 1, s, planes);
+        }
+        break;
+    case CP_STRIP_3_BY_2:
+        if (is_usual) {
+            NAME(march_all)(fold, 3, 1, 2, s, planes);
+        }
+        break;
+#endif
     default: break;
     }
 }
