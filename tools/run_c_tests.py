@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 CC = shlex.split(os.environ.get("CC", "cc"))
-FLAGS = ["-std=c11", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-pthread",
+FLAGS = ["-std=c11", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-pthread",
          "-DCPOOL_STATIC", "-Iinclude", "-Isrc/cpool", *shlex.split(os.environ.get("CFLAGS", ""))]
 
 
