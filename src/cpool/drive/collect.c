@@ -253,6 +253,14 @@ static void fill_columns(cp_collect_work *w, int64_t begin)
     }
 }
 
+/* Forgets what boxes at another place along the row have prepared, in every row that any box has. */
+static void fill_margins(cp_collect_work *w)
+{
+    w->collect.planes = w->collects->results[0];
+    w->collect.results = w->collects->results[1];
+    w->collects->engine->kernels->lane[w->collects->lane_kind]->collect_margins(&w->collect, w->scratch);
+}
+
 static void find_box(cp_collect_work *w, int64_t box)
 {
     const cp_collects *c = w->collects;
@@ -267,6 +275,9 @@ static void find_box(cp_collect_work *w, int64_t box)
         end[s] = min64(begin[s] + c->box[s], c->pool->in[s]);
         cp_axis_holders(&c->pool->axis[s], begin[s], end[s], &w->first[s], &count[s]);
         count[s] = max64(0, count[s] - w->first[s]);
+    }
+    if (!c->pixels && w->across != begin[2]) {
+        fill_margins(w);
     }
     collect->planes = count[0];
     collect->results = count[1];
@@ -316,17 +327,13 @@ static void begin_collect(cp_collect_work *w, char *memory)
     }
     collect->row_counts = w->row_counts;
     collect->counts = w->counts;
+    collect->count_step = c->tile;
     collect->pitch = c->pitch;
     collect->margin = c->margin;
     collect->second = c->results[0] * c->results[1] * c->pitch;
     collect->codes = w->codes;
     if (c->select) {
         kernels->iota(w->codes, 0, 512);
-    }
-    if (!c->pixels) { /* of every row, also those that the first box does not have */
-        collect->planes = c->results[0];
-        collect->results = c->results[1];
-        kernels->collect_margins(collect, w->scratch);
     }
 }
 
