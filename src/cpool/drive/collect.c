@@ -43,12 +43,14 @@ static int choose_lanes(cp_collects *c)
         if (layout->length[dim] >= FEWEST_LANES && cp_layout_is_together(layout, dim)) {
             cp_layout_take_lanes(layout, dim);
             c->pixels = 1;
+            c->apart = 0;
             c->spread = 1;
             return 1;
         }
     }
     c->pixels = 0;
-    c->spread = along->stride <= 2 && along->stride <= along->taps ? 1 : along->stride;
+    c->apart = (along->stride == 2 || along->stride == 4) && along->taps <= along->stride && along->pad == 0;
+    c->spread = c->apart || (along->stride <= 2 && along->stride <= along->taps) ? 1 : along->stride;
     return c->spread <= MOST_SPREAD && cp_layout_is_dense(layout, 1);
 }
 
@@ -65,7 +67,7 @@ static int64_t scratch_bytes(const cp_collects *c)
 
 static int has_scratch(const cp_collects *c)
 {
-    return !c->pixels || !c->select;
+    return !c->apart && (!c->pixels || !c->select);
 }
 
 static void set_box(cp_collects *c, int64_t planes, int64_t rows, int64_t columns)
@@ -78,7 +80,7 @@ static void set_box(cp_collects *c, int64_t planes, int64_t rows, int64_t column
     }
     const cp_axis *along = &c->pool->axis[2];
     int64_t across = c->results[2] * c->tile * c->spread;
-    if (!c->pixels) { /* a kernel reads what elements of the last vector would be held by */
+    if (!c->pixels && !c->apart) { /* a kernel reads what elements of the last vector would be held by */
         across = cp_max64(across, (columns + along->pad) * c->spread / along->stride) + BEHIND;
     }
     c->pitch = (int64_t)cp_row_bytes(c->margin + across, cp_lane_size(c->lane_kind)) / cp_lane_size(c->lane_kind);
@@ -242,7 +244,7 @@ static void find_box(cp_collect_work *w, int64_t box)
         cp_axis_holders(&c->pool->axis[s], begin[s], end[s], &w->first[s], &count[s]);
         count[s] = cp_max64(0, count[s] - w->first[s]);
     }
-    if (!c->pixels && w->across != begin[2]) {
+    if (!c->pixels && !c->apart && w->across != begin[2]) {
         fill_margins(w);
     }
     collect->planes = count[0];
@@ -278,6 +280,7 @@ static void begin_collect(cp_collect_work *w, char *memory)
     memset(collect, 0, sizeof *collect);
     collect->pixels = c->pixels;
     collect->select = c->select;
+    collect->apart = c->apart;
     collect->rows = w->rows;
     collect->columns = w->columns;
     collect->target_column = grid[0].space[2];

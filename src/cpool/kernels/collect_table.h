@@ -21,6 +21,7 @@ typedef struct cp_collect_column {
 typedef struct cp_collect {
     int32_t pixels; /* the elements of a pixel are lanes; else neighbouring columns are */
     int32_t select; /* taps say which results selected an element; else all that hold it have a share */
+    int32_t apart;  /* without pixels: a row has one result at most that holds an element, the stride is 2 or 4; no scratch */
     const cp_collect_row *rows;
     int64_t row_count, width;     /* of elements */
     int64_t lanes, target_column; /* of a pixel; bytes from one to the next */
