@@ -16,50 +16,70 @@ CP_TEMPLATE CP_VECTOR NAME(share)(const cp_collect *c, CP_VECTOR dy, double row_
 }
 
 /* Stores n lanes, or without pixels also zeros behind them, which is quicker: nothing is selected or shared there. */
-CP_TEMPLATE void NAME(spread)(const cp_collect *c, CP_ELEMENT *to, CP_VECTOR v, int64_t i, int64_t n)
+CP_TEMPLATE void NAME(keep)(const cp_collect *c, CP_ELEMENT *to, CP_VECTOR v, int64_t n)
 {
-    CP_ELEMENT row[V(N)];
-    if (c->spread == 1 && !c->pixels) {
-        V(store)(to + i, v);
-    } else if (c->spread == 1) {
-        NAME(save)(to + i, v, n);
+    if (c->pixels) {
+        NAME(save)(to, v, n);
     } else {
-        V(store)(row, v);
-        for (int64_t l = 0; l < n; l++) {
-            to[(i + l) * c->spread] = row[l];
+        V(store)(to, v);
+    }
+}
+
+CP_TEMPLATE void NAME(spread_pixels)(int64_t lanes, int64_t count, int64_t step, const CP_ELEMENT *from, CP_ELEMENT *to)
+{
+    for (int64_t i = 0; i < count; i++, from += lanes, to += step) {
+        for (int64_t l = 0; l < lanes; l++) {
+            to[l] = from[l];
         }
     }
 }
 
-/* Shares, or values and taps, of a row; i counts lanes along it. */
+/* A row of results to its places. */
+CP_TEMPLATE void NAME(spread)(const cp_collect *c, const CP_ELEMENT *from, CP_ELEMENT *to)
+{
+    if (c->lanes == 1) {
+        NAME(spread_pixels)(1, c->across, c->spread, from, to);
+    } else if (c->lanes == 3) {
+        NAME(spread_pixels)(3, c->across, c->spread * 3, from, to);
+    } else {
+        NAME(spread_pixels)(c->lanes, c->across, c->spread * c->lanes, from, to);
+    }
+}
+
+/* Shares, or values and taps, of a row. */
 CP_TEMPLATE void NAME(prepare_row)(const cp_collect *c, int select, const char *dy, const char *taps, double row_count,
                                    CP_ELEMENT *to)
 {
-    const int64_t lanes = c->pixels ? c->lanes : 1, pixel = lanes * (int64_t)sizeof(CP_ELEMENT);
-    const int is_dense = c->column_step[0] == pixel && c->count_step == lanes;
-    const int64_t length = is_dense ? c->across * lanes : lanes, pieces = is_dense ? 1 : c->across;
+    const int is_dense = c->column_step[0] == c->lanes * (int64_t)sizeof(CP_ELEMENT) && c->count_step == c->lanes;
+    const int64_t length = is_dense ? c->across * c->lanes : c->lanes, pieces = is_dense ? 1 : c->across;
     for (int64_t piece = 0; piece < pieces; piece++, dy += c->column_step[0], to += length) {
         for (int64_t i = 0; i < length; i += V(N)) {
             const int64_t n = length - i < V(N) ? length - i : V(N);
             CP_VECTOR v = NAME(load)((const CP_ELEMENT *)(const void *)dy + i, n, 0.0);
-            if (!select) {
+            if (select) {
+                NAME(keep)(c, to + c->second + i, V(load_u8)((const uint8_t *)taps + i, n), n);
+            } else {
                 v = NAME(share)(c, v, row_count, piece * c->count_step + i, n);
             }
-            NAME(spread)(c, to, v, i, n);
-            if (select) {
-                NAME(spread)(c, to + c->second, V(load_u8)((const uint8_t *)taps + i, n), i, n);
-            }
+            NAME(keep)(c, to + i, v, n);
         }
     }
 }
 
 CP_TEMPLATE void NAME(prepare_results)(const cp_collect *c, int select, const char *dy, const char *taps, CP_ELEMENT *scratch)
 {
-    for (int64_t d = 0, k = 0; d < c->planes; d++) {
-        for (int64_t h = 0; h < c->results; h++, k++) {
+    CP_ELEMENT *row = scratch + c->margin, *close = scratch + c->close;
+    for (int64_t d = 0; d < c->planes; d++) {
+        for (int64_t h = 0; h < c->results; h++, row += c->pitch) {
+            const double row_count = select ? 1 : c->row_counts[d * c->results + h];
             NAME(prepare_row)(c, select, dy + d * c->plane_step[0] + h * c->row_step[0],
-                              taps + d * c->plane_step[1] + h * c->row_step[1], select ? 1 : c->row_counts[k],
-                              scratch + k * c->pitch + c->margin);
+                              taps + d * c->plane_step[1] + h * c->row_step[1], row_count, c->spread == 1 ? row : close);
+            if (c->spread > 1) {
+                NAME(spread)(c, close, row);
+            }
+            if (c->spread > 1 && select) {
+                NAME(spread)(c, close + c->second, row + c->second);
+            }
         }
     }
 }
@@ -73,7 +93,7 @@ static void NAME(collect_margins)(const cp_collect *c, void *scratch)
     }
 }
 
-/* ---- Neighbouring columns are lanes, and results are prepared ---- */
+/* ---- Neighbouring lanes of a row, and results are prepared ---- */
 
 /* What result k places before `at` has for its lanes in tap number `tap`; `k` counts down, `first` if it is the first of the row. */
 CP_TEMPLATE void NAME(collect_result)(int select, int first, const cp_collect *c, const CP_ELEMENT *at, int64_t tap,
@@ -93,6 +113,7 @@ CP_TEMPLATE void NAME(collect_result)(int select, int first, const cp_collect *c
 CP_TEMPLATE void NAME(collect_columns)(int select, int64_t window, int stride, int parity, int blocks, const cp_collect *c,
                                        const cp_collect_row *row, const CP_ELEMENT *from, CP_VECTOR *acc)
 {
+    const int64_t step = stride == 1 ? c->lanes : 1;
     CP_VECTOR plane[2], sum[2];
     CP_EACH(u, blocks, acc[u] = plane[u] = sum[u] = V(set1)(0));
     for (int64_t a = 0; a < row->planes; a++) {
@@ -105,12 +126,12 @@ CP_TEMPLATE void NAME(collect_columns)(int select, int64_t window, int stride, i
                 const int64_t before = ((window == 0 ? c->window : window) - 1 - first) / stride;
                 if (window == 0) {
                     for (int64_t k = before; k >= 0; k--) {
-                        NAME(collect_result)(select, k == before, c, at - k, tap + first + k * stride, &acc[u], &sum[u]);
+                        NAME(collect_result)(select, k == before, c, at - k * step, tap + first + k * stride, &acc[u], &sum[u]);
                     }
                 } else {
                     CP_EACH(i, before + 1, {
                         const int64_t k = before - i;
-                        NAME(collect_result)(select, i == 0, c, at - k, tap + first + k * stride, &acc[u], &sum[u]);
+                        NAME(collect_result)(select, i == 0, c, at - k * step, tap + first + k * stride, &acc[u], &sum[u]);
                     });
                 }
                 plane[u] = b == 0 ? sum[u] : V(add)(plane[u], sum[u]);
