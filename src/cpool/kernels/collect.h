@@ -25,27 +25,6 @@ CP_TEMPLATE void NAME(keep)(const cp_collect *c, CP_ELEMENT *to, CP_VECTOR v, in
     }
 }
 
-CP_TEMPLATE void NAME(spread_pixels)(int64_t lanes, int64_t count, int64_t step, const CP_ELEMENT *from, CP_ELEMENT *to)
-{
-    for (int64_t i = 0; i < count; i++, from += lanes, to += step) {
-        for (int64_t l = 0; l < lanes; l++) {
-            to[l] = from[l];
-        }
-    }
-}
-
-/* A row of results to its places. */
-CP_TEMPLATE void NAME(spread)(const cp_collect *c, const CP_ELEMENT *from, CP_ELEMENT *to)
-{
-    if (c->lanes == 1) {
-        NAME(spread_pixels)(1, c->across, c->spread, from, to);
-    } else if (c->lanes == 3) {
-        NAME(spread_pixels)(3, c->across, c->spread * 3, from, to);
-    } else {
-        NAME(spread_pixels)(c->lanes, c->across, c->spread * c->lanes, from, to);
-    }
-}
-
 /* Shares, or values and taps, of a row. */
 CP_TEMPLATE void NAME(prepare_row)(const cp_collect *c, int select, const char *dy, const char *taps, double row_count,
                                    CP_ELEMENT *to)
@@ -75,10 +54,10 @@ CP_TEMPLATE void NAME(prepare_results)(const cp_collect *c, int select, const ch
             NAME(prepare_row)(c, select, dy + d * c->plane_step[0] + h * c->row_step[0],
                               taps + d * c->plane_step[1] + h * c->row_step[1], row_count, c->spread == 1 ? row : close);
             if (c->spread > 1) {
-                NAME(spread)(c, close, row);
+                NAME(move)(c->lanes, c->across, close, c->lanes, row, c->spread * c->lanes);
             }
             if (c->spread > 1 && select) {
-                NAME(spread)(c, close + c->second, row + c->second);
+                NAME(move)(c->lanes, c->across, close + c->second, c->lanes, row + c->second, c->spread * c->lanes);
             }
         }
     }
