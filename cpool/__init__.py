@@ -30,6 +30,7 @@ from cpool._core import __version__
 from cpool._windows import adaptive, whole
 from cpool.literature import (
     clipped_weights,
+    dpp_pool,
     dynamic_k,
     gated_pool,
     kmax_pool,
@@ -60,6 +61,7 @@ __all__ = [
     "adaptive_max_pool",
     "avg_pool",
     "clipped_weights",
+    "dpp_pool",
     "dynamic_k",
     "gated_pool",
     "get_include",

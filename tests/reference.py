@@ -104,6 +104,15 @@ class Windows:
         return cls.product(spatial, [Axis.adaptive(n, size) for n, size in zip(spatial, out, strict=True)])
 
     @classmethod
+    def filter(cls, spatial, shape, sizes, stride, before):
+        """So many windows of a filter; padding is left out."""
+        axes = []
+        for n, out, k, s, pad in zip(spatial, shape, sizes, stride, before, strict=True):
+            reads = [[(j, o * s - pad + j) for j in range(k) if 0 <= o * s - pad + j < n] for o in range(out)]
+            axes.append(Axis([[at for _, at in read] for read in reads], [[j for j, _ in read] for read in reads], [0] * out, k))
+        return cls.product(spatial, axes)
+
+    @classmethod
     def whole(cls, spatial):
         return cls.adaptive(spatial, (1,) * len(spatial))
 
@@ -652,6 +661,99 @@ def rank_grad(x, dy, windows, weight):
         return (dx, 16 * u * np.abs(dx)), (dweight, 32 * u * np.abs(dweight))
 
     return _backward(x, dy, windows, window, numbers=weight.shape[1])
+
+
+@dataclass(frozen=True)
+class Detail:
+    """How dpp_pool weighs: per plane alpha and lam; the reference is the box's mean, given (planes, results), or of a filter
+    (planes or 1, taps) over windows of its own, with a bias per plane."""
+
+    alpha: object
+    lam: object
+    symmetric: bool = True
+    normalize: str = "none"
+    eps2: float = 1e-3
+    reference: object = None
+    filter: object = None
+    filter_windows: Windows | None = None
+    bias: object = 0.0
+
+    def at(self, x, windows, o):
+        """The elements of window o, what is to be known of each, and the mean."""
+        flat = windows.flatten(x).astype(WIDE)
+        v = flat[:, windows.positions[o]]
+        n, alpha, half = v.shape[1], _column(self.alpha, len(x)), _column(self.lam, len(x)) / 2
+        if self.filter is not None:
+            read = flat[:, self.filter_windows.positions[o]]
+            factors = np.asarray(self.filter, WIDE)[:, self.filter_windows.taps[o]]
+            center = (factors * read).sum(axis=1, keepdims=True) + _column(self.bias, len(x))
+        elif self.reference is not None:
+            center = np.asarray(self.reference, WIDE)[:, o : o + 1]
+        else:
+            center = v.mean(axis=1, keepdims=True)
+        d = v - center if self.symmetric else np.maximum(v - center, 0)
+        square = d * d + WIDE(self.eps2)
+        scale = {"none": 1, "mean": square.mean(axis=1, keepdims=True), "sum": square.sum(axis=1, keepdims=True)}[self.normalize]
+        zeta = {"none": 0, "mean": WIDE(1) / n, "sum": 1}[self.normalize]
+        logs = np.log(square) - np.log(WIDE(1) * scale)
+        top = np.maximum((half * logs).max(axis=1, keepdims=True), np.log(np.maximum(alpha, WIDE(1e-4000))))
+        rho, weight = np.exp(half * logs - top), alpha * np.exp(-top)
+        total = (weight + rho).sum(axis=1, keepdims=True)
+        return v, d, square, scale, zeta, logs, half, rho / total, (weight + rho) / total, np.exp(-top) / total
+
+
+def _detail_bound(x):
+    return {4: 1e-5, 8: 2e-14}[x.dtype.itemsize]
+
+
+def dpp_pool(x, windows, detail):
+    def window(v, o):
+        *_, share, _ = detail.at(x, windows, o)
+        return (share * v).sum(axis=1), _detail_bound(x) * (share * np.abs(v)).sum(axis=1)
+
+    return _forward(x, windows, window)
+
+
+def dpp_grad(x, dy, windows, detail):
+    """The gradients by name, per plane: x, alpha, lam, filter (planes, taps), bias, reference (planes, results). Their bounds are
+    in proportion to the largest; where several windows add up, to the sum of their magnitudes."""
+    flat, upstream = windows.flatten(x), dy.reshape(len(dy), prod(windows.shape)).astype(WIDE)
+    count, results, bound = len(flat), len(windows.positions), _detail_bound(x) * (1 + np.abs(x).max(initial=0))
+    taps = 0 if detail.filter is None else np.shape(detail.filter)[1]
+    sizes = {"x": prod(windows.spatial), "alpha": 1, "lam": 1, "filter": taps, "bias": 1, "reference": results}
+    grads = {name: np.zeros((count, size), WIDE) for name, size in sizes.items()}
+    mags = {name: np.zeros((count, size), WIDE) for name, size in sizes.items()}
+
+    def add(name, places, value):
+        grads[name][:, places] += value
+        mags[name][:, places] += np.abs(value)
+
+    for o, positions in enumerate(windows.positions):
+        if not positions.size:
+            continue
+        v, d, square, scale, zeta, logs, half, rho, share, unit = detail.at(x, windows, o)
+        dy_o = upstream[:, o : o + 1]
+        apart = (v - (share * v).sum(axis=1, keepdims=True)) * dy_o
+        dd = 2 * d * (apart * half * rho / square - half / scale * zeta * (apart * rho).sum(axis=1, keepdims=True))
+        pull = -dd.sum(axis=1, keepdims=True)
+        add("x", positions, dy_o * share + dd)
+        add("alpha", [0], (apart * unit).sum(axis=1, keepdims=True))
+        add("lam", [0], (apart * rho * logs).sum(axis=1, keepdims=True) / 2)
+        add("reference", [o], pull)
+        add("bias", [0], pull)
+        if detail.filter is not None:
+            read, places = detail.filter_windows.positions[o], detail.filter_windows.taps[o]
+            add("x", read, pull * np.asarray(detail.filter, WIDE)[:, places])
+            add("filter", places, pull * flat[:, read])
+        elif detail.reference is None:
+            add("x", positions, pull / v.shape[1])
+        for name, terms in [("alpha", apart * unit), ("lam", apart * rho * logs / 2)]:
+            mags[name][:, 0] += np.abs(terms).sum(axis=1)
+        for name in ("bias", "reference"):
+            mags[name][:, 0 if name == "bias" else o] += np.abs(dd).sum(axis=1)
+    largest = {name: np.abs(grads[name]).max(initial=0) for name in grads}
+    bounds = {name: bound * (np.full_like(mags[name], largest[name]) if name == "x" else mags[name]) for name in grads}
+    return {name: Approximate(grads[name], bounds[name], np.ones_like(bounds[name])) for name in grads}
 
 
 def kmax_pool(rows, k, lengths):
