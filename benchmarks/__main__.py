@@ -1,17 +1,17 @@
-"""The command line: ``python -m benchmarks pool``."""
+"""The command line: ``python -m benchmarks pool`` and ``python -m benchmarks norm``."""
 
 import argparse
 import os
 import sys
 
 import cpool
-from benchmarks import pool
+from benchmarks import norm, pool
 
 
 def main(args: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Times cpool; see docs/PERFORMANCE.md.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, run in (("pool", pool.run),):
+    for name, run in (("pool", pool.run), ("norm", norm.run)):
         command = commands.add_parser(name, help=run.__doc__)
         command.set_defaults(run=run)
         command.add_argument("--only", metavar="PATTERN", default="", help="regular expression that names of rows must contain")

@@ -1,4 +1,4 @@
-"""Pooling, forward and backward, at memory speed, without a framework.
+"""Pooling and batch normalization, forward and backward, at memory speed, without a framework.
 
 An operator is called like a ufunc on arrays of float32 or float64, in whatever layout they are:
 
@@ -41,6 +41,18 @@ from cpool.literature import (
     softmax_weights,
     stochastic_pool,
 )
+from cpool.norm import (
+    Moments,
+    RunningStats,
+    Sums,
+    batch_norm,
+    fold_batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    moments,
+    rms_norm,
+)
 from cpool.pooling import (
     adaptive_avg_pool,
     adaptive_max_pool,
@@ -55,31 +67,41 @@ from cpool.pooling import (
 )
 
 __all__ = [
+    "Moments",
+    "RunningStats",
+    "Sums",
     "__version__",
     "adaptive",
     "adaptive_avg_pool",
     "adaptive_max_pool",
     "avg_pool",
+    "batch_norm",
     "clipped_weights",
     "dpp_pool",
     "dynamic_k",
+    "fold_batch_norm",
     "gated_pool",
     "get_include",
     "get_num_threads",
     "global_avg_pool",
     "global_max_pool",
+    "group_norm",
+    "instance_norm",
     "isa",
     "isas",
     "kmax_pool",
     "l2_pool",
+    "layer_norm",
     "lip_pool",
     "lp_pool",
     "max_pool",
     "max_unpool",
     "min_pool",
     "mixed_pool",
+    "moments",
     "num_threads",
     "rank_pool",
+    "rms_norm",
     "set_num_threads",
     "show_config",
     "soft_pool",

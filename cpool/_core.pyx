@@ -29,6 +29,9 @@ cdef extern from "cpool/cpool.h" nogil:
         CPOOL_VALID, CPOOL_SAME_UPPER, CPOOL_SAME_LOWER
         CPOOL_CEIL_MODE, CPOOL_COUNT_INCLUDE_PAD, CPOOL_DIVISOR, CPOOL_MEAN, CPOOL_ADD, CPOOL_ASYMMETRIC
         CPOOL_FORWARD, CPOOL_BACKWARD
+        CPOOL_MU, CPOOL_VAR, CPOOL_STATS, CPOOL_MOMENTS, CPOOL_SUMS
+        CPOOL_STAGE_STATS, CPOOL_STAGE_SUMS, CPOOL_STAGE_APPLY
+        CPOOL_RELU
     ctypedef int cpool_status
     ctypedef struct cpool_error:
         size_t struct_size
@@ -70,6 +73,16 @@ cdef extern from "cpool/cpool.h" nogil:
         double eps2
         int64_t filter_pad_before[3]
         int64_t filter_pad_after[3]
+    ctypedef struct cpool_norm_params:
+        size_t struct_size
+        int32_t op
+        int32_t stage
+        int32_t channel_axis
+        int32_t rank
+        int32_t norm_axes[64]
+        int64_t groups
+        double eps
+        uint32_t flags
     ctypedef void (*cpool_parallel_for)(void *, int64_t, int64_t, Body, void *) noexcept
     ctypedef struct cpool_exec:
         size_t struct_size
@@ -99,6 +112,13 @@ cdef extern from "cpool/cpool.h" nogil:
     cpool_status cpool_pool_forward(const cpool_pool_params *, const cpool_arg *, int32_t, const cpool_exec *)
     cpool_status cpool_pool_backward(const cpool_pool_params *, const cpool_arg *, int32_t, const cpool_exec *)
     cpool_status cpool_taps_to_indices(const cpool_pool_params *, const cpool_arg *, int32_t, const cpool_exec *)
+    cpool_status cpool_norm_describe(const cpool_norm_params *, const cpool_arg *, int32_t, int32_t, cpool_shape *,
+                                     cpool_error *)
+    cpool_status cpool_norm_query(const cpool_norm_params *, const cpool_arg *, int32_t, int32_t, int32_t, cpool_info *,
+                                  cpool_error *)
+    cpool_status cpool_norm_forward(const cpool_norm_params *, const cpool_arg *, int32_t, const cpool_exec *)
+    cpool_status cpool_norm_backward(const cpool_norm_params *, const cpool_arg *, int32_t, const cpool_exec *)
+    cpool_status cpool_moments_merge(const cpool_view *, const cpool_view *, const cpool_view *, cpool_error *)
     const char *cpool_isa_name(int32_t)
     bint cpool_isa_available(int32_t)
     cpool_status cpool_isa_best(int32_t *, cpool_error *)
@@ -110,8 +130,10 @@ cdef extern from "cpool/cpool.h" nogil:
 cdef extern from *:
     """
     static const cpool_pool_params core_params_init = CPOOL_POOL_PARAMS_INIT;
+    static const cpool_norm_params core_norm_init = CPOOL_NORM_PARAMS_INIT;
     """
     const cpool_pool_params core_params_init
+    const cpool_norm_params core_norm_init
 
 __version__ = cpool_version().decode()
 if __version__ != HEADER_VERSION.decode() or cpool_abi_version() != HEADER_ABI_VERSION:
@@ -146,7 +168,9 @@ cdef enum:
 # Arrays are added when every argument has been converted: converting may run code of the caller, which may resize them.
 
 cdef struct Call:
+    bint normalizes
     cpool_pool_params params
+    cpool_norm_params norm  # where it normalizes, else params
     cpool_error error
     int32_t n
     int64_t largest
@@ -157,6 +181,16 @@ cdef struct Call:
 
 cdef void begin(Call *call, const cpool_pool_params *params) noexcept:
     call.params = params[0]
+    begin_arrays(call, False)
+
+
+cdef void begin_norm(Call *call, const cpool_norm_params *params) noexcept:
+    call.norm = params[0]
+    begin_arrays(call, True)
+
+
+cdef void begin_arrays(Call *call, bint normalizes) noexcept:
+    call.normalizes = normalizes
     call.error.struct_size = sizeof(cpool_error)
     call.error.status = CPOOL_OK
     call.error.message[0] = 0
@@ -315,11 +349,31 @@ class _Local(local):
 
 _blocks = _Local()
 
-ctypedef cpool_status (*Entry)(const cpool_pool_params *, const cpool_arg *, int32_t, const cpool_exec *) noexcept nogil
+cdef cpool_status describe(Call *call, int32_t role, cpool_shape *shape) noexcept:
+    if call.normalizes:
+        return cpool_norm_describe(&call.norm, call.args, call.n, role, shape, &call.error)
+    return cpool_pool_describe(&call.params, call.args, call.n, role, shape, &call.error)
+
+
+cdef cpool_status query(Call *call, int direction, int32_t workers, cpool_info *info) noexcept:
+    memset(info, 0, sizeof(cpool_info))
+    info.struct_size = sizeof(cpool_info)
+    if call.normalizes:
+        return cpool_norm_query(&call.norm, call.args, call.n, direction, workers, info, &call.error)
+    return cpool_pool_query(&call.params, call.args, call.n, direction, workers, info, &call.error)
+
+
+cdef cpool_status enter(Call *call, int direction, const cpool_exec *how) noexcept nogil:
+    if call.normalizes:
+        if direction == CPOOL_FORWARD:
+            return cpool_norm_forward(&call.norm, call.args, call.n, how)
+        return cpool_norm_backward(&call.norm, call.args, call.n, how)
+    if direction == CPOOL_FORWARD:
+        return cpool_pool_forward(&call.params, call.args, call.n, how)
+    return cpool_pool_backward(&call.params, call.args, call.n, how)
 
 
 cdef int execute(Call *call, int direction) except -1:
-    cdef Entry entry = cpool_pool_forward if direction == CPOOL_FORWARD else cpool_pool_backward
     cdef cpool_info info
     cdef cpool_exec how
     cdef cpool_status status
@@ -337,12 +391,10 @@ cdef int execute(Call *call, int direction) except -1:
         how.workers = 1
         how.workspace = stack
         how.workspace_size = STACK_WORKSPACE
-        status = entry(&call.params, call.args, call.n, &how)
+        status = enter(call, direction, &how)
         if status != CPOOL_NO_MEMORY:
             return check(&call.error, status)
-    memset(&info, 0, sizeof(info))
-    info.struct_size = sizeof(info)
-    check(&call.error, cpool_pool_query(&call.params, call.args, call.n, direction, workers, &info, &call.error))
+    check(&call.error, query(call, direction, workers, &info))
     how.workers = info.workers
     if info.workers > 1:
         how.parallel_for = cpool_threads_run
@@ -356,10 +408,10 @@ cdef int execute(Call *call, int direction) except -1:
         how.workspace = block.data
         how.workspace_size = block.size
     if call.largest <= KEEP_GIL:
-        status = entry(&call.params, call.args, call.n, &how)
+        status = enter(call, direction, &how)
     else:
         with nogil:
-            status = entry(&call.params, call.args, call.n, &how)
+            status = enter(call, direction, &how)
     return check(&call.error, status)
 
 
@@ -559,7 +611,7 @@ cdef cnp.ndarray as_values(object value, str name):
         return a
     dtype = (<object>a).dtype
     cast = f"{name}.astype(np.float32)" if isinstance(value, np.ndarray) else f"np.asarray({name}, np.float32)"
-    raise TypeError(f"{name} has dtype {dtype}; cpool pools float32 and float64"
+    raise TypeError(f"{name} has dtype {dtype}; cpool computes in float32 and float64"
                     + (f": write {cast}" if dtype.kind in "biuf" else ""))
 
 
@@ -658,7 +710,7 @@ cdef cnp.ndarray new_result(Call *call, int32_t role, cnp.ndarray like):
     cdef cpool_shape shape
     cdef int typenum
     shape.struct_size = sizeof(shape)
-    check(&call.error, cpool_pool_describe(&call.params, call.args, call.n, role, &shape, &call.error))
+    check(&call.error, describe(call, role, &shape))
     if shape.dtype_code == CPOOL_FLOAT:
         typenum = cnp.NPY_FLOAT32 if shape.dtype_bits == 32 else cnp.NPY_FLOAT64
     elif shape.dtype_code == CPOOL_UINT:
@@ -768,12 +820,20 @@ cdef class Saved:
         return restore, (self.op, numbers, lengths, self.shape, self.typenum == cnp.NPY_DOUBLE, self.kept)
 
 
-cdef object kept_value(str name, object value):
-    if isinstance(value, float):
-        return real(value, f"{name} of saved")
+cdef object kept_array(object value):
+    if value is None:
+        return None
     if not isinstance(value, np.ndarray):
         raise TypeError(f"saved is damaged: it holds {show(value)} for an array")
     return as_array(value, "an array of saved")
+
+
+cdef object kept_value(str name, object value):
+    if isinstance(value, float):
+        return real(value, f"{name} of saved")
+    if value is None:
+        raise TypeError(f"saved is damaged: it holds no {name}")
+    return kept_array(value)
 
 
 def restore(op, numbers, lengths, shape, bint wide, kept):
@@ -976,7 +1036,7 @@ cdef tuple shape_of(const cpool_pool_params *params, object x_shape):
     begin(&call, params)
     add_shape(&call, CPOOL_X, tuple(x_shape), cnp.NPY_FLOAT, "x_shape")
     shape.struct_size = sizeof(shape)
-    check(&call.error, cpool_pool_describe(&call.params, call.args, call.n, CPOOL_Y, &shape, &call.error))
+    check(&call.error, describe(&call, CPOOL_Y, &shape))
     return tuple([shape.shape[i] for i in range(shape.ndim)])
 
 
@@ -1036,9 +1096,7 @@ def backward(op, dy, saved, tuple inputs, tuple wanted, out):
     if "x" in wanted:
         if dx is None:  # nothing is allocated for a call that cannot be
             add_shape(&call, CPOOL_GRAD | CPOOL_X, s.shape, s.typenum, "saved")
-            memset(&info, 0, sizeof(info))
-            info.struct_size = sizeof(info)
-            check(&call.error, cpool_pool_query(&call.params, call.args, call.n, CPOOL_BACKWARD, 1, &info, &call.error))
+            check(&call.error, query(&call, CPOOL_BACKWARD, 1, &info))
             call.n -= 1
             dx = empty(call.lengths[call.n][0], <int>len(s.shape), s.typenum, dy_array)
         add_array(&call, CPOOL_GRAD | CPOOL_X, dx, "out")
@@ -1047,3 +1105,246 @@ def backward(op, dy, saved, tuple inputs, tuple wanted, out):
     for name, place in places.items():
         gradients[name] = np.float64(call.numbers[<int>place])
     return tuple(gradients.values())
+
+
+# ---- Normalization ---------------------------------------------------------------------------------------------------
+
+@cython.final
+cdef class NormSaved:
+    """What ``forward`` of a normalization keeps for ``backward``: immutable, and picklable.
+
+    Attributes
+    ----------
+    op : operator
+        The operator whose ``forward`` made it.
+    nbytes : int
+        Bytes of the arrays that it keeps alive: x, and a few numbers per group.
+    """
+    cdef cpool_norm_params params
+    cdef object x, stats, mean, var, weight, bias  # arrays or None
+    cdef readonly object op
+
+    def __init__(self):
+        raise TypeError("a saved object comes from forward, not from its class")
+
+    @property
+    def nbytes(self):
+        arrays = self.x, self.stats, self.mean, self.var, self.weight, self.bias
+        return sum([a.nbytes for a in arrays if a is not None])
+
+    @property
+    def parameters(self):
+        """Which of weight and bias there are."""
+        return tuple([name for name, a in (("weight", self.weight), ("bias", self.bias)) if a is not None])
+
+    def __repr__(self):
+        return f"<cpool saved of {getattr(self.op, '__name__', None)}, {self.nbytes} bytes>"
+
+    def __reduce__(self):
+        cdef cpool_norm_params *p = &self.params
+        numbers = p.op, p.stage, p.channel_axis, p.groups, p.eps, p.flags
+        return restore_norm, (self.op, numbers, tuple([p.norm_axes[i] for i in range(p.rank)]), self.x, self.stats, self.mean,
+                              self.var, self.weight, self.bias)
+
+
+def restore_norm(op, numbers, axes, x, stats, mean, var, weight, bias):
+    """A pickled NormSaved. It may be damaged or forged: only kinds are checked here, the rest in C at every use."""
+    cdef NormSaved saved = NormSaved.__new__(NormSaved)
+    cdef cpool_norm_params *to = &saved.params
+    to[0] = core_norm_init
+    to.op, to.stage, to.channel_axis, to.groups, to.eps, to.flags = numbers
+    fill_axes(to, tuple(axes))
+    saved.op = op
+    saved.x, saved.stats, saved.mean, saved.var, saved.weight, saved.bias = [
+        kept_array(a) for a in (x, stats, mean, var, weight, bias)]
+    if saved.x is None:
+        raise TypeError("saved is damaged: it holds no x")
+    return saved
+
+
+cdef int fill_axes(cpool_norm_params *params, object axes) except -1:
+    cdef int i
+    named = axes if isinstance(axes, (tuple, list)) else (axes,)
+    if len(named) > CPOOL_MAX_NDIM:
+        raise ValueError(f"axes={show(axes)} has {len(named)} entries; the most are {CPOOL_MAX_NDIM}")
+    params.rank = <int32_t>len(named)
+    for i in range(params.rank):
+        params.norm_axes[i] = axis(named[i], "axes", axes)
+    return 0
+
+
+cdef int fill_norm(cpool_norm_params *params, int32_t op, object channel_axis, object axes, object groups, object eps,
+                   object relu) except -1:
+    params[0] = core_norm_init
+    params.op = op
+    params.eps = real(eps, "eps")
+    if channel_axis is not None:
+        params.channel_axis = axis(channel_axis, "channel_axis", channel_axis)
+    if axes is not None:
+        fill_axes(params, axes)
+    if groups is not None:
+        params.groups = integer(groups, "groups", groups)
+    if truth(relu, "relu"):
+        params.flags |= CPOOL_RELU
+    return 0
+
+
+cdef object parameter(object value, str name):
+    """An array of parameters or None; a copy, since the caller's optimizer may write the original before backward reads it."""
+    return None if value is None else as_values(value, name).copy()
+
+
+cdef int add_given(Call *call, int32_t role, object a, str name) except -1:
+    if a is not None:
+        add_array(call, role, a, name)
+    return 0
+
+
+cdef cnp.ndarray packed_moments(object moments):
+    """Moments as C wants them: [4, n]."""
+    mean = np.asarray(moments.mean, np.float64)
+    return np.stack([np.broadcast_to(np.float64(moments.count), mean.shape), mean, moments.m2, moments.rest])
+
+
+def normalize(op, bint keep, int32_t code, x, weight, bias, mean, var, moments, running, eps, channel_axis, axes, groups, relu,
+              out):
+    """y; to keep, also saved and the moments [4, n] of the batch where they are to update `running`."""
+    cdef Call call
+    cdef cpool_norm_params params
+    cdef cpool_shape shape
+    cdef NormSaved saved
+    cdef object stats = None
+    cdef object batch = None
+    cdef cnp.ndarray a = as_values(x, "x")
+    cdef cnp.ndarray y
+    fill_norm(&params, code, channel_axis, axes, groups, eps, relu)
+    weight, bias, mean, var = [parameter(value, name) for value, name in (
+        (weight, "weight"), (bias, "bias"), (mean, "mean"), (var, "var"))]
+    y = as_out(out, cnp.PyArray_TYPE(a))
+    if moments is not None:
+        params.stage = CPOOL_STAGE_APPLY
+        batch = packed_moments(moments)
+    begin_norm(&call, &params)
+    add_array(&call, CPOOL_X, a, "x")
+    add_given(&call, CPOOL_WEIGHT, weight, "weight")
+    add_given(&call, CPOOL_BIAS, bias, "bias")
+    add_given(&call, CPOOL_MU, mean, "mean")
+    add_given(&call, CPOOL_VAR, var, "var")
+    add_given(&call, CPOOL_MOMENTS, batch, "moments")
+    if running is not None:
+        shape.struct_size = sizeof(shape)
+        check(&call.error, describe(&call, CPOOL_MOMENTS, &shape))
+        if moments is None:
+            batch = np.empty((4, shape.shape[1]))
+            add_array(&call, CPOOL_MOMENTS, batch, "moments")
+        running._expect(shape.shape[1], moments.count if moments is not None else a.size // max(shape.shape[1], 1))
+    if keep and mean is None and var is None:
+        stats = new_result(&call, CPOOL_STATS, a)
+        add_array(&call, CPOOL_STATS, stats, "stats")
+    if y is None:
+        y = new_result(&call, CPOOL_Y, a)
+    add_array(&call, CPOOL_Y, y, "out")
+    execute(&call, CPOOL_FORWARD)
+    if not keep:
+        return y
+    saved = NormSaved.__new__(NormSaved)
+    saved.params = params
+    saved.op = op
+    saved.x, saved.stats, saved.mean, saved.var, saved.weight, saved.bias = a, stats, mean, var, weight, bias
+    return y, saved, batch
+
+
+def batch_moments(x, int32_t code, channel_axis):
+    """Moments [4, n] of the channels of x."""
+    cdef Call call
+    cdef cpool_norm_params params
+    cdef cnp.ndarray a = as_values(x, "x")
+    cdef cnp.ndarray result
+    fill_norm(&params, code, channel_axis, None, None, 0.0, False)
+    params.stage = CPOOL_STAGE_STATS
+    begin_norm(&call, &params)
+    add_array(&call, CPOOL_X, a, "x")
+    result = new_result(&call, CPOOL_MOMENTS, a)
+    add_array(&call, CPOOL_MOMENTS, result, "moments")
+    execute(&call, CPOOL_FORWARD)
+    return result
+
+
+def merge_moments(a, b):
+    """Merge moments (objects with count, mean, m2, rest) into [4, n]."""
+    cdef Call call
+    cdef cnp.ndarray first = packed_moments(a)
+    cdef cnp.ndarray second = packed_moments(b)
+    cdef cnp.ndarray result = np.empty_like(first)
+    begin_norm(&call, &core_norm_init)
+    for array in first, second, result:
+        add_array(&call, CPOOL_MOMENTS, array, "moments")
+    check(&call.error, cpool_moments_merge(&call.args[0].view, &call.args[1].view, &call.args[2].view, &call.error))
+    return result
+
+
+cdef NormSaved as_norm_saved(object op, object saved, str method):
+    if not isinstance(saved, NormSaved):
+        raise TypeError(f"saved must be what {op.__name__}.forward returned, not {type(saved).__name__}")
+    if saved.op is not op:
+        raise ValueError(f"saved is of {getattr(saved.op, '__name__', None)}; {op.__name__}.{method} needs that of "
+                         f"{op.__name__}.forward")
+    return saved
+
+
+cdef int begin_backward(Call *call, NormSaved s, cnp.ndarray dy) except -1:
+    begin_norm(call, &s.params)
+    add_array(call, CPOOL_X, s.x, "saved")
+    add_array(call, CPOOL_GRAD | CPOOL_Y, dy, "dy")
+    add_given(call, CPOOL_STATS, s.stats, "saved")
+    add_given(call, CPOOL_MU, s.mean, "saved")
+    add_given(call, CPOOL_VAR, s.var, "saved")
+    add_given(call, CPOOL_WEIGHT, s.weight, "saved")
+    add_given(call, CPOOL_BIAS, s.bias, "saved")
+    return 0
+
+
+def norm_sums(op, dy, saved):
+    """Sums [3, n] of a part of a batch."""
+    cdef Call call
+    cdef cnp.ndarray dy_array = as_values(dy, "dy")
+    cdef cnp.ndarray result
+    cdef NormSaved s = as_norm_saved(op, saved, "sums")
+    if s.stats is None:
+        raise ValueError("saved was normalized by mean= and var=, constants that have no gradient: there is nothing to sum")
+    begin_backward(&call, s, dy_array)
+    call.norm.stage = CPOOL_STAGE_SUMS
+    result = new_result(&call, CPOOL_SUMS, dy_array)
+    add_array(&call, CPOOL_SUMS, result, "sums")
+    execute(&call, CPOOL_BACKWARD)
+    return result
+
+
+def norm_backward(op, dy, saved, sums, wanted, out):
+    """The gradients with respect to x, weight and bias, None for those that are absent or not wanted."""
+    cdef Call call
+    cdef cnp.ndarray dy_array = as_values(dy, "dy")
+    cdef cnp.ndarray dx = None
+    cdef NormSaved s = as_norm_saved(op, saved, "backward")
+    if out is not None and "x" not in wanted:
+        raise ValueError("out receives the gradient of x, which wrt leaves out")
+    if sums is None and s.params.stage == CPOOL_STAGE_APPLY:
+        raise ValueError(f"saved was normalized by moments=: give sums=, the sum over all parts of what {op.__name__}.sums "
+                         "returns")
+    dx = as_out(out, cnp.PyArray_TYPE(s.x))
+    begin_backward(&call, s, dy_array)
+    call.norm.stage = 0
+    if sums is not None:
+        call.norm.stage = CPOOL_STAGE_APPLY
+        sums = np.ascontiguousarray(sums, np.float64)
+        add_array(&call, CPOOL_SUMS, sums, "sums")
+    dweight, dbias = [np.empty_like(a) if a is not None and name in wanted else None
+                      for a, name in ((s.weight, "weight"), (s.bias, "bias"))]
+    add_given(&call, CPOOL_GRAD | CPOOL_WEIGHT, dweight, "the gradient of weight")
+    add_given(&call, CPOOL_GRAD | CPOOL_BIAS, dbias, "the gradient of bias")
+    if "x" in wanted:
+        if dx is None:
+            dx = new_result(&call, CPOOL_GRAD | CPOOL_X, s.x)
+        add_array(&call, CPOOL_GRAD | CPOOL_X, dx, "out")
+    execute(&call, CPOOL_BACKWARD)
+    return dx, dweight, dbias

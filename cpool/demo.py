@@ -16,6 +16,7 @@ from cpool.example_convnet import Adam, Array, Network, cross_entropy
 
 TARGET = 0.97
 SEED = 0
+STEPS = 200
 
 
 def require_extra() -> None:
@@ -40,7 +41,27 @@ def progress(done: int, total: int, text: str, stream: TextIO) -> None:
 
 
 def accuracy(network: Network, images: Array, labels: Array) -> float:
-    return float((network.forward(images).argmax(axis=1) == labels).mean())
+    return float((network.infer(images).argmax(axis=1) == labels).mean())
+
+
+def step(network: Network, adam: Adam, images: Array, labels: Array) -> float:
+    """One step of training; returns the loss before it."""
+    loss, dscores = cross_entropy(network.forward(images), labels)
+    network.backward(dscores)
+    adam.step(network.gradients)
+    return loss
+
+
+def loss_after(steps: int, images: Array, labels: Array, *, batch_norm: bool, batch: int = 32) -> float:
+    """The mean loss over the last 20 of so many steps, from the same seed with and without batch norm."""
+    rng = np.random.default_rng(SEED)
+    network = Network(rng, batch_norm=batch_norm)
+    adam = Adam(network.parameters)
+    losses = []
+    for _ in range(steps):
+        chosen = rng.integers(0, len(images), batch)
+        losses.append(step(network, adam, images[chosen], labels[chosen]))
+    return float(np.mean(losses[-20:]))
 
 
 def train(network: Network, images: Array, labels: Array, *, epochs: int = 30, batch: int = 32,
@@ -54,10 +75,7 @@ def train(network: Network, images: Array, labels: Array, *, epochs: int = 30, b
         losses = []
         for start in range(0, len(order), batch):
             chosen = order[start : start + batch]
-            loss, dscores = cross_entropy(network.forward(images[chosen]), labels[chosen])
-            network.backward(dscores)
-            adam.step(network.gradients)
-            losses.append(loss)
+            losses.append(step(network, adam, images[chosen], labels[chosen]))
         reached = accuracy(network, images, labels)
         progress(epoch, epochs, f"loss {np.mean(losses):.4f}  training accuracy {reached:.1%}", stream)
 
@@ -102,6 +120,7 @@ def panels(x: Array) -> Iterator[tuple[str, Array]]:
     drawn, _ = cpool.stochastic_pool.forward(x, 8, axes=axes, seed=1)
     yield "stochastic_pool.forward(x, 8, seed=1)", drawn
     yield call("stochastic_pool", 8)
+    yield call("dpp_pool", 8, alpha=0.1, lam=2.0)
     yield call("mixed_pool", 8, a=0.5)
     gate = np.full(64, 0.5, np.float32)
     yield "gated_pool(x, 8, weight=full(64, .5), bias=-16)", cpool.gated_pool(x, 8, axes=axes, weight=gate, bias=-16.0)
@@ -142,21 +161,26 @@ def write_sheet(path: Path, pictures: list[tuple[str, Array]], columns: int = 4)
 
 
 def main(out: Path) -> None:
-    """Run both parts; the network's accuracy and the share of time spent in pooling are printed, the sheet goes to `out`."""
+    """Run both parts; accuracy, loss and the shares of time of pooling and batch norm are printed, the sheet goes to `out`."""
     require_extra()
     from threadpoolctl import threadpool_limits  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     train_x, test_x, train_y, test_y = digits()
     network = Network(np.random.default_rng(SEED))
-    print(f"training on {len(train_x)} handwritten digits, convolution in NumPy, pooling by cpool ({cpool.isa()})", flush=True)
+    print(f"training on {len(train_x)} handwritten digits, convolution in NumPy, pooling and batch norm by cpool "
+          f"({cpool.isa()})", flush=True)
     # The matrices of the convolutions are so small that threads of BLAS cost more than they save, on a busy machine ten times.
     with threadpool_limits(1, user_api="blas"):
         start = perf_counter()
         train(network, train_x, train_y)
-        seconds, pooling = perf_counter() - start, network.pooling_seconds
+        seconds = perf_counter() - start
+        pooling, norm = network.pooling_seconds, network.batch_norm_seconds
+        plain, normed = (loss_after(STEPS, train_x, train_y, batch_norm=on) for on in (False, True))
     reached = accuracy(network, test_x, test_y)
-    print(f"test accuracy {reached:.2%} on {len(test_x)} digits it has not seen")
-    print(f"pooling took {pooling / seconds:.1%} of the time: {pooling:.2f} s of {seconds:.2f} s")
+    print(f"test accuracy {reached:.2%} on {len(test_x)} digits it has not seen, by running statistics")
+    print(f"pooling took {pooling / seconds:.1%} of the time, batch norm {norm / seconds:.1%}: {pooling:.2f} s and "
+          f"{norm:.2f} s of {seconds:.2f} s")
+    print(f"loss after {STEPS} steps from the same seed: {normed:.4f} with batch norm, {plain:.4f} without")
 
     pictures = list(panels(photograph()))
     write_sheet(out, pictures)

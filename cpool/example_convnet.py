@@ -1,4 +1,4 @@
-"""An example: a small convolutional network in plain NumPy whose pooling, forward and backward, is cpool.
+"""An example: a small convolutional network in plain NumPy whose pooling and batch norm, forward and backward, are cpool.
 
 Images are channels-last, ``[N, H, W, C]``. A layer has ``forward(x)`` and ``backward(dy)``; `forward` keeps what `backward`
 needs, and `backward` leaves the gradients of the layer's ``parameters`` in ``gradients``.
@@ -33,6 +33,10 @@ class Layer:
 
     def forward(self, x: Array) -> Array:
         raise NotImplementedError
+
+    def infer(self, x: Array) -> Array:
+        """What the layer does when it is not trained: for most the same."""
+        return self.forward(x)
 
     def backward(self, dy: Array) -> Array:
         raise NotImplementedError
@@ -90,6 +94,35 @@ class Pool(Layer):
         return dx
 
 
+class BatchNorm(Layer):
+    """Batch norm and ReLU in one: by statistics of the batch while it trains, else by the running ones."""
+
+    def __init__(self, channels: int, dtype: Any = np.float32) -> None:
+        self.weight, self.bias = np.ones(channels, dtype), np.zeros(channels, dtype)
+        self.parameters = [self.weight, self.bias]
+        self.running = cpool.RunningStats(channels)
+        self.seconds = 0.0
+
+    def forward(self, x: Array) -> Array:
+        start = perf_counter()
+        y: Array
+        y, self.saved = cpool.batch_norm.forward(x, self.weight, self.bias, running=self.running, channel_axis=-1, relu=True)
+        self.seconds += perf_counter() - start
+        return y
+
+    def infer(self, x: Array) -> Array:
+        running = self.running
+        y: Array = cpool.batch_norm(x, self.weight, self.bias, mean=running.mean, var=running.var, channel_axis=-1, relu=True)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        start = perf_counter()
+        dx: Array
+        dx, *self.gradients = cpool.batch_norm.backward(dy, self.saved)
+        self.seconds += perf_counter() - start
+        return dx
+
+
 class Linear(Layer):
     """Flattens what it is given: y = x.reshape(N, -1) @ weight + bias."""
 
@@ -120,16 +153,19 @@ def cross_entropy(scores: Array, labels: Array) -> tuple[float, Array]:
 
 
 class Network:
-    """Two rounds of convolution, ReLU and pooling, then a linear layer: 8 x 8 x 1 images to `classes` scores."""
+    """Two rounds of convolution, batch norm, ReLU and pooling, then a linear layer: 8 x 8 x 1 images to `classes` scores."""
 
     def __init__(self, rng: np.random.Generator, channels: tuple[int, int] = (16, 32), classes: int = 10,
-                 dtype: Any = np.float32) -> None:
+                 dtype: Any = np.float32, batch_norm: bool = True) -> None:
+        def activation(n: int) -> Layer:
+            return BatchNorm(n, dtype) if batch_norm else Relu()
+
         self.layers: list[Layer] = [
             Convolution(rng, 1, channels[0], dtype=dtype),
-            Relu(),
+            activation(channels[0]),
             Pool(cpool.max_pool, 2),
             Convolution(rng, channels[0], channels[1], dtype=dtype),
-            Relu(),
+            activation(channels[1]),
             Pool(cpool.avg_pool, 2),
             Linear(rng, 2 * 2 * channels[1], classes, dtype=dtype),
         ]
@@ -137,6 +173,11 @@ class Network:
     def forward(self, x: Array) -> Array:
         for layer in self.layers:
             x = layer.forward(x)
+        return x
+
+    def infer(self, x: Array) -> Array:
+        for layer in self.layers:
+            x = layer.infer(x)
         return x
 
     def backward(self, dy: Array) -> Array:
@@ -155,6 +196,10 @@ class Network:
     @property
     def pooling_seconds(self) -> float:
         return sum(layer.seconds for layer in self.layers if isinstance(layer, Pool))
+
+    @property
+    def batch_norm_seconds(self) -> float:
+        return sum(layer.seconds for layer in self.layers if isinstance(layer, BatchNorm))
 
 
 class Adam:

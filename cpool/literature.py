@@ -895,8 +895,9 @@ class DppPool(_WindowOperator, _SeveralGradients[DppGradients]):
         w = alpha + (u / Z)**(lam / 2)    W = sum of w
         y = sum over the window of w x / W
 
-    The reference is the mean of the window, the sum of filter x (+ bias) over windows of the filter's own, or given. Gradients are
-    those of this very formula, with respect to x, alpha, lam and what makes the reference. A window without elements gives 0.
+    The reference is the mean of the window, the sum of filter x (+ bias) over windows of the filter's own, or given. Gradients
+    are those of this very formula, with respect to x, alpha, lam and what makes the reference. A window without elements
+    gives 0.
 
     References
     ----------
@@ -930,7 +931,7 @@ class DppPool(_WindowOperator, _SeveralGradients[DppGradients]):
         symmetric: bool = True,
         normalize: Literal["none", "mean", "sum"] = "none",
         eps2: float = 1e-3,
-        filter: ArrayLike | None = None,
+        filter: ArrayLike | None = None,  # noqa: A002
         filter_padding: Sizes | Sequence[SupportsIndex | tuple[SupportsIndex, SupportsIndex]] | None = None,
         bias: ArrayLike | None = None,
         reference: ArrayLike | None = None,
@@ -943,7 +944,8 @@ class DppPool(_WindowOperator, _SeveralGradients[DppGradients]):
         {x}
         {geometry}
         alpha : float or array_like of shape [C]
-            What every weight is at least: a finite number that is not negative, or one per channel of the dtype of x or float64.
+            What every weight is at least: a finite number that is not negative, or one per channel of the dtype of x or
+            float64.
         lam : float or array_like of shape [C]
             How fast weights grow with the distance from the reference, 0 for an average: as `alpha`.
         symmetric : bool, default True
@@ -980,7 +982,7 @@ class DppPool(_WindowOperator, _SeveralGradients[DppGradients]):
         """
         return _core.tapwise(self, False, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, "detail",
                              {"alpha": alpha, "lam": lam, "filter": filter, "bias": bias, "reference": reference}, out,
-                             detail=(symmetric, normalize, eps2, filter_padding))
+                             None, (symmetric, normalize, eps2, filter_padding))
 
     def forward(
         self,
@@ -998,7 +1000,7 @@ class DppPool(_WindowOperator, _SeveralGradients[DppGradients]):
         symmetric: bool = True,
         normalize: Literal["none", "mean", "sum"] = "none",
         eps2: float = 1e-3,
-        filter: ArrayLike | None = None,
+        filter: ArrayLike | None = None,  # noqa: A002
         filter_padding: Sizes | Sequence[SupportsIndex | tuple[SupportsIndex, SupportsIndex]] | None = None,
         bias: ArrayLike | None = None,
         reference: ArrayLike | None = None,
@@ -1011,7 +1013,8 @@ class DppPool(_WindowOperator, _SeveralGradients[DppGradients]):
         {x}
         {geometry}
         alpha : float or array_like of shape [C]
-            What every weight is at least: a finite number that is not negative, or one per channel of the dtype of x or float64.
+            What every weight is at least: a finite number that is not negative, or one per channel of the dtype of x or
+            float64.
         lam : float or array_like of shape [C]
             How fast weights grow with the distance from the reference, 0 for an average: as `alpha`.
         symmetric : bool, default True
@@ -1052,7 +1055,7 @@ class DppPool(_WindowOperator, _SeveralGradients[DppGradients]):
         """
         return _core.tapwise(self, True, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, "detail",
                              {"alpha": alpha, "lam": lam, "filter": filter, "bias": bias, "reference": reference}, out,
-                             detail=(symmetric, normalize, eps2, filter_padding))
+                             None, (symmetric, normalize, eps2, filter_padding))
 
 
 class KmaxPool(_OneGradient):

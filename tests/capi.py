@@ -11,9 +11,11 @@ import cpool
 X, Y, TAPS, INDICES, LENGTHS, U, LOGITS, P, BETA, GRAD = 1, 2, 3, 4, 5, 6, 7, 8, 9, 256
 ALPHA, LAMBDA, REFERENCE, FILTER, BIAS, BLEND, WEIGHT, MASK = range(10, 18)
 MAX, MIN, AVG, LP, UNPOOL, SOFT, LIP, STOCHASTIC, STOCHASTIC_MEAN, MIXED, MIXED_RANDOM, GATED, RANK, KMAX, DPP = range(1, 16)
-ROLES = {"x": X, "taps": TAPS, "indices": INDICES, "logits": LOGITS, "p": P, "beta": BETA, "alpha": ALPHA, "lam": LAMBDA, "reference": REFERENCE,
-         "filter": FILTER, "bias": BIAS, "a": BLEND,
-         "weight": WEIGHT, "mask": MASK}
+ROLES = {"x": X, "taps": TAPS, "indices": INDICES, "logits": LOGITS, "p": P, "beta": BETA, "alpha": ALPHA, "lam": LAMBDA,
+         "reference": REFERENCE, "filter": FILTER, "bias": BIAS, "a": BLEND, "weight": WEIGHT, "mask": MASK}
+MU, VAR, STATS, MOMENTS, SUMS = 18, 19, 20, 21, 22
+BATCH_NORM, INSTANCE_NORM, GROUP_NORM, LAYER_NORM, RMS_NORM = 1, 2, 3, 4, 5
+STAGE_STATS, STAGE_SUMS, STAGE_APPLY = 1, 2, 3
 SLIDING, ADAPTIVE, WHOLE = 0, 1, 2
 FORWARD, BACKWARD = 0, 1
 CEIL_MODE, COUNT_INCLUDE_PAD, DIVISOR, MEAN, ADD, ASYMMETRIC = 1, 2, 4, 8, 16, 32
@@ -47,6 +49,12 @@ class Params(ctypes.Structure):
                 ("reserved", c_int64 * 8)]
 
 
+class NormParams(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("op", c_int32), ("stage", c_int32), ("channel_axis", c_int32), ("rank", c_int32),
+                ("norm_axes", c_int32 * 64), ("groups", c_int64), ("eps", c_double), ("flags", c_uint32),
+                ("reserved_flags", c_uint32), ("reserved", c_int64 * 8)]
+
+
 class Exec(ctypes.Structure):
     _fields_ = [("struct_size", c_size_t), ("workspace", c_void_p), ("workspace_size", c_size_t), ("parallel_for", c_void_p),
                 ("parallel_ctx", c_void_p), ("workers", c_int32), ("isa", c_int32), ("error", POINTER(Error)),
@@ -73,6 +81,12 @@ library.cpool_pool_describe.argtypes = [*_call, c_int32, POINTER(Shape), POINTER
 library.cpool_pool_query.argtypes = [*_call, c_int32, c_int32, POINTER(Info), POINTER(Error)]
 for _name in ("cpool_pool_forward", "cpool_pool_backward", "cpool_taps_to_indices"):
     getattr(library, _name).argtypes = [*_call, POINTER(Exec)]
+_norm = [POINTER(NormParams), POINTER(Arg), c_int32]
+library.cpool_norm_describe.argtypes = [*_norm, c_int32, POINTER(Shape), POINTER(Error)]
+library.cpool_norm_query.argtypes = [*_norm, c_int32, c_int32, POINTER(Info), POINTER(Error)]
+for _name in ("cpool_norm_forward", "cpool_norm_backward"):
+    getattr(library, _name).argtypes = [*_norm, POINTER(Exec)]
+library.cpool_moments_merge.argtypes = [POINTER(View)] * 3 + [POINTER(Error)]
 library.cpool_isa_name.restype = ctypes.c_char_p
 library.cpool_threads_create.restype = c_void_p
 library.cpool_threads_destroy.argtypes = [c_void_p]
@@ -108,6 +122,16 @@ def make_params(op, window, *, stride=None, padding=0, dilation=1, axes=None, ge
     return params
 
 
+def make_norm_params(op, *, stage=0, channel_axis=1, axes=(-1,), groups=1, eps=1e-5, flags=0):
+    params = sized(NormParams)
+    params.op, params.stage, params.channel_axis, params.groups, params.eps, params.flags = (
+        op, stage, channel_axis, groups, eps, flags)
+    params.rank = len(axes)
+    for i, axis in enumerate(axes):
+        params.norm_axes[i] = axis
+    return params
+
+
 def kept_by(saved):
     """The parameters that a `saved` holds, and its arrays by role."""
     _, numbers, lengths, _, _, kept = saved.__reduce__()[1]
@@ -138,6 +162,8 @@ def forged(saved, **fields):
 class Call:
     """A call of the library with arrays by role."""
 
+    family = "pool"
+
     def __init__(self, params, arrays):
         self.params = params
         self.arrays = arrays
@@ -155,12 +181,14 @@ class Call:
     def describe(self, role):
         """Shape and dtype."""
         shape, error = sized(Shape), sized(Error)
-        self._check(library.cpool_pool_describe(self.params, self.args, len(self.args), role, shape, error), error)
+        entry = getattr(library, f"cpool_{self.family}_describe")
+        self._check(entry(self.params, self.args, len(self.args), role, shape, error), error)
         return tuple(shape.shape[: shape.ndim]), np.dtype(f"{'iuf'[shape.dtype_code]}{shape.dtype_bits // 8}")
 
     def query(self, direction, workers=1):
         info, error = sized(Info), sized(Error)
-        self._check(library.cpool_pool_query(self.params, self.args, len(self.args), direction, workers, info, error), error)
+        entry = getattr(library, f"cpool_{self.family}_query")
+        self._check(entry(self.params, self.args, len(self.args), direction, workers, info, error), error)
         return info
 
     def run(self, entry, *, isa=None, workspace=None, workers=1, parallel_for=None, ctx=None):
@@ -178,10 +206,16 @@ class Call:
         self._check(getattr(library, entry)(self.params, self.args, len(self.args), how), error)
 
     def forward(self, **how):
-        self.run("cpool_pool_forward", **how)
+        self.run(f"cpool_{self.family}_forward", **how)
 
     def backward(self, **how):
-        self.run("cpool_pool_backward", **how)
+        self.run(f"cpool_{self.family}_backward", **how)
+
+
+class NormCall(Call):
+    """A normalization."""
+
+    family = "norm"
 
 
 def hostile(workers):

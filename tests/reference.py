@@ -109,7 +109,8 @@ class Windows:
         axes = []
         for n, out, k, s, pad in zip(spatial, shape, sizes, stride, before, strict=True):
             reads = [[(j, o * s - pad + j) for j in range(k) if 0 <= o * s - pad + j < n] for o in range(out)]
-            axes.append(Axis([[at for _, at in read] for read in reads], [[j for j, _ in read] for read in reads], [0] * out, k))
+            positions, taps = [[at for _, at in read] for read in reads], [[j for j, _ in read] for read in reads]
+            axes.append(Axis(positions, taps, [0] * out, k))
         return cls.product(spatial, axes)
 
     @classmethod
@@ -693,10 +694,12 @@ class Detail:
             center = v.mean(axis=1, keepdims=True)
         d = v - center if self.symmetric else np.maximum(v - center, 0)
         square = d * d + WIDE(self.eps2)
-        scale = {"none": 1, "mean": square.mean(axis=1, keepdims=True), "sum": square.sum(axis=1, keepdims=True)}[self.normalize]
+        total = square.sum(axis=1, keepdims=True)
+        scale = {"none": 1, "mean": total / n, "sum": total}[self.normalize]
         zeta = {"none": 0, "mean": WIDE(1) / n, "sum": 1}[self.normalize]
         logs = np.log(square) - np.log(WIDE(1) * scale)
-        top = np.maximum((half * logs).max(axis=1, keepdims=True), np.log(np.maximum(alpha, WIDE(1e-4000))))
+        top = (half * logs).max(axis=1, keepdims=True)
+        top = np.where(alpha > 0, np.maximum(top, np.log(np.where(alpha > 0, alpha, 1))), top)
         rho, weight = np.exp(half * logs - top), alpha * np.exp(-top)
         total = (weight + rho).sum(axis=1, keepdims=True)
         return v, d, square, scale, zeta, logs, half, rho / total, (weight + rho) / total, np.exp(-top) / total
@@ -715,8 +718,8 @@ def dpp_pool(x, windows, detail):
 
 
 def dpp_grad(x, dy, windows, detail):
-    """The gradients by name, per plane: x, alpha, lam, filter (planes, taps), bias, reference (planes, results). Their bounds are
-    in proportion to the largest; where several windows add up, to the sum of their magnitudes."""
+    """The gradients by name, per plane: x, alpha, lam, filter (planes, taps), bias, reference (planes, results). Bounds are
+    in proportion to the largest of x, of the others to the formula in which every summand is its magnitude."""
     flat, upstream = windows.flatten(x), dy.reshape(len(dy), prod(windows.shape)).astype(WIDE)
     count, results, bound = len(flat), len(windows.positions), _detail_bound(x) * (1 + np.abs(x).max(initial=0))
     taps = 0 if detail.filter is None else np.shape(detail.filter)[1]
@@ -724,9 +727,9 @@ def dpp_grad(x, dy, windows, detail):
     grads = {name: np.zeros((count, size), WIDE) for name, size in sizes.items()}
     mags = {name: np.zeros((count, size), WIDE) for name, size in sizes.items()}
 
-    def add(name, places, value):
+    def add(name, places, value, mag):
         grads[name][:, places] += value
-        mags[name][:, places] += np.abs(value)
+        mags[name][:, places] += mag
 
     for o, positions in enumerate(windows.positions):
         if not positions.size:
@@ -734,25 +737,27 @@ def dpp_grad(x, dy, windows, detail):
         v, d, square, scale, zeta, logs, half, rho, share, unit = detail.at(x, windows, o)
         dy_o = upstream[:, o : o + 1]
         apart = (v - (share * v).sum(axis=1, keepdims=True)) * dy_o
-        dd = 2 * d * (apart * half * rho / square - half / scale * zeta * (apart * rho).sum(axis=1, keepdims=True))
-        pull = -dd.sum(axis=1, keepdims=True)
-        add("x", positions, dy_o * share + dd)
-        add("alpha", [0], (apart * unit).sum(axis=1, keepdims=True))
-        add("lam", [0], (apart * rho * logs).sum(axis=1, keepdims=True) / 2)
-        add("reference", [o], pull)
-        add("bias", [0], pull)
+        apart_mag = (np.abs(v) + (share * np.abs(v)).sum(axis=1, keepdims=True)) * np.abs(dy_o)
+
+        def total(terms):
+            return terms.sum(axis=1, keepdims=True)
+
+        dd = 2 * d * (apart * half * rho / square - half / scale * zeta * total(apart * rho))
+        dd_mag = 2 * np.abs(d) * (apart_mag * half * rho / square + half / scale * zeta * total(apart_mag * rho))
+        pull, pull_mag = -total(dd), total(dd_mag)
+        add("x", positions, dy_o * share + dd, 0)
+        add("alpha", [0], total(apart * unit), total(apart_mag * unit))
+        add("lam", [0], total(apart * rho * logs) / 2, total(apart_mag * rho * np.abs(logs)) / 2)
+        add("reference", [o], pull, pull_mag)
+        add("bias", [0], pull, pull_mag)
         if detail.filter is not None:
             read, places = detail.filter_windows.positions[o], detail.filter_windows.taps[o]
-            add("x", read, pull * np.asarray(detail.filter, WIDE)[:, places])
-            add("filter", places, pull * flat[:, read])
+            add("x", read, pull * np.asarray(detail.filter, WIDE)[:, places], 0)
+            add("filter", places, pull * flat[:, read], pull_mag * np.abs(flat[:, read]))
         elif detail.reference is None:
-            add("x", positions, pull / v.shape[1])
-        for name, terms in [("alpha", apart * unit), ("lam", apart * rho * logs / 2)]:
-            mags[name][:, 0] += np.abs(terms).sum(axis=1)
-        for name in ("bias", "reference"):
-            mags[name][:, 0 if name == "bias" else o] += np.abs(dd).sum(axis=1)
-    largest = {name: np.abs(grads[name]).max(initial=0) for name in grads}
-    bounds = {name: bound * (np.full_like(mags[name], largest[name]) if name == "x" else mags[name]) for name in grads}
+            add("x", positions, pull / v.shape[1], 0)
+    mags["x"][...] = np.abs(grads["x"]).max(initial=0)
+    bounds = {name: bound * mags[name] for name in grads}
     return {name: Approximate(grads[name], bounds[name], np.ones_like(bounds[name])) for name in grads}
 
 
@@ -771,3 +776,115 @@ def share(gradient, channels):
     if channels is None:
         return gradient.map(lambda part: part.sum(axis=0))
     return gradient.map(lambda part: part.reshape(-1 if channels else 1, channels, part.shape[1]).sum(axis=0))
+
+
+# ---- Normalization ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """One kind of normalization of x as it stands: which axes form a group, and along which its parameters lie.
+
+    x is seen with the shape `split`, in which a channel axis may be two, group and channel of the group.
+    """
+
+    split: tuple
+    group: tuple  # axes of `split` over which mean and variance are taken
+    parameters: tuple  # shape of weight and bias seen in `split`, 1 along the other axes
+    shape: tuple  # of weight and bias
+    order: tuple  # axes of weight in the order of `split`
+    with_mean: bool = True
+
+    @classmethod
+    def batch(cls, shape, channel):
+        return cls._by_channel(shape, channel, tuple(i for i in range(len(shape)) if i != channel))
+
+    @classmethod
+    def instance(cls, shape, channel):
+        sample = 1 if channel == 0 else 0
+        return cls._by_channel(shape, channel, tuple(i for i in range(len(shape)) if i not in (sample, channel)))
+
+    @classmethod
+    def _by_channel(cls, shape, channel, group):
+        parameters = tuple(n if i == channel else 1 for i, n in enumerate(shape))
+        return cls(tuple(shape), group, parameters, (shape[channel],), (0,))
+
+    @classmethod
+    def groups(cls, shape, channel, groups):
+        sample, members = 1 if channel == 0 else 0, shape[channel] // groups
+        split = (*shape[:channel], groups, members, *shape[channel + 1 :])
+        sample += sample > channel
+        group = tuple(i for i in range(len(split)) if i not in (sample, channel))
+        parameters = tuple(n if i in (channel, channel + 1) else 1 for i, n in enumerate(split))
+        return cls(split, group, parameters, (shape[channel],), (0,))
+
+    @classmethod
+    def layer(cls, shape, axes, with_mean=True):
+        axes = tuple(a % len(shape) for a in axes)
+        parameters = tuple(n if i in axes else 1 for i, n in enumerate(shape))
+        order = tuple(sorted(range(len(axes)), key=lambda i: axes[i]))
+        return cls(tuple(shape), axes, parameters, tuple(shape[a] for a in axes), order, with_mean)
+
+    def parameter(self, values, absent):
+        """weight or bias, to be broadcast against x seen in `split`."""
+        if values is None:
+            return np.full((1,) * len(self.split), absent, WIDE)
+        return np.asarray(values, WIDE).transpose(self.order).reshape(self.parameters)
+
+    def mean(self, a):
+        return a.mean(axis=self.group, keepdims=True) if self.group else a
+
+    def statistics(self, x, eps, mean=None, var=None):
+        """x - mean, mean, 1 / deviation, and how far off x - mean may be here; of the group, or by the given ones."""
+        if mean is not None:
+            mu, v = self.parameter(mean, 0), self.parameter(var, 1)
+            return x - mu, mu, 1 / np.sqrt(v + WIDE(eps)), 0
+        base = x[tuple(slice(0, 1) if i in self.group else slice(None) for i in range(x.ndim))]
+        d, mu = x, np.zeros((1,) * x.ndim, WIDE)
+        if self.with_mean:  # from an element first: against a large mean differences would have few digits
+            d = x - base
+            offset = self.mean(d)
+            d, mu = d - offset, base + offset
+        return d, mu, 1 / np.sqrt(self.mean(d**2) + WIDE(eps)), 8 * np.finfo(WIDE).eps * self.mean(np.abs(x - base))
+
+
+def normalize(kind, x, weight=None, bias=None, eps=1e-5, mean=None, var=None, relu=False):
+    wide = x.astype(WIDE).reshape(kind.split)
+    d, mu, r, own = kind.statistics(wide, eps, mean, var)
+    gamma, beta = kind.parameter(weight, 1), kind.parameter(bias, 0)
+    scaled = gamma * d * r
+    y = scaled + beta
+    u = roundoff(x.dtype)
+    bound = 8 * u * (np.abs(scaled) + np.abs(beta)) + np.abs(gamma) * r * own
+    if x.dtype == np.float64:
+        bound = bound + 4 * u * np.abs(gamma) * np.abs(mu) * r
+    if relu:
+        y = np.where(y < 0, 0, y)
+    return Approximate(y, np.broadcast_to(bound, y.shape), np.ones_like(y)).reshape(*x.shape)
+
+
+def normalize_grad(kind, x, dy, weight=None, eps=1e-5, mean=None, var=None, positive=None):
+    """dx, dweight, dbias; `positive` says where y > 0, for a fused ReLU."""
+    wide, e = x.astype(WIDE).reshape(kind.split), dy.astype(WIDE).reshape(kind.split)
+    if positive is not None:
+        e = np.where(positive.reshape(kind.split), e, 0)
+    d, _, r, own = kind.statistics(wide, eps, mean, var)
+    gamma, u = kind.parameter(weight, 1), roundoff(x.dtype)
+    normed = d * r
+    scaled = gamma * e
+    dx, mag = r * scaled, r * np.abs(scaled)
+    if mean is None:
+        dx = dx - r * normed * kind.mean(scaled * normed)
+        mag = mag + r * np.abs(normed) * kind.mean(np.abs(scaled * normed))
+        if kind.with_mean:
+            dx, mag = dx - r * kind.mean(scaled), mag + r * kind.mean(np.abs(scaled))
+    shared = tuple(i for i, n in enumerate(kind.parameters) if n == 1)
+
+    def total(terms, off):
+        lengths, order = [kind.shape[i] for i in kind.order], np.argsort(kind.order)
+        value, bound = (np.broadcast_to(a, kind.split).sum(axis=shared, keepdims=True).reshape(lengths).transpose(order)
+                        for a in (terms, 32 * u * np.abs(terms) + off))
+        return Approximate(value, bound, np.ones_like(value))
+
+    dx = Approximate(dx, 16 * u * mag, np.ones_like(dx)).reshape(*x.shape)
+    return dx, total(e * normed, np.abs(e) * r * own), total(e, 0)

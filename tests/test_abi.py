@@ -23,6 +23,7 @@ SIZES = {
     "cpool_view": 64,
     "cpool_arg": 72,
     "cpool_pool_params": 360,
+    "cpool_norm_params": 368,
     "cpool_exec": 88,
     "cpool_shape": 528,
     "cpool_info": 80,
@@ -42,7 +43,7 @@ def compile_text(tmp_path, compiler, suffix, standard, text):
 @pytest.mark.parametrize(("compiler", "suffix", "standard"), [("cc", ".c", "c11"), ("c++", ".cpp", "c++17")])
 def test_header_and_initializers(tmp_path, compiler, suffix, standard):
     initializers = re.findall(r"^#define (CPOOL_(\w+)_INIT) ", HEADER.read_text(), re.MULTILINE)
-    assert len(initializers) == 5
+    assert len(initializers) == 6
     lines = [f"void use(void); void use(void) {{ cpool_{name.lower()} s = {macro}; (void)s; }}".replace("use", f"use_{name}")
              for macro, name in initializers]
     compile_text(tmp_path, compiler, suffix, standard, "\n".join(["#include <cpool/cpool.h>", *lines, ""]))

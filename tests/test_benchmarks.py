@@ -137,3 +137,17 @@ def test_what_makes_no_sense_is_an_error(args, capsys):
         main(args)
     assert stop.value.code == 2
     assert "error:" in capsys.readouterr().err
+
+
+def test_norm(capsys, tmp_path, monkeypatch):
+    from benchmarks import norm
+    from benchmarks.__main__ import main
+
+    monkeypatch.setattr(norm, "CASES", [(2, 8, 6, 6), (8, 16)])
+    main(["norm", "--quick", "--check"])
+    printed = capsys.readouterr().out
+    written = json.loads((tmp_path / "benchmark_norm.json").read_text())
+    assert [row["form"] for row in written["rows"]].count("backward") == 3
+    assert all(0 < row["ratio"] < np.inf for row in written["rows"])
+    assert "8x16" in printed
+    assert "two threads" in printed

@@ -8,7 +8,7 @@ import pytest
 
 import cpool
 from cpool import demo
-from cpool.example_convnet import Adam, Convolution, Network, Relu, cross_entropy
+from cpool.example_convnet import Adam, BatchNorm, Convolution, Network, Relu, cross_entropy
 
 PACKAGES = ["matplotlib", "PIL", "sklearn", "threadpoolctl"]
 
@@ -62,9 +62,10 @@ def test_gradients_of_convolution(size):
         np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-7)
 
 
-def test_gradients_of_the_network():
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_gradients_of_the_network(batch_norm):
     rng = np.random.default_rng(3)
-    network = Network(rng, channels=(2, 3), classes=4, dtype=np.float64)
+    network = Network(rng, channels=(2, 3), classes=4, dtype=np.float64, batch_norm=batch_norm)
     x, labels = rng.normal(size=(3, 8, 8, 1)), np.array([0, 3, 1])
     _, dscores = cross_entropy(network.forward(x), labels)
     dx = network.backward(dscores)
@@ -73,6 +74,18 @@ def test_gradients_of_the_network():
         expected = numerical_gradient(lambda: cross_entropy(network.forward(x), labels)[0], array)
         np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-8)
     assert network.pooling_seconds > 0
+    assert (network.batch_norm_seconds > 0) == batch_norm
+
+
+def test_inference_is_by_running_statistics():
+    rng = np.random.default_rng(3)
+    layer = BatchNorm(2)
+    x = rng.normal(5, 2, size=(4, 3, 3, 2)).astype(np.float32)
+    for _ in range(200):
+        layer.forward(x)
+    np.testing.assert_allclose(layer.running.mean, x.mean(axis=(0, 1, 2)), rtol=1e-5)
+    one = layer.infer(x[:1])
+    np.testing.assert_array_equal(one, layer.infer(x)[:1])
 
 
 def test_relu_has_no_gradient_at_zero():
@@ -116,7 +129,8 @@ def test_every_operator_has_a_panel():
     x = np.random.default_rng(5).random((120, 160, 3), dtype=np.float32)
     pictures = list(demo.panels(x))
     labels = " ".join(label for label, _ in pictures)
-    operators = [name for name in dir(cpool) if repr(getattr(cpool, name)).startswith("<cpool operator ")]
+    operators = [name for name in dir(cpool) if type(getattr(cpool, name)).__module__ == "cpool.pooling"
+                 and repr(getattr(cpool, name)).startswith("<cpool operator ")]
     assert "max_pool" in operators
     functions = ["global_avg_pool", "global_max_pool", "adaptive_avg_pool", "adaptive_max_pool"]
     assert [name for name in operators + functions if f" {name}(" not in f" {labels}"] == []
@@ -143,6 +157,13 @@ def test_sheet_is_written(tmp_path):
     written = (tmp_path / "sheet.png").read_bytes()
     assert written.startswith(b"\x89PNG\r\n")
     assert len(written) > 2000
+
+
+def test_batch_norm_learns_faster():
+    pytest.importorskip("sklearn", reason="needs the [demo] extra")
+    images, _, labels, _ = demo.digits()
+    plain, normed = (demo.loss_after(demo.STEPS, images, labels, batch_norm=on) for on in (False, True))
+    assert normed <= plain / 2
 
 
 def test_the_real_data():

@@ -89,7 +89,8 @@ class Use:
         way = draw(st.sampled_from(["box", "given", *["filter"] * 2 * sliding]))
         if way == "given":
             self.arguments["reference"] = rng.normal(size=case.y_shape).astype(dtype)
-            plain["reference"] = case.layout.planes(self.arguments["reference"]).reshape(len(case.planes), -1)
+            planes = case.layout.planes(self.arguments["reference"])
+            plain["reference"] = planes.reshape(len(case.planes), len(windows.positions))
         elif way == "filter":
             rank = len(case.layout.spatial)
             sizes = tuple(draw(st.integers(1, 4)) for _ in range(rank))
@@ -101,9 +102,8 @@ class Use:
             stride = stride if isinstance(stride, tuple) else (stride,) * rank
             plain["filter_windows"] = ref.Windows.filter(
                 case.windows.spatial, windows.shape, sizes, stride, [(k - 1) // 2 for k in sizes])
-            plain["filter"] = self.rows(self.arguments["filter"].reshape(rows_of, -1))
-            plain["bias"] = case.per_plane(self.arguments["bias"] or 0.0) if np.ndim(self.arguments["bias"]) == 0 else (
-                case.per_plane(self.arguments["bias"]))
+            plain["filter"] = self.rows(self.arguments["filter"].reshape(rows_of, int(np.prod(sizes))))
+            plain["bias"] = 0.0 if self.arguments["bias"] is None else case.per_plane(self.arguments["bias"])
         self.detail = ref.Detail(case.per_plane(self.arguments["alpha"]), case.per_plane(self.arguments["lam"]), **plain)
 
     def rows(self, a):
@@ -239,7 +239,8 @@ def test_windows_of_thousands(spatial, dtype):
     dy = np.ones((2, *[1] * rank), dtype)
     for normalize in ("none", "mean"):
         detail = ref.Detail(0.5, 1.5, normalize=normalize)
-        y, saved = cpool.dpp_pool.forward(x, cpool.whole, axes=tuple(range(1, rank + 1)), alpha=0.5, lam=1.5, normalize=normalize)
+        arguments = {"axes": tuple(range(1, rank + 1)), "alpha": 0.5, "lam": 1.5, "normalize": normalize}
+        y, saved = cpool.dpp_pool.forward(x, cpool.whole, **arguments)
         check(y, ref.dpp_pool(x, windows, detail), dtype)
         expected = ref.dpp_grad(x, dy, windows, detail)["x"]
         check(cpool.dpp_pool.backward(dy, saved).x, expected.reshape(*x.shape), dtype)
@@ -299,9 +300,11 @@ def test_numbers_of_threads(way):
 REFUSED = [
     ({"alpha": -1.0}, ValueError, "alpha=-1"), ({"alpha": np.inf}, ValueError, "alpha=inf"),
     ({"alpha": "1"}, TypeError, "alpha='1'"), ({"alpha": [1.0] * 3}, ValueError, "alpha has 3 values.*2 channels"),
-    ({"lam": np.nan}, ValueError, "lam=-?nan"), ({"lam": [1.0, -2.0]}, ValueError, "lam=-2"), ({"lam": None}, TypeError, "lam=None"),
+    ({"lam": np.nan}, ValueError, "lam=-?nan"), ({"lam": [1.0, -2.0]}, ValueError, "lam=-2"),
+    ({"lam": None}, TypeError, "lam=None"),
     ({"symmetric": 1}, TypeError, "symmetric=1"), ({"normalize": "max"}, ValueError, "normalize='max'"),
-    ({"normalize": 1}, TypeError, "normalize=1"), ({"eps2": 0.0}, ValueError, "eps2=0"), ({"eps2": np.nan}, ValueError, "eps2="),
+    ({"normalize": 1}, TypeError, "normalize=1"), ({"eps2": 0.0}, ValueError, "eps2=0"),
+    ({"eps2": np.nan}, ValueError, "eps2="),
     ({"eps2": "1"}, TypeError, "eps2='1'"), ({"filter": np.ones((3, 3))}, ValueError, r"filter has shape \(3, 3\)"),
     ({"filter": np.ones((3, 3, 3))}, ValueError, "filter has 3 rows.*2 channels"),
     ({"filter": np.ones((1, 0, 3))}, ValueError, "filter has shape"), ({"filter": 1.0}, ValueError, "filter has shape"),

@@ -9,15 +9,23 @@ import cpool
 from cpool import _core
 from cpool.pooling import _Operator
 
-OPERATORS = [op for op in map(cpool.__dict__.get, cpool.__all__) if isinstance(op, _Operator)]
+OPERATORS = [op for op in map(cpool.__dict__.get, cpool.__all__) if isinstance(op, _Operator) and hasattr(op, "output_shape")]
 METHODS = ["__call__", "forward", "backward", "output_shape"]
+NORMALIZATIONS = [cpool.batch_norm, cpool.instance_norm, cpool.group_norm, cpool.layer_norm, cpool.rms_norm]
+NORM_METHODS = ["__call__", "forward", "backward"]
+CLASSES = {"adaptive": cpool.adaptive, "whole": type(cpool.whole), "Moments": cpool.Moments, "Sums": cpool.Sums,
+           "RunningStats": cpool.RunningStats}
+MAKERS = ["from_dict", "from_torch", "from_keras", "from_onnx"]
 PLAIN = [getattr(cpool, name) for name in cpool.__all__ if inspect.isfunction(getattr(cpool, name))]
 
-DOCUMENTED = {"cpool": cpool, "adaptive": cpool.adaptive, "whole": type(cpool.whole)}
+DOCUMENTED = {"cpool": cpool, **CLASSES}
 DOCUMENTED |= {f.__name__: f for f in PLAIN}
-for op in OPERATORS:
+for op in OPERATORS + NORMALIZATIONS:
+    methods = METHODS if op in OPERATORS else NORM_METHODS
     DOCUMENTED[op.__name__] = type(op)
-    DOCUMENTED |= {f"{op.__name__}.{method}": getattr(type(op), method) for method in METHODS}
+    DOCUMENTED |= {f"{op.__name__}.{method}": getattr(type(op), method) for method in methods}
+DOCUMENTED["batch_norm.sums"] = type(cpool.batch_norm).sums
+DOCUMENTED |= {f"RunningStats.{name}": getattr(cpool.RunningStats, name) for name in MAKERS}
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
@@ -52,6 +60,7 @@ def test_docstrings_are_complete_text(name):
 def test_nothing_public_is_undocumented():
     assert set(cpool.__all__) - {"__version__"} == {name for name in DOCUMENTED if "." not in name} - {"cpool"}
     assert "Attributes" in _core.Saved.__doc__
+    assert "Attributes" in _core.NormSaved.__doc__
 
 
 def test_help_reads_well():

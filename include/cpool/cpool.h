@@ -1,11 +1,12 @@
-/* cpool: pooling, forward and backward, at memory speed, without a framework.
+/* cpool: pooling and batch normalization, forward and backward, at memory speed, without a framework.
  *
  * The whole public C API. C11 and C++17. No function here allocates, except cpool_threads_create; none keeps a pointer after
  * it returns; none prints, aborts or raises a signal. Every function may be called from any number of threads at once, as long
  * as no two calls write the same memory.
  *
  * A call is: fill cpool_pool_params, list the arrays as cpool_arg by role, ask cpool_pool_describe for the shape of the result
- * and cpool_pool_query for the workspace, provide both, call cpool_pool_forward or cpool_pool_backward.
+ * and cpool_pool_query for the workspace, provide both, call cpool_pool_forward or cpool_pool_backward. Normalization likewise, by
+ * cpool_norm_params and cpool_norm_*.
  *
  * SPDX-License-Identifier: BSD-3-Clause */
 #ifndef CPOOL_CPOOL_H
@@ -84,16 +85,23 @@ enum {
     CPOOL_U = 6,       /* numbers in [0, 1) in place of draws, of the shape of the result */
     CPOOL_LOGITS = 7,  /* logarithms of weights, of the shape of x or 1 along the channel axis */
     /* Parameters have the dtype of x or float64, and ndim 0, [1] or [C] where nothing else is said. */
-    CPOOL_P = 8,       /* exponent of CPOOL_LP */
-    CPOOL_BETA = 9,    /* of CPOOL_SOFT */
-    CPOOL_ALPHA = 10,  /* of CPOOL_DPP, finite and at least 0 */
-    CPOOL_LAMBDA = 11, /* the same */
+    CPOOL_P = 8,          /* exponent of CPOOL_LP */
+    CPOOL_BETA = 9,       /* of CPOOL_SOFT */
+    CPOOL_ALPHA = 10,     /* of CPOOL_DPP, finite and at least 0 */
+    CPOOL_LAMBDA = 11,    /* the same */
     CPOOL_REFERENCE = 12, /* of CPOOL_DPP: of the shape of the result and the dtype of x */
-    CPOOL_FILTER = 13, /* of CPOOL_DPP: [C or 1, sizes along the spatial axes] */
-    CPOOL_BIAS = 14,   /* of CPOOL_GATED, and of the filter of CPOOL_DPP */
+    CPOOL_FILTER = 13,    /* of CPOOL_DPP: [C or 1, sizes along the spatial axes] */
+    CPOOL_BIAS = 14, /* of CPOOL_GATED, and of the filter of CPOOL_DPP; normalization: what is added, shape of the parameters */
     CPOOL_BLEND = 15,  /* of CPOOL_MIXED: also [C or 1, sizes of the result along the spatial axes] */
-    CPOOL_WEIGHT = 16, /* CPOOL_RANK: [R] or [C, R], 1 <= R <= number of taps; CPOOL_GATED: [K] or [C, K], K taps */
+    CPOOL_WEIGHT = 16, /* CPOOL_RANK: [R] or [C, R], 1 <= R <= number of taps; CPOOL_GATED: [K] or [C, K], K taps;
+                          normalization: the factor, shape of the parameters */
     CPOOL_MASK = 17,   /* uint8, what CPOOL_MIXED_RANDOM drew, 1 for the maximum; see cpool_pool_describe */
+    CPOOL_MU = 18,     /* batch norm: the mean to normalize by, [C]; dtype of x or float64 */
+    CPOOL_VAR = 19,    /* batch norm: the variance to normalize by, likewise; >= 0 */
+    CPOOL_STATS =
+        20, /* normalization: float64 [3, groups...], what backward needs: mean, what that lacks of it, 1 / deviation */
+    CPOOL_MOMENTS = 21, /* batch norm: float64 [4, C]: count, mean, sum of (x - mean)^2, what the mean lacks of the exact one */
+    CPOOL_SUMS = 22, /* batch norm: float64 [3, C]: count, sum of e, sum of e (x - mean); those of parts of a batch are added */
     CPOOL_GRAD = 256
 };
 
@@ -209,7 +217,7 @@ typedef struct cpool_pool_params {
     double eps2;             /* CPOOL_DPP: finite, above 0 */
     int64_t filter_pad_before[3], filter_pad_after[3]; /* CPOOL_DPP: 0 to the filter's size - 1, so that it has as many windows;
                                                           CPOOL_SIZE_DEFAULT: (size - 1) / 2 before, and what it takes after */
-    int64_t reserved[8];     /* 0 */
+    int64_t reserved[8];                               /* 0 */
 } cpool_pool_params;
 
 /* channel_axis: the axis before the spatial ones where these are last, else the last that is not spatial; or no axis at all. */
@@ -310,6 +318,76 @@ CPOOL_API cpool_status cpool_pool_backward(const cpool_pool_params *params, cons
  * Needs no workspace. */
 CPOOL_API cpool_status cpool_taps_to_indices(const cpool_pool_params *params, const cpool_arg *args, int32_t n,
                                              const cpool_exec *exec);
+
+/* ---- Normalization ----------------------------------------------------------------------------------------------------- */
+
+/* y = weight * (x - mean) / sqrt(var + eps) + bias, mean and variance being those of the elements that form a group:
+ *
+ *   CPOOL_BATCH_NORM     all elements of a channel                       groups [C]
+ *   CPOOL_INSTANCE_NORM  those of a channel of one sample                groups [N, C]
+ *   CPOOL_GROUP_NORM     those of C / params.groups channels of a sample groups [N, params.groups]
+ *   CPOOL_LAYER_NORM     those along params.norm_axes                    groups [the other axes]
+ *   CPOOL_RMS_NORM       the same, with mean 0 and var the mean of x^2   groups [the other axes]
+ *
+ * Weight and bias have shape [C], of layer and RMS norm that of the axes; each may be absent (1, 0), and RMS norm has no bias. N is
+ * the first axis that is not the channel axis. Variances are biased (divided by the count). Computed in double, rounded once.
+ *
+ *   forward   X (WEIGHT) (BIAS) -> Y (STATS)
+ *   backward  GRAD|Y, X, STATS (WEIGHT) (BIAS) -> (GRAD|X) (GRAD|WEIGHT) (GRAD|BIAS)
+ *
+ * Batch norm also takes MU and VAR in the place of statistics of the batch (inference), forward, and backward where they are
+ * constants that have no gradient, then in the place of STATS. It gives (MOMENTS), from which running statistics are updated. And it
+ * works in stages, between which ranks that share a batch exchange what is small:
+ *
+ *   forward   CPOOL_STAGE_STATS  X -> MOMENTS                     merge them by cpool_moments_merge
+ *             CPOOL_STAGE_APPLY  X, MOMENTS (WEIGHT) (BIAS) -> Y (STATS)
+ *   backward  CPOOL_STAGE_SUMS   GRAD|Y, X, STATS (WEIGHT) (BIAS) -> SUMS           add them
+ *             CPOOL_STAGE_APPLY  GRAD|Y, X, STATS, SUMS (WEIGHT) (BIAS) -> (GRAD|X) (GRAD|WEIGHT) (GRAD|BIAS)
+ *
+ * With CPOOL_RELU, batch norm only, y = max(0, y), NaN staying NaN, and e = dy where y > 0, else 0; without, e = dy.
+ *
+ * Y may be exactly X's memory unless STATS are asked for, GRAD|X exactly that of GRAD|Y. A gradient of a parameter comes with the
+ * parameter, whose shape and dtype it has. */
+enum { CPOOL_BATCH_NORM = 1, CPOOL_INSTANCE_NORM = 2, CPOOL_GROUP_NORM = 3, CPOOL_LAYER_NORM = 4, CPOOL_RMS_NORM = 5 };
+enum { CPOOL_STAGE_ALL = 0, CPOOL_STAGE_STATS = 1, CPOOL_STAGE_SUMS = 2, CPOOL_STAGE_APPLY = 3 };
+
+/* flags of normalization */
+#define CPOOL_RELU UINT32_C(1)
+
+/* Start from CPOOL_NORM_PARAMS_INIT, then set op. Sizes of struct_size other than this library's as in cpool_pool_params. */
+typedef struct cpool_norm_params {
+    size_t struct_size;
+    int32_t op;
+    int32_t stage;
+    int32_t channel_axis;              /* CPOOL_AXIS_DEFAULT: 1; not read by layer and RMS norm */
+    int32_t rank;                      /* layer and RMS norm: number of norm_axes */
+    int32_t norm_axes[CPOOL_MAX_NDIM]; /* positions in x's shape, in the order of the axes of weight; default: the last one */
+    int64_t groups;                    /* CPOOL_GROUP_NORM */
+    double eps;                        /* >= 0 */
+    uint32_t flags;
+    uint32_t reserved_flags; /* 0 */
+    int64_t reserved[8];     /* 0 */
+} cpool_norm_params;
+#define CPOOL_NORM_PARAMS_INIT \
+    {sizeof(cpool_norm_params), 0, 0, CPOOL_AXIS_DEFAULT, 1, {-1}, 1, 1e-5, 0, 0, {0, 0, 0, 0, 0, 0, 0, 0}}
+
+/* Shape and dtype that `role` must have, given X and, for parameters, those that are there. */
+CPOOL_API cpool_status cpool_norm_describe(const cpool_norm_params *params, const cpool_arg *args, int32_t n, int32_t role,
+                                           cpool_shape *out, cpool_error *error);
+
+/* Workspace and roles of a call with these arguments (data is not read). */
+CPOOL_API cpool_status cpool_norm_query(const cpool_norm_params *params, const cpool_arg *args, int32_t n, int32_t direction,
+                                        int32_t workers, cpool_info *info, cpool_error *error);
+
+/* Compute; the promises are those of cpool_pool_forward. */
+CPOOL_API cpool_status cpool_norm_forward(const cpool_norm_params *params, const cpool_arg *args, int32_t n,
+                                          const cpool_exec *exec);
+CPOOL_API cpool_status cpool_norm_backward(const cpool_norm_params *params, const cpool_arg *args, int32_t n,
+                                           const cpool_exec *exec);
+
+/* out = the moments of everything that a and b are the moments of (Chan, Golub and LeVeque): float64 [4, C] of any strides. Count 0
+ * is nothing, and merging with it changes no bit. out may be exactly a or b. Needs no workspace. */
+CPOOL_API cpool_status cpool_moments_merge(const cpool_view *a, const cpool_view *b, const cpool_view *out, cpool_error *error);
 
 /* ---- Instruction sets -------------------------------------------------------------------------------------------------- */
 

@@ -243,6 +243,59 @@ static void LANE(check_integers)(void)
 }
 #endif
 
+#if CHECK_INTEGERS
+/* Floats in memory: n of them from `place`, and back. */
+static void LANE(check_narrow_place)(char *place, int n)
+{
+    float values[CHECK_LANES], *target = (float *)(void *)place;
+    double out[CHECK_LANES], fill = 0.1;
+    memcpy(values, a_f32 + CHECK_PAIRS - CHECK_LANES, sizeof values);
+    memset(arena.begin, CHECK_UNTOUCHED, (size_t)(arena.end - arena.begin));
+    memcpy(place, values, (size_t)n * sizeof(float));
+    vf64_store(out, n == vf64_N ? vf64_load_f32(target) : vf64_load_f32_n(target, n, fill));
+    for (int lane = 0; lane < vf64_N; lane++) {
+        double right = lane < n ? (double)values[lane] : fill;
+        LANE(expect)("load_f32", LANE(same_bits)(out[lane], right), out + lane, &fill, out[lane], right);
+    }
+    for (int lane = 0; lane < vf64_N; lane++) {
+        out[lane] = a_f64[CHECK_PAIRS - CHECK_LANES + lane];
+        values[lane] = (float)out[lane];
+    }
+    memset(arena.begin, CHECK_UNTOUCHED, (size_t)(arena.end - arena.begin));
+    if (n == vf64_N) {
+        vf64_store_f32(target, vf64_load(out));
+    } else {
+        vf64_store_f32_n(target, vf64_load(out), n);
+    }
+    int good = memcmp(place, values, (size_t)n * sizeof(float)) == 0;
+    for (char *p = arena.begin; p < arena.end; p++) {
+        good &= (p >= place && p < place + (size_t)n * sizeof(float)) || *p == CHECK_UNTOUCHED;
+    }
+    LANE(expect)("store_f32", good, out, out, out[0], out[0]);
+}
+
+static void LANE(check_narrow)(void)
+{
+    for (int n = 1; n <= vf64_N; n++) {
+        for (int shift = 0; shift <= CHECK_LANES * (int)sizeof(float); shift++) {
+            LANE(check_narrow_place)(arena.begin + shift, n);
+            LANE(check_narrow_place)(arena.end - shift - (size_t)n * sizeof(float), n);
+        }
+    }
+    for (int k = 0; k + vf64_N <= CHECK_PAIRS; k++) { /* every value, widened and rounded */
+        double out[CHECK_LANES];
+        float narrow[CHECK_LANES];
+        vf64_store(out, vf64_load_f32(a_f32 + k));
+        vf64_store_f32(narrow, vf64_load(a_f64 + k));
+        for (int lane = 0; lane < vf64_N; lane++) {
+            double wide = (double)a_f32[k + lane], back = (double)narrow[lane], right = (double)(float)a_f64[k + lane];
+            LANE(expect)("load_f32", LANE(same_number)(out[lane], wide), out + lane, &wide, out[lane], wide);
+            LANE(expect)("store_f32", LANE(same_number)(back, right), a_f64 + k + lane, &right, back, right);
+        }
+    }
+}
+#endif
+
 static void LANE(check)(void)
 {
     LANE(check_arithmetic)();
@@ -257,5 +310,6 @@ static void LANE(check)(void)
     }
 #if CHECK_INTEGERS
     LANE(check_integers)();
+    LANE(check_narrow)();
 #endif
 }

@@ -6,9 +6,9 @@
 #include "drive/window.h"
 #include "fpenv.h"
 
-/* Bytes of prepared results, of gradients that a unit writes, roughly; columns, lanes of a pixel at most;
- * lanes that a kernel may read behind the last result. */
-enum { SCRATCH = 64 * 1024, UNIT = 256 * 1024, WIDEST = 4096, MOST_LANES = 2048, FEWEST_LANES = 16, BEHIND = 32 };
+/* Bytes of prepared results, of gradients that a unit writes, roughly; columns, lanes of a pixel, places of a
+ * result at most; lanes that a kernel may read behind the last result. */
+enum { SCRATCH = 64 * 1024, UNIT = 256 * 1024, WIDEST = 4096, MOST_LANES = 2048, FEWEST_LANES = 16, MOST_SPREAD = 8, BEHIND = 32 };
 
 static int64_t min64(int64_t a, int64_t b)
 {
@@ -53,6 +53,7 @@ static int choose_lanes(cp_collects *c)
         if (together) {
             cp_layout_take_lanes(layout, dim);
             c->pixels = 1;
+            c->spread = 1;
             return 1;
         }
     }
@@ -62,7 +63,8 @@ static int choose_lanes(cp_collects *c)
             return 0;
         }
     }
-    return along->stride <= 2 && along->stride <= along->taps;
+    c->spread = along->stride <= 2 && along->stride <= along->taps ? 1 : along->stride;
+    return c->spread <= MOST_SPREAD;
 }
 
 /* Results along an axis that hold any of `box` neighbouring elements, at most. */
@@ -89,8 +91,11 @@ static void set_box(cp_collects *c, int64_t planes, int64_t rows, int64_t column
         c->boxes[s] = ceil_div(c->pool->in[s], box[s]);
         c->results[s] = most_results(c, s, box[s]);
     }
-    int64_t across = c->pixels ? c->results[2] * c->tile : (columns + c->pool->axis[2].pad) / c->pool->axis[2].stride + BEHIND;
-    across = max64(across, c->results[2] * c->tile + BEHIND);
+    const cp_axis *along = &c->pool->axis[2];
+    int64_t across = c->results[2] * c->tile * c->spread;
+    if (!c->pixels) { /* a kernel reads what elements of the last vector would be held by */
+        across = max64(across, (columns + along->pad) * c->spread / along->stride) + BEHIND;
+    }
     c->pitch = (int64_t)cp_row_bytes(c->margin + across, cp_lane_size(c->lane_kind)) / cp_lane_size(c->lane_kind);
 }
 
@@ -292,7 +297,8 @@ static void begin_collect(cp_collect_work *w, char *memory)
     collect->columns = w->columns;
     collect->target_column = grid[0].space[2];
     collect->window = axis[2].taps;
-    collect->stride = axis[2].stride;
+    collect->stride = axis[2].stride / c->spread;
+    collect->spread = c->spread;
     collect->tap_row = (int32_t)(axis[1].stride * axis[2].taps);
     collect->tap_plane = (int32_t)(axis[0].stride * axis[1].taps * axis[2].taps);
     for (int g = 0; g < 2; g++) {

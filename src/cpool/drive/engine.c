@@ -7,6 +7,47 @@
 
 enum { ALIGN = 64 };
 
+cpool_status cp_exec_check(const cpool_exec *exec)
+{
+    if (exec == NULL || exec->struct_size < sizeof(cpool_exec)) {
+        return CPOOL_INVALID_VALUE;
+    }
+    for (int i = 0; i < 4; i++) {
+        if (exec->reserved[i] != 0) {
+            return cp_fail(exec->error, CPOOL_UNSUPPORTED, 0, "exec.reserved is set; this library knows no use of it");
+        }
+    }
+    return CPOOL_OK;
+}
+
+cpool_status cp_shape_check(const cpool_shape *out, cpool_error *error)
+{
+    if (out == NULL || out->struct_size < sizeof(cpool_shape)) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "out is NULL or its struct_size is too small");
+    }
+    return CPOOL_OK;
+}
+
+cpool_status cp_info_check(const cpool_info *info, int32_t direction, cpool_error *error)
+{
+    if (info == NULL || info->struct_size < sizeof(cpool_info)) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "info is NULL or its struct_size is too small");
+    }
+    if (direction != CPOOL_FORWARD && direction != CPOOL_BACKWARD) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "direction=%" PRId32 " must be CPOOL_FORWARD or CPOOL_BACKWARD",
+                       direction);
+    }
+    return CPOOL_OK;
+}
+
+void cp_info_fill(cpool_info *info, cp_cost cost, int32_t workers)
+{
+    /* Waking a thread costs tens of microseconds, and it may have to wait for a CPU. */
+    const double nanoseconds_worth_sharing = 200000;
+    info->workers = workers < 1 || cost.nanoseconds < nanoseconds_worth_sharing ? 1 : workers;
+    info->workspace_size = cp_engine_workspace(cost, info->workers);
+}
+
 size_t cp_engine_workspace(cp_cost cost, int32_t workers)
 {
     size_t bytes = cost.per_worker * (size_t)workers + cost.shared;

@@ -22,6 +22,14 @@ typedef struct cp_engine {
     void *parallel_ctx;
 } cp_engine;
 
+/* That what the caller provides is of this library's size, and sets nothing that it does not know. */
+cpool_status cp_exec_check(const cpool_exec *exec);
+cpool_status cp_shape_check(const cpool_shape *out, cpool_error *error);
+cpool_status cp_info_check(const cpool_info *info, int32_t direction, cpool_error *error);
+
+/* The workers of a call, those asked for or 1 where the work is too small to share, and their workspace. */
+void cp_info_fill(cpool_info *info, cp_cost cost, int32_t workers);
+
 /* Bytes of workspace that a caller must provide. */
 size_t cp_engine_workspace(cp_cost cost, int32_t workers);
 

@@ -5,6 +5,7 @@
 #include "drive/collect.h"
 #include "drive/scatter.h"
 #include "drive/strip.h"
+#include "drive/whole.h"
 
 typedef struct cp_quick {
     cp_engine engine;
@@ -15,6 +16,7 @@ typedef struct cp_quick {
         cp_strips strips;
         cp_scatters scatters;
         cp_collects collects;
+        cp_wholes wholes;
     } way;
 } cp_quick;
 

@@ -7,7 +7,7 @@
 #include "fpenv.h"
 
 /* Bytes of the gradient of x that are written at once, roughly. */
-enum { BAND = 128 * 1024, COLUMNS = 4096 }; /* and results of a row at once */
+enum { BAND = 128 * 1024, NEAR_CACHE = 24 * 1024, COLUMNS = 4096 }; /* and results of a row at once */
 
 enum { GRIDS = 3 }; /* the gradients of x and y, taps */
 
@@ -38,7 +38,11 @@ void cp_scatters_plan(cp_scatters *s, const cp_pool *pool)
     for (int a = 0; a < CP_SPACE; a++) {
         rows *= a == s->cut ? 1 : pool->in[a]; /* elements of one position along the cut */
     }
-    s->tile = max64(1, min64(layout->lanes, 4096));
+    /* Lanes of whole cache lines, of which a plane stays in the nearest cache. */
+    double plane = (double)rows * (double)pool->in[s->cut] * (double)item;
+    int64_t line = 64 / item;
+    s->tile = plane < NEAR_CACHE / (double)line ? (int64_t)(NEAR_CACHE / plane) / line * line : line;
+    s->tile = max64(1, min64(layout->lanes, s->tile));
     s->tiles = (layout->lanes + s->tile - 1) / s->tile;
     /* A band sees again what windows reach into it from outside: it is not much smaller than they are. */
     double each = (double)rows * (double)s->tile * (double)item;
@@ -83,6 +87,7 @@ static void begin_scatter(cp_scatter_work *w, char *memory)
         int64_t row = t / scatter->window[2], at[3] = {row / scatter->window[1], row % scatter->window[1], t % scatter->window[2]};
         scatter->near[t] = 0;
         for (int a = 0; a < CP_SPACE; a++) {
+            scatter->place[t][a] = (int32_t)min64(at[a], INT32_MAX);
             /* Only used of windows that lie inside the array: beyond it, the product may not be a number. */
             int64_t away = at[a] == 0 || at[a] > pool->in[a] / scatter->dilation[a] ? 0 : at[a] * scatter->dilation[a];
             scatter->near[t] += away * scatter->step[a];

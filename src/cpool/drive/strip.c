@@ -119,7 +119,7 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
         return 0;
     }
     for (int i = 0; i < CP_SPACE; i++) {
-        if (axis[i].taps > CP_STRIP_WINDOW || axis[i].dilation != 1) {
+        if (axis[i].taps > (pool->op->family == CP_BEST ? CP_STRIP_WINDOW : CP_STRIP_SUM) || axis[i].dilation != 1) {
             return 0;
         }
     }

@@ -40,6 +40,15 @@ CP_VEC void vf32_store_n(float *p, vf32 v, int64_t n) { _mm256_maskstore_ps(p, c
 CP_VEC void vf64_store_n(double *p, vf64 v, int64_t n) { _mm256_maskstore_pd(p, cp_first_f64(n), v); }
 CP_VEC vf32 vf32_set1(float x) { return _mm256_set1_ps(x); }
 CP_VEC vf64 vf64_set1(double x) { return _mm256_set1_pd(x); }
+CP_VEC __m128i cp_first_half_f32(int64_t n) { return _mm_cmpgt_epi32(_mm_set1_epi32((int)n), _mm_setr_epi32(0, 1, 2, 3)); }
+CP_VEC vf64 vf64_load_f32(const float *p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
+CP_VEC vf64 vf64_load_f32_n(const float *p, int64_t n, double fill)
+{
+    __m256d first = _mm256_castsi256_pd(cp_first_f64(n));
+    return _mm256_blendv_pd(_mm256_set1_pd(fill), _mm256_cvtps_pd(_mm_maskload_ps(p, cp_first_half_f32(n))), first);
+}
+CP_VEC void vf64_store_f32(float *p, vf64 v) { _mm_storeu_ps(p, _mm256_cvtpd_ps(v)); }
+CP_VEC void vf64_store_f32_n(float *p, vf64 v, int64_t n) { _mm_maskstore_ps(p, cp_first_half_f32(n), _mm256_cvtpd_ps(v)); }
 
 CP_VEC vf32 vf32_add(vf32 a, vf32 b) { return _mm256_add_ps(a, b); }
 CP_VEC vf64 vf64_add(vf64 a, vf64 b) { return _mm256_add_pd(a, b); }

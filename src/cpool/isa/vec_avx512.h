@@ -30,6 +30,17 @@ CP_VEC void vf32_store_n(float *p, vf32 v, int64_t n) { _mm512_mask_storeu_ps(p,
 CP_VEC void vf64_store_n(double *p, vf64 v, int64_t n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1u), v); }
 CP_VEC vf32 vf32_set1(float x) { return _mm512_set1_ps(x); }
 CP_VEC vf64 vf64_set1(double x) { return _mm512_set1_pd(x); }
+CP_VEC vf64 vf64_load_f32(const float *p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+CP_VEC vf64 vf64_load_f32_n(const float *p, int64_t n, double fill)
+{
+    __mmask8 first = (__mmask8)((1u << n) - 1u);
+    return _mm512_mask_cvtps_pd(_mm512_set1_pd(fill), first, _mm256_maskz_loadu_ps(first, p));
+}
+CP_VEC void vf64_store_f32(float *p, vf64 v) { _mm256_storeu_ps(p, _mm512_cvtpd_ps(v)); }
+CP_VEC void vf64_store_f32_n(float *p, vf64 v, int64_t n)
+{
+    _mm256_mask_storeu_ps(p, (__mmask8)((1u << n) - 1u), _mm512_cvtpd_ps(v));
+}
 
 CP_VEC vf32 vf32_add(vf32 a, vf32 b) { return _mm512_add_ps(a, b); }
 CP_VEC vf64 vf64_add(vf64 a, vf64 b) { return _mm512_add_pd(a, b); }

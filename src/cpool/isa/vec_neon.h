@@ -45,6 +45,30 @@ CP_VEC void vf32_store_n(float *p, vf32 v, int64_t n)
 CP_VEC void vf64_store_n(double *p, vf64 v, int64_t n) { (void)n; memcpy((void *)p, &v, sizeof *p); }
 CP_VEC vf32 vf32_set1(float x) { return vdupq_n_f32(x); }
 CP_VEC vf64 vf64_set1(double x) { return vdupq_n_f64(x); }
+CP_VEC vf64 vf64_load_f32(const float *p)
+{
+    float32x2_t v;
+    memcpy(&v, (const void *)p, sizeof v);
+    return vcvt_f64_f32(v);
+}
+CP_VEC vf64 vf64_load_f32_n(const float *p, int64_t n, double fill)
+{
+    float a;
+    (void)n;
+    memcpy(&a, (const void *)p, sizeof a);
+    return vsetq_lane_f64((double)a, vdupq_n_f64(fill), 0);
+}
+CP_VEC void vf64_store_f32(float *p, vf64 v)
+{
+    float32x2_t narrow = vcvt_f32_f64(v);
+    memcpy((void *)p, &narrow, sizeof narrow);
+}
+CP_VEC void vf64_store_f32_n(float *p, vf64 v, int64_t n)
+{
+    float a = (float)vgetq_lane_f64(v, 0);
+    (void)n;
+    memcpy((void *)p, &a, sizeof a);
+}
 
 CP_VEC vf32 vf32_add(vf32 a, vf32 b) { return vaddq_f32(a, b); }
 CP_VEC vf64 vf64_add(vf64 a, vf64 b) { return vaddq_f64(a, b); }

@@ -24,7 +24,10 @@
  *   load_u8(p, n)                 n bytes as numbers, 0 beyond, 0 < n <= N
  *   add_where(m, a, b)            a + b where m, else a, for an a that is not -0
  *   store_u8(p, v, n)             n lanes, integers of -1 to 255, as bytes
- * For f64 also integers of the same width, vf64_int:
+ * For f64 also
+ *   load_f32 load_f32_n           floats in memory, widened
+ *   store_f32 store_f32_n         rounded to floats in memory, to nearest even
+ * and integers of the same width, vf64_int:
  *   bits from_bits                the same 64 bits, as the other type
  *   int_set1 int_add int_sub int_and
  *   int_shl(v, n) int_shr(v, n)   by a constant; shr is logical
@@ -55,6 +58,11 @@ CP_VEC void vf32_store_n(float *p, vf32 v, int64_t n) { (void)n; vf32_store(p, v
 CP_VEC void vf64_store_n(double *p, vf64 v, int64_t n) { (void)n; vf64_store(p, v); }
 CP_VEC vf32 vf32_set1(float x) { return x; }
 CP_VEC vf64 vf64_set1(double x) { return x; }
+/* Wider than they lie in memory. */
+CP_VEC vf64 vf64_load_f32(const float *p) { return (double)vf32_load(p); }
+CP_VEC vf64 vf64_load_f32_n(const float *p, int64_t n, double fill) { (void)n; (void)fill; return vf64_load_f32(p); }
+CP_VEC void vf64_store_f32(float *p, vf64 v) { vf32_store(p, (float)v); }
+CP_VEC void vf64_store_f32_n(float *p, vf64 v, int64_t n) { (void)n; vf64_store_f32(p, v); }
 
 CP_VEC vf32 vf32_add(vf32 a, vf32 b) { return a + b; }
 CP_VEC vf64 vf64_add(vf64 a, vf64 b) { return a + b; }

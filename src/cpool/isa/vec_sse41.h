@@ -44,6 +44,30 @@ CP_VEC void vf32_store_n(float *p, vf32 v, int64_t n)
 CP_VEC void vf64_store_n(double *p, vf64 v, int64_t n) { (void)n; memcpy((void *)p, &v, sizeof *p); }
 CP_VEC vf32 vf32_set1(float x) { return _mm_set1_ps(x); }
 CP_VEC vf64 vf64_set1(double x) { return _mm_set1_pd(x); }
+CP_VEC vf64 vf64_load_f32(const float *p)
+{
+    double both;
+    memcpy(&both, (const void *)p, sizeof both);
+    return _mm_cvtps_pd(_mm_castpd_ps(_mm_set_sd(both)));
+}
+CP_VEC vf64 vf64_load_f32_n(const float *p, int64_t n, double fill)
+{
+    float a;
+    (void)n;
+    memcpy(&a, (const void *)p, sizeof a);
+    return _mm_setr_pd((double)a, fill);
+}
+CP_VEC void vf64_store_f32(float *p, vf64 v)
+{
+    __m128 narrow = _mm_cvtpd_ps(v);
+    memcpy((void *)p, &narrow, 2 * sizeof *p);
+}
+CP_VEC void vf64_store_f32_n(float *p, vf64 v, int64_t n)
+{
+    float a = (float)_mm_cvtsd_f64(v);
+    (void)n;
+    memcpy((void *)p, &a, sizeof a);
+}
 
 CP_VEC vf32 vf32_add(vf32 a, vf32 b) { return _mm_add_ps(a, b); }
 CP_VEC vf64 vf64_add(vf64 a, vf64 b) { return _mm_add_pd(a, b); }

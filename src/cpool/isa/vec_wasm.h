@@ -44,6 +44,21 @@ CP_VEC void vf32_store_n(float *p, vf32 v, int64_t n)
 CP_VEC void vf64_store_n(double *p, vf64 v, int64_t n) { (void)n; memcpy((void *)p, &v, sizeof *p); }
 CP_VEC vf32 vf32_set1(float x) { return wasm_f32x4_splat(x); }
 CP_VEC vf64 vf64_set1(double x) { return wasm_f64x2_splat(x); }
+CP_VEC vf64 vf64_load_f32(const float *p) { return wasm_f64x2_promote_low_f32x4(wasm_v128_load64_zero(p)); }
+CP_VEC vf64 vf64_load_f32_n(const float *p, int64_t n, double fill)
+{
+    float a;
+    (void)n;
+    memcpy(&a, (const void *)p, sizeof a);
+    return wasm_f64x2_make((double)a, fill);
+}
+CP_VEC void vf64_store_f32(float *p, vf64 v) { wasm_v128_store64_lane(p, wasm_f32x4_demote_f64x2_zero(v), 0); }
+CP_VEC void vf64_store_f32_n(float *p, vf64 v, int64_t n)
+{
+    float a = (float)wasm_f64x2_extract_lane(v, 0);
+    (void)n;
+    memcpy((void *)p, &a, sizeof a);
+}
 
 CP_VEC vf32 vf32_add(vf32 a, vf32 b) { return wasm_f32x4_add(a, b); }
 CP_VEC vf64 vf64_add(vf64 a, vf64 b) { return wasm_f64x2_add(a, b); }

@@ -14,6 +14,19 @@ CP_TEMPLATE CP_VECTOR NAME(share)(const cp_collect *c, CP_VECTOR dy, double row_
     return V(div)(dy, V(mul)(counts, V(set1)((CP_ELEMENT)row_count)));
 }
 
+CP_TEMPLATE void NAME(spread)(CP_ELEMENT *to, CP_VECTOR v, int64_t i, int64_t n, int64_t spread)
+{
+    CP_ELEMENT row[V(N)];
+    if (spread == 1) {
+        NAME(save)(to + i, v, n);
+        return;
+    }
+    V(store)(row, v);
+    for (int64_t l = 0; l < n; l++) {
+        to[(i + l) * spread] = row[l];
+    }
+}
+
 /* Shares, or values and taps, of every row at hand; i counts lanes along the row. */
 CP_TEMPLATE void NAME(prepare_results)(const cp_collect *c, int select, const char *dy, const char *taps, CP_ELEMENT *scratch)
 {
@@ -32,9 +45,9 @@ CP_TEMPLATE void NAME(prepare_results)(const cp_collect *c, int select, const ch
                 if (!select) {
                     v = NAME(share)(c, v, c->row_counts[k], piece * length + i, n);
                 }
-                NAME(save)(to + i, v, n);
+                NAME(spread)(to, v, i, n, c->spread);
                 if (select) {
-                    NAME(save)(to + c->second + i, V(load_u8)(tap + i, n), n);
+                    NAME(spread)(to + c->second, V(load_u8)(tap + i, n), i, n, c->spread);
                 }
             }
         }

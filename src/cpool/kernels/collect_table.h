@@ -37,6 +37,7 @@ typedef struct cp_collect {
 
     /* Scratch of prepared results: rows of `pitch` lanes, `margin` before the first column; the taps `second` lanes behind. */
     int64_t pitch, margin, second;
+    int64_t spread; /* places from one result to the next; between them is nothing. Then stride is 1 */
     const void *codes; /* lanes: 0, 1, 2, ... */
 } cp_collect;
 

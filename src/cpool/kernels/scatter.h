@@ -15,7 +15,17 @@ CP_TEMPLATE char *NAME(tap_place)(const cp_scatter *s, char *origin, const int64
     if (tap < 0 || tap >= s->taps) {
         return NULL;
     }
-    int64_t row = tap / s->window[2], at[3] = {row / s->window[1], row % s->window[1], tap % s->window[2]};
+    int64_t at[3];
+    if (tap < CP_SCATTER_NEAR) {
+        for (int a = 0; a < 3; a++) {
+            at[a] = s->place[tap][a];
+        }
+    } else {
+        int64_t row = tap / s->window[2];
+        at[0] = row / s->window[1];
+        at[1] = row % s->window[1];
+        at[2] = tap % s->window[2];
+    }
     for (int a = 0; a < 3; a++) {
         at[a] = first[a] + at[a] * s->dilation[a];
         if (at[a] < s->lo[a] || at[a] >= s->hi[a]) {

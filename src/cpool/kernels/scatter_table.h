@@ -17,7 +17,8 @@ typedef struct cp_scatter {
     int64_t column_step[3];         /* bytes between columns; [0]: none */
     int32_t bits;                   /* of a tap */
     int64_t taps;                   /* of a window, at most what an integer counts */
-    int64_t near[CP_SCATTER_NEAR];  /* bytes from a window's first position to that of tap t < taps */
+    int64_t near[CP_SCATTER_NEAR];  /* bytes from the first position of a window that is all there to that of tap t < taps */
+    int32_t place[CP_SCATTER_NEAR][3]; /* taps along each axis before it */
 } cp_scatter;
 
 #endif

@@ -2,7 +2,7 @@
  * ring, the result straight to its place. Which planes those are is the driver's; the order of every fold is that of the walk. */
 
 /* Border blocks whose lanes are worked out once per call, and loads of one block. */
-enum { NAME(BORDERS) = 6, NAME(LOADS) = 8 };
+enum { NAME(BORDERS) = 6, NAME(LOADS) = CP_STRIP_WINDOW };
 
 /* Source elements read for N targets, of stride 2^log_stride, from vectors one after another to one per tap. */
 CP_TEMPLATE void NAME(separate)(int log_stride, CP_VECTOR *v)
@@ -332,7 +332,7 @@ CP_TEMPLATE void NAME(march)(int fold, int extent, int window, int log_stride, i
     const char *source = planes->source + plane * planes->source_step + s->first_row * s->source_row;
     char *target = planes->target + plane * planes->target_step + s->rows[0].target;
     char *taps = planes->taps + plane * planes->taps_step + s->rows[0].taps;
-    NAME(element) h[CP_STRIP_KEPT][NAME(MARCH)];
+    NAME(element) h[4][NAME(MARCH)]; /* CP_EACH has four, some of them idle */
     int64_t row = s->first_row;
     CP_EACH(t, window, if (t >= step) { /* as a row before the first would have left it */
         CP_EACH(u, blocks, h[t][u] = NAME(march_source)(fold, extent, window, log_stride, s, source, row, &block[u].at));
@@ -341,7 +341,7 @@ CP_TEMPLATE void NAME(march)(int fold, int extent, int window, int log_stride, i
     });
     for (int64_t r = 0; r < s->row_count; r++) {
         CP_EACH(t, window, if (t >= step) {
-            CP_EACH(u, blocks, h[t - step][u] = h[t][u]);
+            CP_EACH(u, blocks, h[t >= step ? t - step : 0][u] = h[t][u]);
         });
         CP_EACH(t, window, if (t >= window - step) {
             CP_EACH(u, blocks, h[t][u] = NAME(march_source)(fold, extent, window, log_stride, s, source, row, &block[u].at));

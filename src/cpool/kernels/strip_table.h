@@ -20,7 +20,8 @@ enum {
     CP_STRIP_ANY_BY_8
 };
 
-enum { CP_STRIP_WINDOW = 8, CP_STRIP_KEPT = 3 }; /* taps along an axis, at most; those down in forms of the second kind */
+/* Taps along an axis at most, and of sums, whose order changes there; of those down in forms of the second kind. */
+enum { CP_STRIP_WINDOW = 16, CP_STRIP_SUM = 8, CP_STRIP_KEPT = 3 };
 
 /* A row of targets. */
 typedef struct cp_strip_row {

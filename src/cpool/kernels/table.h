@@ -12,6 +12,7 @@
 #include "kernels/collect_table.h"
 #include "kernels/scatter_table.h"
 #include "kernels/strip_table.h"
+#include "kernels/whole_table.h"
 
 enum { CP_LANE_f32, CP_LANE_f64, CP_LANES };
 
@@ -85,6 +86,10 @@ typedef struct cp_lane_kernels {
 
     /* CP_SUM to CP_MIN_TAP, for every plane and row; sums are divided. The ring holds the folded rows of one plane. */
     void (*strip[CP_SCALED_SUM])(const cp_strip *strip, const cp_strip_planes *planes, void *ring);
+
+    /* Averages of whole planes, f64 lanes only. */
+    void (*whole)(const cp_whole *whole, const char *x, char *y);
+    void (*whole_gradient)(const cp_whole *whole, const char *dy, char *dx);
 
     /* Gradients of small windows. Scratch has its margins filled once. */
     void (*collect_margins)(const cp_collect *collect, void *scratch);
@@ -165,11 +170,84 @@ typedef struct cp_tap_kernel {
     void (*terms)(const cp_tap_windows *windows, const cp_tap_block *block); /* adds to terms */
     void (*finish_terms)(const cp_tap_windows *windows);
 } cp_tap_kernel;
+/* ---- Normalization: f64 lanes, see kernels/moments.h and kernels/affine.h ---- */
+
+/* Where the constants of a group lie. */
+enum {
+    CP_ALONG,  /* one set for each row: lanes are elements of a group */
+    CP_ACROSS, /* one for each lane: rows are elements of a group */
+    CP_LAYER   /* one for each row, and weight and bias for each lane */
+};
+
+/* Virtual lanes of a sum along rows. Two sums, and for doubles what their roundings have lost. */
+enum { CP_SUM_LANES = 16, CP_SUM_ROWS = 4 };
+
+/* A matrix of elements, those of a row side by side. */
+typedef struct cp_norm_tile {
+    int32_t kind, dtype, relu;
+    double floor; /* with relu: results up to it are rounded to 0 */
+    int64_t rows, lanes;
+    const char *x, *dy;
+    char *out;
+    int64_t x_step, dy_step, out_step;     /* bytes from row to row */
+    int64_t x_ahead, out_ahead;            /* bytes, how far ahead to prefetch; 0: not */
+    const double *center, *scale, *offset; /* per row or lane: (x - center) * scale + offset */
+    const double *a, *b, *c;               /* likewise, of the gradient: e * a + (x - center) * b + c */
+    const double *weight, *bias;           /* per lane; CP_LAYER */
+    double *sum; /* sums that are added to. Along: per row CP_SUM_ROWS x CP_SUM_LANES; across: per lane, rows sum_pitch apart */
+    int64_t sum_pitch;
+} cp_norm_tile;
+
+/* What is done to a tile. */
+enum {
+    CP_NORM_MOMENTS,    /* sums of d and d^2, d = x - center */
+    CP_NORM_EXACT,      /* the same with compensation: means of doubles come out better than doubles are */
+    CP_NORM_SUMS,       /* sums of e and e (x - center); CP_LAYER: e = dy weight */
+    CP_NORM_PARAMETERS, /* sums across, of dy and dy ((x - center) scale + offset); CP_LAYER only */
+    CP_NORM_APPLY,      /* out = y */
+    CP_NORM_GRADIENT,   /* out = dx */
+    CP_NORM_CONSTANT,   /* out = dx where the statistics are constants: e * a */
+    CP_NORM_TASKS
+};
+
+/* Moments and constants of n groups, arrays of n each. */
+typedef struct cp_norm_groups {
+    double *base;                /* some element of each; mean + rest is relative to it, so that it keeps its digits */
+    double *mean, *rest, *m2;    /* backward: sum of e, not used, sum of e (x - center) */
+    double *center, *low, *rstd; /* the mean is center + low */
+    double *scale, *offset, *a, *b, *c;
+} cp_norm_groups;
+
+typedef struct cp_norm_kernels {
+    void (*tile[CP_NORM_TASKS])(const cp_norm_tile *tile);
+    /* Folds the virtual lanes of n sums along rows into four rows, pitch apart; exact: of CP_NORM_EXACT. */
+    void (*fold)(const double *sums, double *to, int64_t pitch, int64_t n, int exact);
+    /* Adds a block of `count` to groups of `before`: from sums of d and d^2, d = x - shift, and their losses, pitch apart. Without
+     * mean: of x and x^2, shift 0. */
+    void (*block)(const cp_norm_groups *groups, int64_t n, double before, const double *sums, int64_t pitch,
+                  const double *shift, double count, int with_mean);
+    /* Adds moments to moments. */
+    void (*merge)(const cp_norm_groups *groups, int64_t n, double before, const cp_norm_groups *other, double count);
+    /* Makes one group of every `size` of n, and gives its moments to all of them. */
+    void (*unite)(const cp_norm_groups *groups, int64_t n, int64_t size, double count);
+    /* center, low, rstd from base, mean, rest and m2. */
+    void (*finish)(const cp_norm_groups *groups, int64_t n, double count, double eps, int with_mean);
+    void (*rstd)(double *variances, int64_t n, double eps); /* in place */
+    /* scale and offset from weight and bias (NULL: 1 and 0). */
+    void (*affine)(const cp_norm_groups *groups, int64_t n, const double *weight, const double *bias);
+    /* From sums of e (x - center) to those of e (x - mean). */
+    void (*recenter)(const cp_norm_groups *groups, int64_t n);
+    /* a, b, c from the sums of groups of `size`, `count` elements in all, and weight (NULL: 1). */
+    void (*gradient)(const cp_norm_groups *groups, int64_t n, int64_t size, const double *weight, double count, int with_mean);
+    /* sum += terms * factor (NULL: 1) */
+    void (*add)(double *sum, const double *terms, const double *factor, int64_t n);
+} cp_norm_kernels;
 
 typedef struct cp_kernels {
     const cp_lane_kernels *lane[CP_LANES];
     const cp_lp_kernels *lp;
     const cp_tap_kernel *tap; /* [CP_TAPS] */
+    const cp_norm_kernels *norm;
 } cp_kernels;
 
 /* clang-format off */

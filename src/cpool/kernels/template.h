@@ -75,4 +75,11 @@ enum { CP_AHEAD = 4096 };
 #  define CP_OUT_OF_LINE static __attribute__((noinline))
 #endif
 
+/* Asks for a cache line; any address is allowed. */
+#if defined(__GNUC__) || defined(__clang__)
+#  define CP_PREFETCH(address) __builtin_prefetch(address)
+#else
+#  define CP_PREFETCH(address) ((void)(address))
+#endif
+
 #endif

@@ -80,7 +80,7 @@ void cp_layout_choose_lanes(cp_layout *layout, int64_t targets)
 void cp_layout_take_lanes(cp_layout *layout, int32_t dim)
 {
     layout->lane = dim;
-    layout->lanes = layout->length[dim];
+    layout->lanes = dim >= 0 ? layout->length[dim] : 1;
     layout->outer = 1;
     for (int32_t other = 0; other < layout->dims; other++) {
         layout->outer *= other == dim ? 1 : layout->length[other];

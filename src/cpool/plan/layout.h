@@ -30,7 +30,7 @@ void cp_layout_make(cp_layout *layout, const cp_pool *pool, const cpool_view *co
 /* Chooses `lane`: the walk reads the columns of views[0] into `targets` columns. */
 void cp_layout_choose_lanes(cp_layout *layout, int64_t targets);
 
-/* Makes the elements of one dimension the lanes. */
+/* Makes the elements of one dimension the lanes; -1: of none. */
 void cp_layout_take_lanes(cp_layout *layout, int32_t dim);
 
 /* The innermost of the other dimensions, which is the fastest of an outer index; -1: none. */

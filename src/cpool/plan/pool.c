@@ -5,187 +5,13 @@
 
 #include "dtype/list.h"
 #include "error.h"
-#include "overlap.h"
 #include "plan/parameters.h"
-
-#define TRY(call) \
-    do { \
-        cpool_status status_ = (call); \
-        if (status_ != CPOOL_OK) { \
-            return status_; \
-        } \
-    } while (0)
-
-/* ---- Roles ---- */
-
-/* Roles by the names that callers know; a result is `out` where it is what the caller asked for. */
-static const char *role_name(int32_t role)
-{
-    switch (role) {
-    case CPOOL_X: return "x";
-    case CPOOL_Y: return "out";
-    case CPOOL_TAPS: return "taps";
-    case CPOOL_INDICES: return "indices";
-    case CPOOL_LENGTHS: return "lengths";
-    case CPOOL_U: return "u";
-    case CPOOL_LOGITS: return "logits";
-    case CPOOL_P: return "p";
-    case CPOOL_BETA: return "beta";
-    case CPOOL_ALPHA: return "alpha";
-    case CPOOL_LAMBDA: return "lam";
-    case CPOOL_REFERENCE: return "reference";
-    case CPOOL_FILTER: return "filter";
-    case CPOOL_BIAS: return "bias";
-    case CPOOL_BLEND: return "a";
-    case CPOOL_WEIGHT: return "weight";
-    case CPOOL_MASK: return "mask";
-    case CPOOL_GRAD | CPOOL_X: return "out";
-    case CPOOL_GRAD | CPOOL_Y: return "dy";
-    case CPOOL_GRAD | CPOOL_LOGITS: return "the gradient of logits";
-    case CPOOL_GRAD | CPOOL_P: return "the gradient of p";
-    case CPOOL_GRAD | CPOOL_BETA: return "the gradient of beta";
-    case CPOOL_GRAD | CPOOL_ALPHA: return "the gradient of alpha";
-    case CPOOL_GRAD | CPOOL_LAMBDA: return "the gradient of lam";
-    case CPOOL_GRAD | CPOOL_REFERENCE: return "the gradient of reference";
-    case CPOOL_GRAD | CPOOL_FILTER: return "the gradient of filter";
-    case CPOOL_GRAD | CPOOL_BIAS: return "the gradient of bias";
-    case CPOOL_GRAD | CPOOL_BLEND: return "the gradient of a";
-    case CPOOL_GRAD | CPOOL_WEIGHT: return "the gradient of weight";
-    default: return NULL;
-    }
-}
-
-static uint64_t role_bit(int32_t role)
-{
-    return role & CPOOL_GRAD ? UINT64_C(1) << (32 + (role - CPOOL_GRAD)) : UINT64_C(1) << role;
-}
 
 /* Every role of an operator, the positions that its taps stand for included. */
 static uint64_t roles_of(const cp_operator *op)
 {
     uint64_t roles = op->required[0] | op->optional[0] | op->required[1] | op->optional[1];
-    return roles & role_bit(CPOOL_TAPS) ? roles | role_bit(CPOOL_INDICES) : roles;
-}
-
-static const cpool_view *view_of(const cp_pool *pool, int32_t role)
-{
-    return role & CPOOL_GRAD ? pool->grad[role - CPOOL_GRAD] : pool->array[role];
-}
-
-/* ---- Checked arithmetic ---- */
-
-static int add_overflows(int64_t a, int64_t b) /* b >= 0 */
-{
-    return a > INT64_MAX - b;
-}
-
-static int product_overflows(int64_t a, int64_t b) /* a, b >= 0 */
-{
-    return a != 0 && b > INT64_MAX / a;
-}
-
-/* ---- Views ---- */
-
-int64_t cp_view_size(const cpool_view *view)
-{
-    int64_t size = 1;
-    for (int32_t i = 0; i < view->ndim; i++) {
-        size *= view->shape[i];
-    }
-    return size;
-}
-
-void cp_view_strides(const cpool_view *view, int64_t *strides)
-{
-    int64_t step = view->dtype_bits / 8;
-    for (int32_t i = view->ndim; i-- > 0;) {
-        strides[i] = view->strides != NULL ? view->strides[i] : step;
-        step *= view->shape[i];
-    }
-}
-
-char *cp_view_element(const cpool_view *view, int64_t index)
-{
-    int64_t strides[CPOOL_MAX_NDIM];
-    char *at = view->data;
-    cp_view_strides(view, strides);
-    for (int32_t axis = view->ndim; axis-- > 0; index /= view->shape[axis]) {
-        at += index % view->shape[axis] * strides[axis];
-    }
-    return at;
-}
-
-static cpool_status check_view(const cpool_view *view, int32_t role, cpool_error *error)
-{
-    const char *name = role_name(role);
-    if (view->ndim < 0 || view->ndim > CPOOL_MAX_NDIM) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has ndim=%" PRId32 "; 0 to %d are possible", name, view->ndim,
-                       CPOOL_MAX_NDIM);
-    }
-    if (view->ndim > 0 && view->shape == NULL) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has no shape (NULL)", name);
-    }
-    if (view->dtype_lanes != 1 || view->dtype_bits % 8 != 0 || view->dtype_bits == 0) {
-        return cp_fail(error, CPOOL_INVALID_TYPE, role,
-                       "%s has dtype_bits=%d, dtype_lanes=%d; bits must be 8, 32 or 64 and lanes 1", name, view->dtype_bits,
-                       view->dtype_lanes);
-    }
-    for (int i = 0; i < 4; i++) {
-        if (view->reserved[i] != 0) {
-            return cp_fail(error, CPOOL_UNSUPPORTED, role, "%s has reserved[%d] set; this library knows no use of it", name, i);
-        }
-    }
-    int64_t size = 1, extent = view->dtype_bits / 8;
-    for (int32_t i = 0; i < view->ndim; i++) {
-        int64_t length = view->shape[i], positive = length > 1 ? length : 1;
-        if (length < 0) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has the negative length %" PRId64 " along axis %" PRId32, name,
-                           length, i);
-        }
-        if (product_overflows(size, positive) || product_overflows(size * positive, view->dtype_bits / 8)) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has shape %s: more than 2^63 - 1 bytes", name,
-                           cp_format_shape(view->shape, view->ndim).text);
-        }
-        size *= positive;
-        if (view->strides != NULL) {
-            int64_t stride = view->strides[i];
-            if (stride == INT64_MIN || product_overflows(positive - 1, stride < 0 ? -stride : stride) ||
-                add_overflows(extent, (positive - 1) * (stride < 0 ? -stride : stride))) {
-                return cp_fail(error, CPOOL_INVALID_VALUE, role,
-                               "%s has the stride %" PRId64 " along axis %" PRId32 ": it spans more than 2^63 - 1 bytes", name,
-                               stride, i);
-            }
-            extent += (positive - 1) * (stride < 0 ? -stride : stride);
-        }
-    }
-    return CPOOL_OK;
-}
-
-const char *cp_dtype_kind(uint8_t code)
-{
-    return code == CPOOL_FLOAT ? "float" : code == CPOOL_UINT ? "uint" : code == CPOOL_INT ? "int" : "dtype";
-}
-
-static cpool_status check_dtype(const cpool_view *view, int32_t role, uint8_t code, uint8_t bits, cpool_error *error)
-{
-    if (view->dtype_code == code && view->dtype_bits == bits) {
-        return CPOOL_OK;
-    }
-    return cp_fail(error, CPOOL_INVALID_TYPE, role, "%s has dtype %s%d; it must be %s%d", role_name(role),
-                   cp_dtype_kind(view->dtype_code), view->dtype_bits, cp_dtype_kind(code), bits);
-}
-
-static cpool_status check_shape(const cpool_view *view, int32_t role, const int64_t *shape, int32_t ndim, cpool_error *error)
-{
-    int same = view->ndim == ndim;
-    for (int32_t i = 0; same && i < ndim; i++) {
-        same = view->shape[i] == shape[i];
-    }
-    if (same) {
-        return CPOOL_OK;
-    }
-    return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has shape %s; it must be %s", role_name(role),
-                   cp_format_shape(view->shape, view->ndim).text, cp_format_shape(shape, ndim).text);
+    return roles & cp_role_bit(CPOOL_TAPS) ? roles | cp_role_bit(CPOOL_INDICES) : roles;
 }
 
 /* ---- Parameters ---- */
@@ -193,22 +19,9 @@ static cpool_status check_shape(const cpool_view *view, int32_t role, const int6
 static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, cpool_error *error)
 {
     static const cpool_pool_params init = CPOOL_POOL_PARAMS_INIT;
-    if (params == NULL) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "params is NULL");
-    }
-    size_t size = params->struct_size;
-    if (size < offsetof(cpool_pool_params, geometry)) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "params.struct_size=%zu is too small; start from CPOOL_POOL_PARAMS_INIT",
-                       size);
-    }
     pool->params = init;
-    memcpy(&pool->params, params, size < sizeof init ? size : sizeof init);
-    for (size_t i = sizeof init; i < size; i++) {
-        if (((const unsigned char *)params)[i] != 0) {
-            return cp_fail(error, CPOOL_UNSUPPORTED, 0, "params sets a field that this library (%s) does not have",
-                           CPOOL_VERSION);
-        }
-    }
+    CP_TRY(cp_take_struct(&pool->params, sizeof init, offsetof(cpool_pool_params, geometry), params, "CPOOL_POOL_PARAMS_INIT",
+                          error));
     const cpool_pool_params *p = &pool->params;
     pool->op = cp_operator_find(p->op);
     if (pool->op == NULL) {
@@ -266,54 +79,7 @@ static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, 
     return CPOOL_OK;
 }
 
-static cpool_status take_args(cp_pool *pool, const cpool_arg *args, int32_t n, int32_t direction, cpool_error *error)
-{
-    uint64_t seen = 0, known;
-    const cp_operator *op = pool->op;
-    known = direction >= 0 ? op->required[direction] | op->optional[direction] : roles_of(op);
-    memset(pool->array, 0, sizeof pool->array);
-    memset(pool->grad, 0, sizeof pool->grad);
-    pool->given_count = 0;
-    if (n < 0 || (n > 0 && args == NULL)) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "args is NULL or n=%" PRId32 " is negative", n);
-    }
-    for (int32_t i = 0; i < n; i++) {
-        int32_t role = args[i].role;
-        const char *name = role_name(role);
-        if (name == NULL || args[i].reserved != 0) {
-            return cp_fail(error, CPOOL_UNSUPPORTED, role, "args[%" PRId32 "].role=%" PRId32 " is no role of this library (%s)",
-                           i, role, CPOOL_VERSION);
-        }
-        if ((known & role_bit(role)) == 0) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s takes no %s here", op->name, name);
-        }
-        if ((seen & role_bit(role)) != 0) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s is given twice", name);
-        }
-        seen |= role_bit(role);
-        pool->given[pool->given_count++] = role;
-        TRY(check_view(&args[i].view, role, error));
-        if (role & CPOOL_GRAD) {
-            pool->grad[role - CPOOL_GRAD] = &args[i].view;
-        } else {
-            pool->array[role] = &args[i].view;
-        }
-    }
-    return CPOOL_OK;
-}
-
 /* ---- Axes ---- */
-
-static cpool_status take_axis(const cp_pool *pool, int32_t given, const char *name, int32_t *axis, cpool_error *error)
-{
-    if (given < -pool->ndim || given >= pool->ndim) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X,
-                       "%s=%" PRId32 " is not an axis of x, which has %" PRId32 ": %" PRId32 " to %" PRId32, name, given,
-                       pool->ndim, -pool->ndim, pool->ndim - 1);
-    }
-    *axis = given < 0 ? given + pool->ndim : given;
-    return CPOOL_OK;
-}
 
 static cpool_status take_axes(cp_pool *pool, cpool_error *error)
 {
@@ -331,7 +97,7 @@ static cpool_status take_axes(cp_pool *pool, cpool_error *error)
             continue;
         }
         int32_t given = p->axes[s - unused];
-        TRY(take_axis(pool, given == CPOOL_AXIS_DEFAULT ? s - CP_SPACE : given, "axes", &pool->space[s], error));
+        CP_TRY(cp_take_axis(given == CPOOL_AXIS_DEFAULT ? s - CP_SPACE : given, pool->ndim, "axes", &pool->space[s], error));
         if (spatial >> pool->space[s] & 1) {
             return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X,
                            "axes=%" PRId32 " is named twice: every spatial axis must be another", given);
@@ -349,7 +115,7 @@ static cpool_status take_axes(cp_pool *pool, cpool_error *error)
             pool->channel = spatial >> i & 1 ? pool->channel : i;
         }
     } else if (p->channel_axis != CPOOL_AXIS_NONE) {
-        TRY(take_axis(pool, p->channel_axis, "channel_axis", &pool->channel, error));
+        CP_TRY(cp_take_axis(p->channel_axis, pool->ndim, "channel_axis", &pool->channel, error));
         if (spatial >> pool->channel & 1) {
             return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X,
                            "channel_axis=%" PRId32 " is one of the spatial axes; it must be another", p->channel_axis);
@@ -389,7 +155,7 @@ static cpool_status slide(cp_pool *pool, int32_t s, int32_t i, cpool_error *erro
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "dilation=%" PRId64 " along axis %" PRId32 ": it must be at least 1",
                        dilation, pool->space[s]);
     }
-    if (product_overflows(window - 1, dilation) || (window - 1) * dilation > INT64_MAX / 4) {
+    if (cp_product_overflows(window - 1, dilation) || (window - 1) * dilation > INT64_MAX / 4) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s, dilation=%" PRId64 ": an extent of more than 2^61",
                        cp_format_sizes(p->window, p->rank).text, dilation);
     }
@@ -551,10 +317,10 @@ static cpool_status take_filter(cp_pool *pool, cpool_error *error)
                        "dpp_pool takes no %s window with a filter: the filter has windows of one size",
                        p->geometry == CPOOL_ADAPTIVE ? "adaptive" : "whole");
     }
-    TRY(cp_parameter_check(pool, filter, CPOOL_FILTER, role_name(CPOOL_FILTER), error));
+    CP_TRY(cp_parameter_check(pool, filter, CPOOL_FILTER, cp_role_name(CPOOL_FILTER), error));
     for (int32_t s = 0; s < CP_SPACE; s++) {
         pool->filtered[s] = (cp_filtered){1, 1, 0, 1, 0};
-        TRY(s < unused ? CPOOL_OK : add_filter(pool, s, s - unused, error));
+        CP_TRY(s < unused ? CPOOL_OK : add_filter(pool, s, s - unused, error));
     }
     return CPOOL_OK;
 }
@@ -594,7 +360,7 @@ static cpool_status take_windows(cp_pool *pool, cpool_error *error)
             pool->out[s] = pool->padded_end[s] = 1;
             pool->axis[s] = cp_axis_sliding(1, 1, 1, 1, 1, 0);
         } else {
-            TRY(p->geometry == CPOOL_SLIDING ? slide(pool, s, s - unused, error) : adapt(pool, s, s - unused, error));
+            CP_TRY(p->geometry == CPOOL_SLIDING ? slide(pool, s, s - unused, error) : adapt(pool, s, s - unused, error));
         }
     }
     if (p->op == CPOOL_UNPOOL) {
@@ -602,7 +368,7 @@ static cpool_status take_windows(cp_pool *pool, cpool_error *error)
             int32_t i = s - unused;
             int64_t size = p->output_size[i], extent = (p->window[i] - 1) * p->dilation[i] + 1;
             if (size == CPOOL_SIZE_DEFAULT) {
-                if (product_overflows(pool->in[s] - 1, p->stride[i]) || (pool->in[s] - 1) * p->stride[i] > INT64_MAX / 4) {
+                if (cp_product_overflows(pool->in[s] - 1, p->stride[i]) || (pool->in[s] - 1) * p->stride[i] > INT64_MAX / 4) {
                     return cp_fail(error, CPOOL_INVALID_VALUE, 0, "stride=%" PRId64 " gives a result longer than 2^61",
                                    p->stride[i]);
                 }
@@ -619,7 +385,7 @@ static cpool_status take_windows(cp_pool *pool, cpool_error *error)
             pool->out[s] = size;
         }
     }
-    TRY(take_filter(pool, error));
+    CP_TRY(take_filter(pool, error));
     pool->window_taps = (double)pool->axis[0].taps * (double)pool->axis[1].taps * (double)pool->axis[2].taps;
     pool->taps_bits = pool->window_taps <= 255 ? 8 : pool->window_taps <= (double)INT32_MAX ? 32 : 64;
     return CPOOL_OK;
@@ -628,7 +394,7 @@ static cpool_status take_windows(cp_pool *pool, cpool_error *error)
 static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
 {
     const cpool_pool_params *p = &pool->params;
-    TRY(p->op == CPOOL_KMAX ? take_k(pool, error) : take_windows(pool, error));
+    CP_TRY(p->op == CPOOL_KMAX ? take_k(pool, error) : take_windows(pool, error));
     int64_t size = 1;
     for (int32_t i = 0; i < pool->ndim + CP_SPACE; i++) {
         int32_t s = i - pool->ndim;
@@ -638,7 +404,7 @@ static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
             is_space |= pool->space[j] == i;
         }
         length = is_space || length < 1 ? 1 : length;
-        if (product_overflows(size, length) || size * length > INT64_MAX / 8) {
+        if (cp_product_overflows(size, length) || size * length > INT64_MAX / 8) {
             return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s: the result would have more than 2^60 elements",
                            p->op == CPOOL_UNPOOL ? "stride or output_size"
                            : p->op == CPOOL_KMAX ? "k"
@@ -656,46 +422,40 @@ static cpool_status check_array(const cp_pool *pool, const cpool_view *view, int
     cpool_shape want;
     int32_t kind = role & ~CPOOL_GRAD;
     if (cp_parameter_role(role)) {
-        return cp_parameter_check(pool, view, role, role_name(role), error);
+        return cp_parameter_check(pool, view, role, cp_role_name(role), error);
     }
     const cpool_view *like = pool->array[kind];
     if (cp_parameter_role(kind)) { /* like the parameter; that it is missing is found later */
-        TRY(like == NULL ? CPOOL_OK : check_dtype(view, role, like->dtype_code, like->dtype_bits, error));
-        return like == NULL ? CPOOL_OK : check_shape(view, role, like->shape, like->ndim, error);
+        CP_TRY(like == NULL ? CPOOL_OK : cp_check_dtype(view, role, like->dtype_code, like->dtype_bits, error));
+        return like == NULL ? CPOOL_OK : cp_check_shape(view, role, like->shape, like->ndim, error);
     }
-    TRY(cp_pool_shape(pool, role, &want, error));
-    TRY(check_dtype(view, role, want.dtype_code, want.dtype_bits, error));
-    return check_shape(view, role, want.shape, want.ndim, error);
+    CP_TRY(cp_pool_shape(pool, role, &want, error));
+    CP_TRY(cp_check_dtype(view, role, want.dtype_code, want.dtype_bits, error));
+    return cp_check_shape(view, role, want.shape, want.ndim, error);
 }
 
 cpool_status cp_pool_plan(cp_pool *pool, const cpool_pool_params *params, const cpool_arg *args, int32_t n, int32_t direction,
                           cpool_error *error)
 {
-    TRY(take_params(pool, params, error));
-    TRY(take_args(pool, args, n, direction, error));
+    CP_TRY(take_params(pool, params, error));
+    uint64_t known = direction >= 0 ? pool->op->required[direction] | pool->op->optional[direction] : roles_of(pool->op);
+    CP_TRY(cp_args_take(&pool->args, args, n, known, pool->op->name, error));
+    pool->array = pool->args.array;
+    pool->grad = pool->args.grad;
     const cpool_view *x = pool->array[CPOOL_X] != NULL ? pool->array[CPOOL_X] : pool->grad[CPOOL_X];
     int32_t x_role = pool->array[CPOOL_X] != NULL ? CPOOL_X : CPOOL_GRAD | CPOOL_X;
     if (x == NULL) {
         return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "x is missing");
     }
-    pool->dtype = -1;
-#define ROW(name, code, bits, lane) \
-    if (x->dtype_code == code && x->dtype_bits == bits) { \
-        pool->dtype = CP_DTYPE_##name; \
-    }
-    CP_DTYPE_LIST(ROW)
-#undef ROW
-    if (pool->dtype < 0) {
-        return cp_fail(error, CPOOL_INVALID_TYPE, x_role, "x has dtype %s%d; cpool pools float32 and float64",
-                       cp_dtype_kind(x->dtype_code), x->dtype_bits);
-    }
+    CP_TRY(cp_take_dtype(&pool->dtype, x, x_role, "pools", error));
     pool->dtype_bits = x->dtype_bits;
     pool->x_shape = x->shape;
     pool->ndim = x->ndim;
-    TRY(take_axes(pool, error));
-    TRY(take_geometry(pool, error));
-    for (int32_t i = 0; i < pool->given_count; i++) {
-        TRY(check_array(pool, view_of(pool, pool->given[i]), pool->given[i], error));
+    CP_TRY(take_axes(pool, error));
+    CP_TRY(take_geometry(pool, error));
+    for (int32_t i = 0; i < pool->args.given_count; i++) {
+        int32_t role = pool->args.given[i];
+        CP_TRY(check_array(pool, cp_args_view(&pool->args, role), role, error));
     }
     return CPOOL_OK;
 }
@@ -730,7 +490,7 @@ cpool_status cp_pool_shape(const cp_pool *pool, int32_t role, cpool_shape *out, 
     int32_t kind = role & ~CPOOL_GRAD;
     const cpool_view *x = pool->array[CPOOL_X] != NULL ? pool->array[CPOOL_X] : pool->grad[CPOOL_X];
     out->dtype_lanes = 1;
-    if (role_name(role) == NULL || (roles_of(pool->op) & role_bit(role)) == 0) {
+    if (cp_role_name(role) == NULL || (roles_of(pool->op) & cp_role_bit(role)) == 0) {
         return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has no array of role %" PRId32, pool->op->name, role);
     }
     int like_y = kind == CPOOL_U, like_input = kind == CPOOL_LOGITS && pool->array[CPOOL_LOGITS] == NULL;
@@ -772,56 +532,22 @@ cpool_status cp_pool_shape(const cp_pool *pool, int32_t role, cpool_shape *out, 
     return CPOOL_OK;
 }
 
-static cpool_status ready(const cp_pool *pool, uint64_t required, uint64_t results, cpool_error *error)
-{
-    for (int32_t i = 0; i < pool->given_count; i++) {
-        int32_t role = pool->given[i];
-        const cpool_view *view = view_of(pool, role);
-        required &= ~role_bit(role);
-        if (view != NULL && view->data == NULL && cp_view_size(view) != 0) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has no data (NULL)", role_name(role));
-        }
-    }
-    for (int32_t r = 0; required != 0; r++, required >>= 1) {
-        if (required & 1) {
-            int32_t role = r < CP_ROLES ? r : CPOOL_GRAD | (r - CP_ROLES);
-            return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s is missing", role_name(role));
-        }
-    }
-    for (int32_t i = 0; i < pool->given_count; i++) {
-        int32_t role = pool->given[i];
-        const cpool_view *result = view_of(pool, role);
-        if ((results & role_bit(role)) == 0) {
-            continue;
-        }
-        if (cp_overlap_self(result)) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s overlaps itself: several of its elements lie in one place",
-                           role_name(role));
-        }
-        for (int32_t j = 0; j < pool->given_count; j++) {
-            const cpool_view *other = view_of(pool, pool->given[j]);
-            if (j != i && other != NULL && cp_overlap(result, other)) {
-                return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s shares memory with %s", role_name(role),
-                               role_name(pool->given[j]));
-            }
-        }
-    }
-    return cp_parameter_check_values(pool, error);
-}
-
 cpool_status cp_pool_ready(const cp_pool *pool, int32_t direction, cpool_error *error)
 {
     /* What unpooling reads is what selections write. */
-    uint64_t forward = role_bit(CPOOL_Y) | role_bit(CPOOL_TAPS) | role_bit(CPOOL_MASK) |
-                       (pool->op->code == CPOOL_UNPOOL ? 0 : role_bit(CPOOL_INDICES));
-    uint64_t backward = ~UINT64_C(0) << 32 & ~role_bit(CPOOL_GRAD | CPOOL_Y);
-    return ready(pool, pool->op->required[direction], direction == CPOOL_FORWARD ? forward : backward, error);
+    uint64_t forward = cp_role_bit(CPOOL_Y) | cp_role_bit(CPOOL_TAPS) | cp_role_bit(CPOOL_MASK) |
+                       (pool->op->code == CPOOL_UNPOOL ? 0 : cp_role_bit(CPOOL_INDICES));
+    uint64_t backward = ~UINT64_C(0) << 32 & ~cp_role_bit(CPOOL_GRAD | CPOOL_Y);
+    CP_TRY(
+        cp_args_ready(&pool->args, pool->op->required[direction], direction == CPOOL_FORWARD ? forward : backward, 0, error));
+    return cp_parameter_check_values(pool, error);
 }
 
 cpool_status cp_pool_ready_indices(cp_pool *pool, cpool_error *error)
 {
     pool->array[CPOOL_X] = NULL; /* only its shape mattered */
-    return ready(pool, role_bit(CPOOL_TAPS) | role_bit(CPOOL_INDICES), role_bit(CPOOL_INDICES), error);
+    return cp_args_ready(&pool->args, cp_role_bit(CPOOL_TAPS) | cp_role_bit(CPOOL_INDICES), cp_role_bit(CPOOL_INDICES), 0,
+                         error);
 }
 
 int64_t cp_pool_count_along(const cp_pool *pool, int32_t axis, int64_t output)

@@ -4,9 +4,8 @@
 
 #include "cpool/cpool.h"
 #include "operators.h"
+#include "plan/args.h"
 #include "plan/axis.h"
-
-enum { CP_ROLES = 32 };
 
 /* The spatial axes of a pool are always three, slowest first; those that the rank does not have are of length 1. */
 enum { CP_SPACE = 3 };
@@ -19,8 +18,8 @@ typedef struct cp_filtered {
 typedef struct cp_pool {
     cpool_pool_params params;
     const cp_operator *op;
-    const cpool_view *array[CP_ROLES], *grad[CP_ROLES]; /* by role; NULL where absent */
-    int32_t given[2 * CP_ROLES], given_count;           /* the roles that are there */
+    cp_args args;
+    const cpool_view **array, **grad; /* those of args */
     const int64_t *x_shape;
     int32_t ndim;
     int32_t space[CP_SPACE];       /* the array axis of each spatial axis; -1: none */
@@ -55,15 +54,4 @@ int64_t cp_pool_count_along(const cp_pool *pool, int32_t axis, int64_t output);
 
 /* The shape of the result. */
 void cp_pool_result_shape(const cp_pool *pool, int64_t *shape);
-
-/* "float", "uint", "int". */
-const char *cp_dtype_kind(uint8_t code);
-
-/* Bytes from one element to the next along each axis of a view. */
-void cp_view_strides(const cpool_view *view, int64_t *strides);
-
-/* Elements of a view, and where one of them is, in C order. */
-int64_t cp_view_size(const cpool_view *view);
-char *cp_view_element(const cpool_view *view, int64_t index);
-
 #endif

@@ -1,0 +1,500 @@
+#include "drive/norm.h"
+
+#include <string.h>
+
+#include "dtype/list.h"
+#include "fpenv.h"
+
+/* ---- Arrays of parameters and statistics ---- */
+
+/* A view by the number of an element; in C order, as they nearly always are, that takes no division. */
+typedef struct cp_flat {
+    const cpool_view *view;
+    int64_t packed; /* bytes from one to the next, 0: not in C order */
+} cp_flat;
+
+static cp_flat flat_of(const cpool_view *view)
+{
+    int64_t strides[CPOOL_MAX_NDIM], item = view != NULL ? view->dtype_bits / 8 : 0, step = item;
+    cp_flat flat = {view, item};
+    if (view == NULL) {
+        return flat;
+    }
+    cp_view_strides(view, strides);
+    for (int32_t d = view->ndim; d-- > 0;) {
+        flat.packed = view->shape[d] == 1 || strides[d] == step ? flat.packed : 0;
+        step *= view->shape[d];
+    }
+    return flat;
+}
+
+static char *element_of(cp_flat flat, int64_t i)
+{
+    int64_t strides[CPOOL_MAX_NDIM];
+    char *at = flat.view->data;
+    if (flat.packed != 0) {
+        return at + i * flat.packed;
+    }
+    cp_view_strides(flat.view, strides);
+    for (int32_t d = flat.view->ndim; d-- > 0; i /= flat.view->shape[d]) {
+        at += i % flat.view->shape[d] * strides[d];
+    }
+    return at;
+}
+
+static double get(cp_flat flat, int64_t i)
+{
+    return flat.view->dtype_bits == 32 ? cp_read_f32(element_of(flat, i)) : cp_read_f64(element_of(flat, i));
+}
+
+static void put(cp_flat flat, int64_t i, double value)
+{
+    if (flat.view->dtype_bits == 32) {
+        cp_write_f32(element_of(flat, i), value);
+    } else {
+        cp_write_f64(element_of(flat, i), value);
+    }
+}
+
+/* ---- Cells ---- */
+
+/* First cell of a job among all, and its groups: those that the job has for itself, or those of all. */
+static int64_t first_cell(const cp_norm_walk *w, const cp_norm_job *job)
+{
+    return job->outer * w->cell.length + job->cell;
+}
+
+static cp_norm_groups groups_of(const cp_norm_work *work, const cp_norm_job *job)
+{
+    const cp_norm_walk *w = work->walk;
+    return w->fused ? work->groups : cp_norm_groups_at(&w->groups, first_cell(w, job));
+}
+
+/* The group of a cell, as its number in the arrays of statistics. */
+static int64_t group_of(const cp_norm_walk *w, int64_t cell)
+{
+    return cell / w->norm->members; /* channels are a multiple of members */
+}
+
+static const double *of_channels(const cp_norm_walk *w, const double *parameter, const cp_norm_job *job)
+{
+    return parameter == NULL || w->kind == CP_LAYER ? NULL : parameter + job->cell;
+}
+
+/* What the cells of a job start from, before any sum. */
+static void prepare(const cp_norm_work *work, const cp_norm_job *job)
+{
+    const cp_norm_walk *w = work->walk;
+    const cp_norm *norm = w->norm;
+    const cp_norm_kernels *kernels = w->engine->kernels->norm;
+    const cpool_view *const *array = norm->args.array;
+    cp_flat stats = flat_of(w->direction == CPOOL_BACKWARD ? array[CPOOL_STATS] : NULL);
+    cp_flat sums = flat_of(w->sums ? NULL : array[CPOOL_SUMS]), moments = flat_of(w->sums ? NULL : array[CPOOL_MOMENTS]);
+    cp_flat mean = flat_of(array[CPOOL_MU]), var = flat_of(array[CPOOL_VAR]);
+    cp_norm_groups g = groups_of(work, job);
+    if (w->direction == CPOOL_FORWARD && w->sums) {
+        if (norm->with_mean && w->each > 0) {
+            cp_norm_first_elements(w, job, 0, g.base);
+        } else {
+            memset(g.base, 0, (size_t)job->count * sizeof(double));
+        }
+        return;
+    }
+    for (int64_t i = 0; i < job->count; i++) {
+        int64_t group = group_of(w, first_cell(w, job) + i), n = norm->groups;
+        g.mean[i] = sums.view != NULL ? get(sums, n + group) : 0;
+        g.m2[i] = sums.view != NULL ? get(sums, 2 * n + group) : 0;
+        if (stats.view != NULL) {
+            g.center[i] = get(stats, group);
+            g.low[i] = get(stats, n + group);
+            g.rstd[i] = get(stats, 2 * n + group);
+        } else {
+            g.center[i] = moments.view != NULL ? get(moments, n + group) : get(mean, group);
+            g.low[i] = moments.view != NULL ? get(moments, 3 * n + group) : 0;
+            g.rstd[i] = moments.view != NULL ? get(moments, 2 * n + group) / get(moments, group) : get(var, group);
+        }
+    }
+    if (stats.view == NULL) {
+        kernels->rstd(g.rstd, job->count, norm->params.eps);
+    }
+    kernels->affine(&g, job->count, of_channels(w, w->weight, job), of_channels(w, w->bias, job));
+}
+
+static cp_norm_tile tile_of(const cp_norm_walk *w, const cp_norm_groups *g)
+{
+    cp_norm_tile t;
+    memset(&t, 0, sizeof t);
+    t.kind = w->kind;
+    t.dtype = w->norm->dtype;
+    t.relu = (w->norm->params.flags & CPOOL_RELU) != 0;
+    t.floor = w->norm->dtype == CP_DTYPE_f64 ? 0 : 0x1p-150; /* half of the smallest float goes to 0, which is even */
+    t.center = g->center;
+    t.scale = g->scale;
+    t.offset = g->offset;
+    t.a = g->a;
+    t.b = g->b;
+    t.c = g->c;
+    return t;
+}
+
+/* ---- Sums ---- */
+
+/* Where the sums of a chunk go: those of the first to the groups themselves. */
+static cp_norm_groups chunk_of(const cp_norm_work *work, const cp_norm_job *job, int64_t chunk)
+{
+    const cp_norm_walk *w = work->walk;
+    cp_norm_groups g = groups_of(work, job);
+    if (chunk > 0) {
+        g.mean = w->partials + (chunk - 1) * 3 * w->cells + first_cell(w, job);
+        g.rest = g.mean + w->cells;
+        g.m2 = g.rest + w->cells;
+    }
+    return g;
+}
+
+static void clear(double *at, int64_t n)
+{
+    memset(at, 0, (size_t)n * sizeof *at);
+}
+
+static void sum_blocks(const cp_norm_work *work, const cp_norm_job *job, int64_t chunk)
+{
+    const cp_norm_walk *w = work->walk;
+    const cp_norm_kernels *kernels = w->engine->kernels->norm;
+    int64_t n = job->count, from = chunk * w->sum.blocks / w->chunks, to = (chunk + 1) * w->sum.blocks / w->chunks;
+    int forward = w->direction == CPOOL_FORWARD, across = w->kind == CP_ACROSS;
+    int task = !forward ? CP_NORM_SUMS : w->norm->dtype == CP_DTYPE_f64 ? CP_NORM_EXACT : CP_NORM_MOMENTS;
+    cp_norm_groups g = chunk_of(work, job, chunk);
+    cp_norm_tile t = tile_of(w, &g);
+    double before = 0;
+    t.sum = across ? work->sums : work->lanes;
+    t.sum_pitch = n;
+    if (forward) {
+        t.center = work->shift;
+    }
+    clear(g.mean, n);
+    clear(g.m2, n);
+    clear(work->shift, n);
+    for (int64_t block = from; block < to; block++) {
+        double count = (double)cp_norm_block_elements(w, block);
+        if (forward && w->norm->with_mean) {
+            cp_norm_first_elements(w, job, block, work->shift);
+        }
+        clear(t.sum, n * CP_SUM_ROWS * (across ? 1 : CP_SUM_LANES));
+        cp_norm_block_run(work, job, block, task, &t);
+        if (!across) {
+            kernels->fold(work->lanes, work->sums, n, n, task == CP_NORM_EXACT);
+        }
+        if (forward) {
+            kernels->block(&g, n, before, work->sums, n, work->shift, count, w->norm->with_mean);
+            before += count;
+        } else {
+            kernels->add(g.mean, work->sums, NULL, n);
+            kernels->add(g.m2, work->sums + n, NULL, n);
+        }
+    }
+}
+
+static void join_chunks(const cp_norm_work *work, const cp_norm_job *job)
+{
+    const cp_norm_walk *w = work->walk;
+    const cp_norm_kernels *kernels = w->engine->kernels->norm;
+    cp_norm_groups g = groups_of(work, job);
+    double before = 0;
+    for (int64_t chunk = 0, block = 0; chunk < w->chunks; chunk++) {
+        cp_norm_groups other = chunk_of(work, job, chunk);
+        double count = 0;
+        for (; block < (chunk + 1) * w->sum.blocks / w->chunks; block++) {
+            count += (double)cp_norm_block_elements(w, block);
+        }
+        if (chunk > 0 && w->direction == CPOOL_FORWARD) {
+            kernels->merge(&g, job->count, before, &other, count);
+        } else if (chunk > 0) {
+            kernels->add(g.mean, other.mean, NULL, job->count);
+            kernels->add(g.m2, other.m2, NULL, job->count);
+        }
+        before += count;
+    }
+}
+
+/* ---- From sums to constants ---- */
+
+static void finish_forward(const cp_norm_work *work, const cp_norm_job *job)
+{
+    const cp_norm_walk *w = work->walk;
+    const cp_norm *norm = w->norm;
+    const cp_norm_kernels *kernels = w->engine->kernels->norm;
+    cp_flat moments = flat_of(w->sums ? norm->args.array[CPOOL_MOMENTS] : NULL), stats = flat_of(norm->args.array[CPOOL_STATS]);
+    cp_norm_groups g = groups_of(work, job);
+    if (w->sums) {
+        if (norm->members > 1) {
+            kernels->unite(&g, job->count, norm->members, (double)w->each);
+        }
+        kernels->finish(&g, job->count, (double)norm->elements, norm->params.eps, norm->with_mean);
+        kernels->affine(&g, job->count, of_channels(w, w->weight, job), of_channels(w, w->bias, job));
+    }
+    for (int64_t i = 0; i < job->count; i += norm->members) {
+        int64_t group = group_of(w, first_cell(w, job) + i), n = norm->groups;
+        if (moments.view != NULL) {
+            put(moments, group, (double)norm->elements);
+            put(moments, n + group, norm->elements > 0 ? g.center[i] : 0);
+            put(moments, 2 * n + group, norm->elements > 0 ? g.m2[i] : 0);
+            put(moments, 3 * n + group, norm->elements > 0 ? g.low[i] : 0);
+        }
+        if (stats.view != NULL) {
+            put(stats, group, g.center[i]);
+            put(stats, n + group, g.low[i]);
+            put(stats, 2 * n + group, g.rstd[i]);
+        }
+    }
+}
+
+static void finish_backward(const cp_norm_work *work, const cp_norm_job *job)
+{
+    const cp_norm_walk *w = work->walk;
+    const cp_norm *norm = w->norm;
+    const cp_norm_kernels *kernels = w->engine->kernels->norm;
+    cp_flat sums = flat_of(norm->args.array[CPOOL_SUMS]);
+    const double *weight = of_channels(w, w->weight, job);
+    int64_t first = first_cell(w, job), n = job->count;
+    cp_norm_groups g = groups_of(work, job);
+    if (w->sums) {
+        kernels->recenter(&g, n);
+    }
+    for (int64_t i = 0; i < n && w->sums && sums.view != NULL; i++) {
+        put(sums, first + i, (double)norm->elements);
+        put(sums, norm->groups + first + i, g.mean[i]);
+        put(sums, 2 * norm->groups + first + i, g.m2[i]);
+    }
+    if (w->parameters && w->kind != CP_LAYER) {
+        double *shares = w->shares + first;
+        memcpy(shares, g.mean, (size_t)n * sizeof(double));
+        memset(shares + w->cells, 0, (size_t)n * sizeof(double));
+        kernels->add(shares + w->cells, g.m2, g.rstd, n);
+    }
+    if (w->apply && !w->sums && sums.view != NULL) { /* of the whole batch, whose count may be any */
+        for (int64_t i = 0; i < n; i++) {
+            cp_norm_groups one = cp_norm_groups_at(&g, i);
+            kernels->gradient(&one, 1, 1, weight != NULL ? weight + i : NULL, get(sums, first + i), norm->with_mean);
+        }
+    } else if (w->apply) {
+        kernels->gradient(&g, n, norm->members, weight, (double)norm->elements, norm->with_mean);
+    }
+}
+
+static void finish(const cp_norm_work *work, const cp_norm_job *job)
+{
+    if (work->walk->direction == CPOOL_FORWARD) {
+        finish_forward(work, job);
+    } else {
+        finish_backward(work, job);
+    }
+}
+
+/* ---- Results ---- */
+
+static void apply_blocks(const cp_norm_work *work, const cp_norm_job *job, int64_t from, int64_t to)
+{
+    const cp_norm_walk *w = work->walk;
+    cp_norm_groups g = groups_of(work, job);
+    cp_norm_tile t = tile_of(w, &g);
+    int task = w->direction == CPOOL_FORWARD ? CP_NORM_APPLY : w->norm->constant ? CP_NORM_CONSTANT : CP_NORM_GRADIENT;
+    for (int64_t block = from; block < to; block++) {
+        cp_norm_block_run(work, job, block, task, &t);
+    }
+}
+
+/* Gradients of parameters by element: what the cells of a job add to those of their range. */
+static void add_parameters(const cp_norm_work *work, const cp_norm_job *job, int64_t range)
+{
+    const cp_norm_walk *w = work->walk;
+    cp_norm_groups g = groups_of(work, job);
+    cp_norm_tile t = tile_of(w, &g);
+    t.sum = w->shares + range * 2 * w->norm->parameters;
+    t.sum_pitch = w->norm->parameters;
+    for (int64_t block = 0; block < w->sum.blocks; block++) {
+        cp_norm_block_run(work, job, block, CP_NORM_PARAMETERS, &t);
+    }
+}
+
+/* Adds up the shares of cells, or of ranges, in order. */
+static void write_parameters(const cp_norm_walk *w)
+{
+    const cp_norm *norm = w->norm;
+    const cp_norm_kernels *kernels = w->engine->kernels->norm;
+    cp_flat bias = flat_of(norm->args.grad[CPOOL_BIAS]), weight = flat_of(norm->args.grad[CPOOL_WEIGHT]);
+    int64_t n = norm->parameters, layer = w->kind == CP_LAYER;
+    memset(w->totals, 0, (size_t)(2 * n) * sizeof(double));
+    for (int64_t i = 0; i < (layer ? w->ranges : w->outer); i++) {
+        kernels->add(w->totals, layer ? w->shares + i * 2 * n : w->shares + i * n, NULL, n);
+        kernels->add(w->totals + n, layer ? w->shares + (i * 2 + 1) * n : w->shares + w->cells + i * n, NULL, n);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        if (bias.view != NULL) {
+            put(bias, i, w->totals[i]);
+        }
+        if (weight.view != NULL) {
+            put(weight, i, w->totals[n + i]);
+        }
+    }
+}
+
+/* ---- Units ---- */
+
+typedef void unit_body(cp_norm_work *work, int64_t unit);
+
+typedef struct phase {
+    const cp_norm_walk *walk;
+    unit_body *body;
+} phase;
+
+static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
+{
+    const phase *p = arg;
+    cp_fpenv environment = cp_fpenv_enter();
+    cp_norm_work work;
+    cp_norm_work_bind(&work, p->walk, worker);
+    for (int64_t unit = lo; unit < hi; unit++) {
+        p->body(&work, unit);
+    }
+    cp_fpenv_leave(environment);
+}
+
+static void run_phase(const cp_norm_walk *w, unit_body *body, int64_t units, double share)
+{
+    phase p = {w, body};
+    cp_engine_run(w->engine, units, share * w->engine->cost.nanoseconds / (double)(units > 0 ? units : 1), run_units, &p);
+}
+
+/* All of a range of jobs: what is read for its sums is still in the cache when it is used. */
+static void whole_unit(cp_norm_work *work, int64_t unit)
+{
+    const cp_norm_walk *w = work->walk;
+    for (int64_t j = unit * w->jobs / w->ranges; j < (unit + 1) * w->jobs / w->ranges; j++) {
+        cp_norm_job job = cp_norm_job_at(w, j);
+        prepare(work, &job);
+        sum_blocks(work, &job, 0);
+        finish(work, &job);
+        if (w->parameters && w->kind == CP_LAYER) { /* before dx takes the place of dy */
+            add_parameters(work, &job, unit);
+        }
+        if (w->apply) {
+            apply_blocks(work, &job, 0, w->use.blocks);
+        }
+    }
+}
+
+static void sum_unit(cp_norm_work *work, int64_t unit)
+{
+    cp_norm_job job = cp_norm_job_at(work->walk, unit / work->walk->chunks);
+    sum_blocks(work, &job, unit % work->walk->chunks);
+}
+
+static void parameter_unit(cp_norm_work *work, int64_t unit)
+{
+    const cp_norm_walk *w = work->walk;
+    for (int64_t j = unit * w->jobs / w->ranges; j < (unit + 1) * w->jobs / w->ranges; j++) {
+        cp_norm_job job = cp_norm_job_at(w, j);
+        add_parameters(work, &job, unit);
+    }
+}
+
+/* In the order in which the elements lie where lanes run along rows: segments of a row, jobs, rows. */
+static void apply_unit(cp_norm_work *work, int64_t unit)
+{
+    const cp_norm_walk *w = work->walk;
+    cp_norm_job job = cp_norm_job_at(w, unit / w->use.segments % w->jobs);
+    int64_t block = unit / w->use.segments / w->jobs * w->use.segments + unit % w->use.segments;
+    apply_blocks(work, &job, block, block + 1);
+}
+
+static void run_in_phases(const cp_norm_walk *w)
+{
+    cp_norm_work work;
+    cp_norm_work_bind(&work, w, 0);
+    for (int64_t j = 0; j < w->jobs; j++) {
+        cp_norm_job job = cp_norm_job_at(w, j);
+        prepare(&work, &job);
+    }
+    if (w->sums) {
+        run_phase(w, sum_unit, w->jobs * w->chunks, 0.4);
+    }
+    for (int64_t j = 0; j < w->jobs; j++) {
+        cp_norm_job job = cp_norm_job_at(w, j);
+        if (w->sums) {
+            join_chunks(&work, &job);
+        }
+        finish(&work, &job);
+    }
+    if (w->parameters && w->kind == CP_LAYER) {
+        run_phase(w, parameter_unit, w->ranges, 0.4);
+    }
+    if (w->apply) {
+        run_phase(w, apply_unit, w->jobs * w->use.blocks, 0.4);
+    }
+}
+
+/* ---- Merging ---- */
+
+void cp_moments_merge(const cpool_view *a_view, const cpool_view *b_view, const cpool_view *out_view)
+{
+    int64_t n = a_view->shape[1];
+    cp_flat a = flat_of(a_view), b = flat_of(b_view), out = flat_of(out_view);
+    for (int64_t i = 0; i < n; i++) {
+        double before = get(a, i), count = get(b, i);
+        double mean = get(a, n + i), m2 = get(a, 2 * n + i), rest = get(a, 3 * n + i);
+        double other_mean = get(b, n + i), other_m2 = get(b, 2 * n + i), other_rest = get(b, 3 * n + i);
+        cp_norm_groups g = {.mean = &mean, .rest = &rest, .m2 = &m2};
+        cp_norm_groups other = {.mean = &other_mean, .rest = &other_rest, .m2 = &other_m2};
+        cp_kernels_scalar.norm->merge(&g, 1, before, &other, count);
+        put(out, i, before + count);
+        put(out, n + i, mean);
+        put(out, 2 * n + i, m2);
+        put(out, 3 * n + i, rest);
+    }
+}
+
+/* ---- Running ---- */
+
+static double *as_doubles(double *to, const cpool_view *view, int64_t n, double absent, int fill)
+{
+    cp_flat flat = flat_of(view);
+    for (int64_t i = 0; i < n && (view != NULL || fill); i++) {
+        to[i] = view != NULL ? get(flat, i) : absent;
+    }
+    return view != NULL || fill ? to : NULL;
+}
+
+cp_cost cp_norm_cost(const cp_norm *norm, int32_t direction)
+{
+    cp_norm_walk walk;
+    return cp_norm_walk_plan(&walk, norm, direction);
+}
+
+cpool_status cp_norm_run(const cp_norm *norm, int32_t direction, const cpool_exec *exec)
+{
+    cp_norm_walk walk;
+    cp_engine engine;
+    cp_cost cost = cp_norm_walk_plan(&walk, norm, direction);
+    cpool_status status = cp_engine_take(&engine, exec, cost);
+    if (status != CPOOL_OK) {
+        return status;
+    }
+    cp_norm_walk_bind(&walk, &engine);
+    int layer = walk.kind == CP_LAYER;
+    walk.weight = as_doubles(walk.weight, norm->args.array[CPOOL_WEIGHT], norm->parameters, 1, layer);
+    int adds = direction == CPOOL_FORWARD || walk.norm->params.flags & CPOOL_RELU;
+    walk.bias = as_doubles(walk.bias, adds ? norm->args.array[CPOOL_BIAS] : NULL, norm->parameters, 0, layer);
+    if (layer && walk.parameters) {
+        memset(walk.shares, 0, (size_t)(walk.ranges * 2 * norm->parameters) * sizeof(double));
+    }
+    if (walk.fused) {
+        run_phase(&walk, whole_unit, walk.ranges, 1);
+    } else {
+        run_in_phases(&walk);
+    }
+    if (walk.parameters) {
+        write_parameters(&walk);
+    }
+    return CPOOL_OK;
+}

@@ -1,0 +1,478 @@
+/* Sums of normalization, f64 lanes: moments forward, their gradients backward, and what becomes of them for each group.
+ *
+ * The order of every sum is fixed here and by the blocks that the driver makes of geometry: along a row in 16 virtual lanes, which
+ * are folded by halves, whatever the lanes of the machine; across rows one after another. Differences are taken in double and from a
+ * value of the group itself, so that a mean a million times the deviation costs no digits. */
+
+#define NORM(kernel) CP_GLUE(norm_##kernel##_, CP_ISA_NAME)
+
+enum { NORM(UNIT) = CP_SUM_LANES / vf64_N, NORM(WIDTH) = 4, NORM(STRIPE) = 8 };
+
+/* Calls function(task, kind, wide, relu, tile) with constants. */
+#define CP_NORM_CASES(function, task, tile) \
+    do { \
+        int wide_ = (tile)->dtype == CP_DTYPE_f64, relu_ = (tile)->relu; \
+        switch ((tile)->kind) { \
+        case CP_ALONG: \
+            if (relu_) { \
+                wide_ ? function(task, CP_ALONG, 1, 1, tile) : function(task, CP_ALONG, 0, 1, tile); \
+            } else { \
+                wide_ ? function(task, CP_ALONG, 1, 0, tile) : function(task, CP_ALONG, 0, 0, tile); \
+            } \
+            break; \
+        case CP_ACROSS: \
+            if (relu_) { \
+                wide_ ? function(task, CP_ACROSS, 1, 1, tile) : function(task, CP_ACROSS, 0, 1, tile); \
+            } else { \
+                wide_ ? function(task, CP_ACROSS, 1, 0, tile) : function(task, CP_ACROSS, 0, 0, tile); \
+            } \
+            break; \
+        default: wide_ ? function(task, CP_LAYER, 1, 0, tile) : function(task, CP_LAYER, 0, 0, tile); \
+        } \
+    } while (0)
+
+/* ---- Rows of elements ---- */
+
+CP_TEMPLATE vf64 NORM(load)(int wide, const char *row, int64_t i, int64_t n, vf64 fill)
+{
+    double rest[vf64_N];
+    if (n == vf64_N) {
+        return wide ? vf64_load((const double *)(const void *)row + i) : vf64_load_f32((const float *)(const void *)row + i);
+    }
+    vf64_store(rest, fill); /* fills of a row are the same in all lanes */
+    return wide ? vf64_load_n((const double *)(const void *)row + i, n, rest[0])
+                : vf64_load_f32_n((const float *)(const void *)row + i, n, rest[0]);
+}
+
+CP_TEMPLATE vf64 NORM(lanes)(const double *row, int64_t i, int64_t n)
+{
+    return n == vf64_N ? vf64_load(row + i) : vf64_load_n(row + i, n, 0.0);
+}
+
+CP_TEMPLATE void NORM(keep)(double *row, int64_t i, int64_t n, vf64 v)
+{
+    if (n == vf64_N) {
+        vf64_store(row + i, v);
+    } else {
+        vf64_store_n(row + i, v, n);
+    }
+}
+
+/* The constants of a row, or of a vector of lanes. */
+typedef struct NORM(constants) {
+    vf64 center, scale, offset, a, b, c, weight, bias;
+} NORM(constants);
+
+CP_TEMPLATE vf64 NORM(constant)(int per_lane, const double *from, int64_t row, int64_t lane, int64_t n)
+{
+    return per_lane ? NORM(lanes)(from, lane, n) : vf64_set1(from[row]);
+}
+
+CP_TEMPLATE int NORM(needs_affine)(int task, int relu)
+{
+    return task == CP_NORM_APPLY || task == CP_NORM_PARAMETERS || relu;
+}
+
+/* Those of a row (kind is not CP_ACROSS) or of lanes (it is). */
+CP_TEMPLATE void NORM(take)(NORM(constants) * k, int task, int kind, int relu, const cp_norm_tile *t, int64_t row, int64_t lane,
+                            int64_t n)
+{
+    int per_lane = kind == CP_ACROSS;
+    if (task != CP_NORM_CONSTANT || relu) {
+        k->center = NORM(constant)(per_lane, t->center, row, lane, n);
+    }
+    if (NORM(needs_affine)(task, relu)) {
+        k->scale = NORM(constant)(per_lane, t->scale, row, lane, n);
+        k->offset = NORM(constant)(per_lane, t->offset, row, lane, n);
+    }
+    if (task == CP_NORM_GRADIENT || task == CP_NORM_CONSTANT) {
+        k->a = NORM(constant)(per_lane, t->a, row, lane, n);
+    }
+    if (task == CP_NORM_GRADIENT) {
+        k->b = NORM(constant)(per_lane, t->b, row, lane, n);
+        k->c = NORM(constant)(per_lane, t->c, row, lane, n);
+    }
+}
+
+CP_TEMPLATE vf64 NORM(affine_of)(const NORM(constants) * k, vf64 x)
+{
+    return vf64_add(vf64_mul(vf64_sub(x, k->center), k->scale), k->offset);
+}
+
+/* The upstream gradient of what was before the ReLU. */
+CP_TEMPLATE vf64 NORM(upstream)(int relu, const cp_norm_tile *t, const NORM(constants) * k, vf64 x, vf64 dy)
+{
+    return relu ? vf64_select(vf64_gt(NORM(affine_of)(k, x), vf64_set1(t->floor)), dy, vf64_set1(0.0)) : dy;
+}
+
+/* ---- Sums of rows ---- */
+
+/* Sums with what their roundings lose. */
+typedef struct NORM(state) {
+    vf64 first, second, first_lost, second_lost;
+} NORM(state);
+
+/* What a + b loses when it is rounded to `sum` (Knuth). */
+CP_TEMPLATE vf64 NORM(lost)(vf64 a, vf64 b, vf64 sum)
+{
+    vf64 back = vf64_sub(sum, a);
+    return vf64_add(vf64_sub(a, vf64_sub(sum, back)), vf64_sub(b, back));
+}
+
+CP_TEMPLATE NORM(state) NORM(accumulate)(int task, NORM(state) s, vf64 p, vf64 q, vf64 p_lost)
+{
+    vf64 first = vf64_add(s.first, p), second = vf64_add(s.second, q);
+    if (task == CP_NORM_EXACT) {
+        s.first_lost = vf64_add(s.first_lost, vf64_add(NORM(lost)(s.first, p, first), p_lost));
+        s.second_lost = vf64_add(s.second_lost, NORM(lost)(s.second, q, second));
+    }
+    s.first = first;
+    s.second = second;
+    return s;
+}
+
+CP_TEMPLATE NORM(state) NORM(state_load)(int task, const double *from, int64_t pitch, int64_t n)
+{
+    NORM(state) s;
+    s.first = NORM(lanes)(from, 0, n);
+    s.second = NORM(lanes)(from + pitch, 0, n);
+    s.first_lost = task == CP_NORM_EXACT ? NORM(lanes)(from + 2 * pitch, 0, n) : s.first;
+    s.second_lost = task == CP_NORM_EXACT ? NORM(lanes)(from + 3 * pitch, 0, n) : s.second;
+    return s;
+}
+
+CP_TEMPLATE void NORM(state_store)(int task, NORM(state) s, double *to, int64_t pitch, int64_t n)
+{
+    NORM(keep)(to, 0, n, s.first);
+    NORM(keep)(to + pitch, 0, n, s.second);
+    if (task == CP_NORM_EXACT) {
+        NORM(keep)(to + 2 * pitch, 0, n, s.first_lost);
+        NORM(keep)(to + 3 * pitch, 0, n, s.second_lost);
+    }
+}
+
+CP_TEMPLATE int NORM(is_moments)(int task)
+{
+    return task == CP_NORM_MOMENTS || task == CP_NORM_EXACT;
+}
+
+/* Adds n elements from column i of a row on; those beyond n are 0. */
+CP_TEMPLATE NORM(state) NORM(add_terms)(int task, int kind, int wide, int relu, const cp_norm_tile *t,
+                                        const NORM(constants) * k, int64_t row, int64_t i, int64_t n, NORM(state) s)
+{
+    const char *x_row = t->x + row * t->x_step;
+    vf64 x = NORM(load)(wide, x_row, i, n, kind == CP_ACROSS ? vf64_set1(0.0) : k->center);
+    vf64 d = vf64_sub(x, k->center);
+    if (NORM(is_moments)(task)) {
+        vf64 negative = vf64_sub(vf64_set1(0.0), k->center);
+        return NORM(accumulate)(task, s, d, vf64_mul(d, d), task == CP_NORM_EXACT ? NORM(lost)(x, negative, d) : d);
+    }
+    vf64 e = NORM(upstream)(relu, t, k, x, NORM(load)(wide, t->dy + row * t->dy_step, i, n, vf64_set1(0.0)));
+    if (task == CP_NORM_PARAMETERS) {
+        d = vf64_add(vf64_mul(d, k->scale), k->offset);
+    } else if (kind == CP_LAYER) {
+        e = vf64_mul(e, NORM(lanes)(t->weight, i, n));
+    }
+    return NORM(accumulate)(task, s, e, vf64_mul(e, d), e);
+}
+
+CP_TEMPLATE void NORM(sums_along)(int task, int kind, int wide, int relu, const cp_norm_tile *t)
+{
+    const int64_t item = wide ? 8 : 4;
+    for (int64_t row = 0; row < t->rows; row++) {
+        NORM(constants) k;
+        NORM(state) s[NORM(UNIT)];
+        double *sum = t->sum + row * CP_SUM_ROWS * CP_SUM_LANES;
+        const char *x_next = t->x + row * t->x_step + t->x_ahead;
+        const char *dy_next = NORM(is_moments)(task) ? NULL : t->dy + row * t->dy_step + t->x_ahead;
+        NORM(take)(&k, task, kind, relu, t, row, 0, vf64_N);
+        for (int u = 0; u < NORM(UNIT); u++) {
+            s[u] = NORM(state_load)(task, sum + u * vf64_N, CP_SUM_LANES, vf64_N);
+        }
+        int64_t i = 0;
+        for (; i + CP_SUM_LANES <= t->lanes; i += CP_SUM_LANES) {
+            CP_PREFETCH(x_next + i * item);
+            if (!NORM(is_moments)(task)) {
+                CP_PREFETCH(dy_next + i * item);
+            }
+            for (int u = 0; u < NORM(UNIT); u++) {
+                s[u] = NORM(add_terms)(task, kind, wide, relu, t, &k, row, i + u * vf64_N, vf64_N, s[u]);
+            }
+        }
+        for (int u = 0; u < NORM(UNIT) && i + u * vf64_N < t->lanes; u++) {
+            int64_t left = t->lanes - i - u * vf64_N;
+            s[u] = NORM(add_terms)(task, kind, wide, relu, t, &k, row, i + u * vf64_N, left < vf64_N ? left : vf64_N, s[u]);
+        }
+        for (int u = 0; u < NORM(UNIT); u++) {
+            NORM(state_store)(task, s[u], sum + u * vf64_N, CP_SUM_LANES, vf64_N);
+        }
+    }
+}
+
+/* Some rows, for `width` vectors of lanes from lane i on, the last of n lanes. */
+CP_TEMPLATE void NORM(sums_stripe)(int task, int kind, int wide, int relu, const cp_norm_tile *t, int64_t from, int64_t to,
+                                   int64_t i, int width, int64_t n)
+{
+    const int64_t item = wide ? 8 : 4;
+    NORM(constants) k[NORM(WIDTH)];
+    NORM(state) s[NORM(WIDTH)];
+    for (int w = 0; w < width; w++) {
+        s[w] = NORM(state_load)(task, t->sum + i + w * vf64_N, t->sum_pitch, n);
+        NORM(take)(&k[w], task, kind, relu, t, from, i + w * vf64_N, n);
+    }
+    for (int64_t row = from; row < to; row++) {
+        for (int64_t ahead = 0; ahead < width * vf64_N * item; ahead += 64) {
+            CP_PREFETCH(t->x + row * t->x_step + i * item + ahead + t->x_ahead);
+            if (!NORM(is_moments)(task)) {
+                CP_PREFETCH(t->dy + row * t->dy_step + i * item + ahead + t->x_ahead);
+            }
+        }
+        for (int w = 0; w < width; w++) {
+            if (kind != CP_ACROSS) {
+                NORM(take)(&k[w], task, kind, relu, t, row, 0, vf64_N);
+            }
+            s[w] = NORM(add_terms)(task, kind, wide, relu, t, &k[w], row, i + w * vf64_N, n, s[w]);
+        }
+    }
+    for (int w = 0; w < width; w++) {
+        NORM(state_store)(task, s[w], t->sum + i + w * vf64_N, t->sum_pitch, n);
+    }
+}
+
+CP_TEMPLATE void NORM(sums_across)(int task, int kind, int wide, int relu, const cp_norm_tile *t)
+{
+    for (int64_t from = 0; from < t->rows; from += NORM(STRIPE)) {
+        int64_t to = from + NORM(STRIPE) < t->rows ? from + NORM(STRIPE) : t->rows, i = 0;
+        for (; i + NORM(WIDTH) * vf64_N <= t->lanes; i += NORM(WIDTH) * vf64_N) {
+            NORM(sums_stripe)(task, kind, wide, relu, t, from, to, i, NORM(WIDTH), vf64_N);
+        }
+        for (; i + vf64_N <= t->lanes; i += vf64_N) {
+            NORM(sums_stripe)(task, kind, wide, relu, t, from, to, i, 1, vf64_N);
+        }
+        if (i < t->lanes) {
+            NORM(sums_stripe)(task, kind, wide, relu, t, from, to, i, 1, t->lanes - i);
+        }
+    }
+}
+
+CP_TEMPLATE void NORM(sums)(int task, int kind, int wide, int relu, const cp_norm_tile *t)
+{
+    if (kind == CP_ACROSS || task == CP_NORM_PARAMETERS) {
+        NORM(sums_across)(task, kind, wide, relu, t);
+    } else {
+        NORM(sums_along)(task, kind, wide, relu, t);
+    }
+}
+
+static void NORM(moments)(const cp_norm_tile *t)
+{
+    if (t->kind == CP_ACROSS) {
+        t->dtype == CP_DTYPE_f64 ? NORM(sums)(CP_NORM_MOMENTS, CP_ACROSS, 1, 0, t)
+                                 : NORM(sums)(CP_NORM_MOMENTS, CP_ACROSS, 0, 0, t);
+    } else {
+        t->dtype == CP_DTYPE_f64 ? NORM(sums)(CP_NORM_MOMENTS, CP_ALONG, 1, 0, t)
+                                 : NORM(sums)(CP_NORM_MOMENTS, CP_ALONG, 0, 0, t);
+    }
+}
+
+static void NORM(exact_moments)(const cp_norm_tile *t)
+{
+    t->kind == CP_ACROSS ? NORM(sums)(CP_NORM_EXACT, CP_ACROSS, 1, 0, t) : NORM(sums)(CP_NORM_EXACT, CP_ALONG, 1, 0, t);
+}
+
+static void NORM(gradient_sums)(const cp_norm_tile *t)
+{
+    CP_NORM_CASES(NORM(sums), CP_NORM_SUMS, t);
+}
+
+static void NORM(parameter_sums)(const cp_norm_tile *t)
+{
+    t->dtype == CP_DTYPE_f64 ? NORM(sums)(CP_NORM_PARAMETERS, CP_LAYER, 1, 0, t)
+                             : NORM(sums)(CP_NORM_PARAMETERS, CP_LAYER, 0, 0, t);
+}
+
+/* a + b rounded, and what that loses is added to *lost. */
+static inline double NORM(sum_one)(double a, double b, double *lost)
+{
+    double sum = a + b, back = sum - a;
+    *lost += (a - (sum - back)) + (b - back);
+    return sum;
+}
+
+/* What the product of a and b, `product` once rounded, lacks of it (Dekker); 0 where that overflows. */
+static inline double NORM(product_lost)(double a, double b, double product)
+{
+    const double splitter = 0x1p27 + 1;
+    double a_high = a * splitter - (a * splitter - a), b_high = b * splitter - (b * splitter - b);
+    double a_low = a - a_high, b_low = b - b_high;
+    double lost = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low;
+    return lost - lost == 0 ? lost : 0;
+}
+
+/* a / b rounded, and what that lacks is added to *rest. */
+static inline double NORM(quotient)(double a, double b, double *rest)
+{
+    double quotient = a / b, product = quotient * b;
+    *rest += ((a - product) - NORM(product_lost)(quotient, b, product)) / b;
+    return quotient;
+}
+
+static void NORM(fold)(const double *sums, double *to, int64_t pitch, int64_t n, int exact)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double lane[CP_SUM_ROWS][CP_SUM_LANES];
+        memcpy(lane, sums + i * CP_SUM_ROWS * CP_SUM_LANES, sizeof lane);
+        for (int half = CP_SUM_LANES / 2; half > 0; half /= 2) {
+            for (int l = 0; l < half && !exact; l++) {
+                lane[0][l] += lane[0][l + half];
+                lane[1][l] += lane[1][l + half];
+            }
+            for (int l = 0; l < half && exact; l++) {
+                for (int row = 0; row < 2; row++) {
+                    lane[row + 2][l] += lane[row + 2][l + half];
+                    lane[row][l] = NORM(sum_one)(lane[row][l], lane[row][l + half], &lane[row + 2][l]);
+                }
+            }
+        }
+        for (int row = 0; row < CP_SUM_ROWS; row++) {
+            to[row * pitch + i] = lane[row][0];
+        }
+    }
+}
+
+/* ---- Groups ---- */
+
+typedef struct NORM(moments_of) {
+    double mean, rest, m2;
+} NORM(moments_of);
+
+/* Chan, Golub, LeVeque 1983; the mean as a sum of two. */
+static inline NORM(moments_of) NORM(merged)(NORM(moments_of) a, double before, NORM(moments_of) b, double count)
+{
+    if (before == 0) {
+        return b;
+    }
+    if (count != 0) {
+        double share_rest = 0, share = NORM(quotient)(count, before + count, &share_rest);
+        double apart_rest = b.rest - a.rest, apart = NORM(sum_one)(b.mean, -a.mean, &apart_rest), step = apart * share;
+        a.rest += NORM(product_lost)(apart, share, step) + apart * share_rest + apart_rest * share;
+        a.mean = NORM(sum_one)(a.mean, step, &a.rest);
+        apart += apart_rest;
+        a.m2 = a.m2 + b.m2 + apart * apart * (before * share);
+    }
+    return a;
+}
+
+static inline NORM(moments_of) NORM(get)(const cp_norm_groups *g, int64_t i)
+{
+    return (NORM(moments_of)){g->mean[i], g->rest[i], g->m2[i]};
+}
+
+static inline void NORM(set)(const cp_norm_groups *g, int64_t i, NORM(moments_of) moments)
+{
+    g->mean[i] = moments.mean;
+    g->rest[i] = moments.rest;
+    g->m2[i] = moments.m2;
+}
+
+static void NORM(merge)(const cp_norm_groups *g, int64_t n, double before, const cp_norm_groups *other, double count)
+{
+    for (int64_t i = 0; i < n; i++) {
+        NORM(set)(g, i, NORM(merged)(NORM(get)(g, i), before, NORM(get)(other, i), count));
+    }
+}
+
+static void NORM(block)(const cp_norm_groups *g, int64_t n, double before, const double *sums, int64_t pitch,
+                        const double *shift, double count, int with_mean)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double first = sums[i], second = sums[pitch + i], first_lost = sums[2 * pitch + i], second_lost = sums[3 * pitch + i];
+        NORM(moments_of) block = {0, 0, second + second_lost};
+        if (with_mean) {
+            double rest = first_lost / count, d = NORM(quotient)(first, count, &rest), product = first * d;
+            double lost = NORM(product_lost)(first, d, product) + first * rest + first_lost * d;
+            block.m2 = (second - product) + (second_lost - lost);
+            block.m2 = block.m2 < 0 ? 0 : block.m2; /* NaN stays */
+            block.rest = rest;
+            block.mean = NORM(sum_one)(NORM(sum_one)(shift[i], -g->base[i], &block.rest), d, &block.rest);
+        }
+        NORM(set)(g, i, NORM(merged)(NORM(get)(g, i), before, block, count));
+    }
+}
+
+static void NORM(unite)(const cp_norm_groups *g, int64_t n, int64_t size, double count)
+{
+    for (int64_t from = 0; from < n; from += size) {
+        NORM(moments_of) group = NORM(get)(g, from);
+        double base = g->base[from];
+        for (int64_t i = 1; i < size; i++) {
+            NORM(moments_of) other = NORM(get)(g, from + i);
+            other.mean = NORM(sum_one)(NORM(sum_one)(g->base[from + i], -base, &other.rest), other.mean, &other.rest);
+            group = NORM(merged)(group, (double)i * count, other, count);
+        }
+        for (int64_t i = from; i < from + size; i++) {
+            g->base[i] = base;
+            NORM(set)(g, i, group);
+        }
+    }
+}
+
+static void NORM(rstd)(double *variances, int64_t n, double eps)
+{
+    for (int64_t i = 0; i < n; i += vf64_N) {
+        int64_t m = n - i < vf64_N ? n - i : vf64_N;
+        vf64 v = vf64_add(NORM(lanes)(variances, i, m), vf64_set1(eps));
+        NORM(keep)(variances, i, m, vf64_div(vf64_set1(1.0), vf64_sqrt(v)));
+    }
+}
+
+static void NORM(finish)(const cp_norm_groups *g, int64_t n, double count, double eps, int with_mean)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double low = g->rest[i];
+        g->center[i] = NORM(sum_one)(with_mean ? g->base[i] : 0, g->mean[i], &low);
+        g->low[i] = low;
+        g->rstd[i] = g->m2[i] / count;
+    }
+    NORM(rstd)(g->rstd, n, eps);
+}
+
+static void NORM(affine)(const cp_norm_groups *g, int64_t n, const double *weight, const double *bias)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double scale = weight != NULL ? weight[i] * g->rstd[i] : g->rstd[i];
+        g->scale[i] = scale;
+        g->offset[i] = (bias != NULL ? bias[i] : 0) - g->low[i] * scale;
+    }
+}
+
+static void NORM(recenter)(const cp_norm_groups *g, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        g->m2[i] -= g->low[i] * g->mean[i];
+    }
+}
+
+static void NORM(gradient)(const cp_norm_groups *g, int64_t n, int64_t size, const double *weight, double count, int with_mean)
+{
+    for (int64_t from = 0; from < n; from += size) {
+        double first = 0, second = 0;
+        for (int64_t i = from; i < from + size; i++) {
+            first += weight != NULL ? weight[i] * g->mean[i] : g->mean[i];
+            second += weight != NULL ? weight[i] * g->m2[i] : g->m2[i];
+        }
+        for (int64_t i = from; i < from + size; i++) {
+            double r = g->rstd[i], mean = with_mean ? r * (first / count) : 0, slope = r * (r * (second / count)) * r;
+            g->a[i] = weight != NULL ? weight[i] * r : r;
+            g->b[i] = -slope;
+            g->c[i] = slope * g->low[i] - mean;
+        }
+    }
+}
+
+static void NORM(add)(double *sum, const double *terms, const double *factor, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        sum[i] += factor != NULL ? terms[i] * factor[i] : terms[i];
+    }
+}
