@@ -158,7 +158,9 @@ static void LANE(check_bytes)(int n)
             CP_ELEMENT row[CHECK_LANES], out[CHECK_LANES];
             memset(arena.begin, CHECK_UNTOUCHED, (size_t)(arena.end - arena.begin));
             for (int lane = 0; lane < CHECK_LANES; lane++) {
-                row[lane] = lane % 3 == 0 ? (CP_ELEMENT)code : lane % 3 == 1 ? (CP_ELEMENT)-1 : (CP_ELEMENT)((code + lane) % 256);
+                row[lane] = lane % 3 == 0   ? (CP_ELEMENT)code
+                            : lane % 3 == 1 ? (CP_ELEMENT)-1
+                                            : (CP_ELEMENT)((code + lane) % 256);
             }
             V(store_u8)(bytes, V(load)(row), n);
             int good = 1;

@@ -8,7 +8,15 @@
 
 /* Bytes of prepared results, of gradients that a unit writes, roughly; columns, lanes of a pixel, places of a
  * result at most; lanes that a kernel may read behind the last result. */
-enum { SCRATCH = 64 * 1024, UNIT = 256 * 1024, WIDEST = 4096, MOST_LANES = 2048, FEWEST_LANES = 16, MOST_SPREAD = 8, BEHIND = 32 };
+enum {
+    SCRATCH = 64 * 1024,
+    UNIT = 256 * 1024,
+    WIDEST = 4096,
+    MOST_LANES = 2048,
+    FEWEST_LANES = 16,
+    MOST_SPREAD = 8,
+    BEHIND = 32
+};
 
 static int64_t min64(int64_t a, int64_t b)
 {
@@ -154,9 +162,9 @@ int cp_collects_plan(cp_collects *c, const cp_pool *pool)
     c->units = c->run == 0 ? 0 : c->layout.outer / c->run * c->groups * c->tiles * boxes;
     c->row_bytes = cp_row_bytes(c->box[0] * c->box[1], sizeof(cp_collect_row));
     c->column_bytes = c->pixels ? cp_row_bytes(c->box[2], sizeof(cp_collect_column)) : 0;
-    c->count_bytes = c->select ? 0
-                               : cp_row_bytes(c->results[0] * c->results[1], sizeof(double)) +
-                                     cp_row_bytes(c->results[2] * c->tile, size);
+    c->count_bytes =
+        c->select ? 0
+                  : cp_row_bytes(c->results[0] * c->results[1], sizeof(double)) + cp_row_bytes(c->results[2] * c->tile, size);
     c->code_bytes = c->select ? cp_row_bytes(512, size) : 0;
     c->bytes = c->row_bytes + c->column_bytes + c->count_bytes + c->code_bytes;
     c->bytes += has_scratch(c) ? cp_round_up((size_t)scratch_bytes(c)) : 0;
@@ -169,8 +177,8 @@ int cp_collects_plan(cp_collects *c, const cp_pool *pool)
 typedef struct cp_collect_work {
     const cp_collects *collects;
     cp_collect collect;
-    int64_t box, across;      /* that the tables are of, and its place along the row; -1: none */
-    int64_t first[CP_SPACE];  /* of the results at hand */
+    int64_t box, across;     /* that the tables are of, and its place along the row; -1: none */
+    int64_t first[CP_SPACE]; /* of the results at hand */
     cp_collect_row *rows;
     cp_collect_column *columns;
     double *row_counts;
@@ -336,14 +344,16 @@ static void run_unit(cp_collect_work *w, int64_t unit)
         const cp_grid *grid = &c->layout.grid[g];
         at[g] = NULL;
         if (grid->item != 0) {
-            at[g] = grid->data + cp_layout_offset(&c->layout, g, group / c->groups * c->run + first, &channel) + tile * grid->item;
+            at[g] =
+                grid->data + cp_layout_offset(&c->layout, g, group / c->groups * c->run + first, &channel) + tile * grid->item;
             for (int s = 0; g > 0 && s < CP_SPACE; s++) {
                 at[g] += w->first[s] * grid->space[s];
             }
         }
     }
     w->collect.lanes = min64(c->tile, c->row_lanes - tile);
-    cp_collect_planes planes = {at[1], at[2], at[0], c->run_step[1], c->run_step[2], c->run_step[0], min64(c->group, c->run - first)};
+    cp_collect_planes planes = {
+        at[1], at[2], at[0], c->run_step[1], c->run_step[2], c->run_step[0], min64(c->group, c->run - first)};
     c->engine->kernels->lane[c->lane_kind]->collect(&w->collect, &planes, w->scratch);
 }
 

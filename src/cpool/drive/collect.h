@@ -12,10 +12,10 @@ typedef struct cp_collects {
     cp_layout layout;
     cp_axis held[CP_SPACE]; /* which results hold an element: the pool's axes, transposed */
     int32_t lane_kind, pixels, select;
-    int64_t row_lanes, tile, tiles;             /* of a pixel; at once */
-    int64_t box[CP_SPACE], boxes[CP_SPACE];     /* elements along each axis at once, and how many times that */
-    int64_t spread;                             /* places of a result in scratch */
-    int64_t results[CP_SPACE], pitch, margin;   /* results of a box at most, lanes of a row of them in scratch */
+    int64_t row_lanes, tile, tiles;                 /* of a pixel; at once */
+    int64_t box[CP_SPACE], boxes[CP_SPACE];         /* elements along each axis at once, and how many times that */
+    int64_t spread;                                 /* places of a result in scratch */
+    int64_t results[CP_SPACE], pitch, margin;       /* results of a box at most, lanes of a row of them in scratch */
     int64_t run, run_step[CP_GRIDS], group, groups; /* planes at equal distances, and how many of them at once */
     int64_t units;
     size_t row_bytes, column_bytes, count_bytes, code_bytes, bytes; /* per worker */

@@ -84,7 +84,8 @@ static void begin_scatter(cp_scatter_work *w, char *memory)
     scatter->bits = grid[2].bits;
     scatter->taps = taps < 0x1p62 ? (int64_t)taps : INT64_MAX;
     for (int64_t t = 0; t < scatter->taps && t < CP_SCATTER_NEAR; t++) {
-        int64_t row = t / scatter->window[2], at[3] = {row / scatter->window[1], row % scatter->window[1], t % scatter->window[2]};
+        int64_t row = t / scatter->window[2],
+                at[3] = {row / scatter->window[1], row % scatter->window[1], t % scatter->window[2]};
         scatter->near[t] = 0;
         for (int a = 0; a < CP_SPACE; a++) {
             scatter->place[t][a] = (int32_t)min64(at[a], INT32_MAX);
@@ -119,7 +120,8 @@ static void scatter_row(cp_scatter_work *w, char *const *at, int64_t d, int64_t 
                                   cp_axis_span(&pool->axis[2], c).first};
         find_starts(w, c, count);
         s->engine->kernels->lane[s->lane_kind]->scatter(&w->scatter, at[0], at[1] + d * y[0] + h * y[1] + c * y[2],
-                                                        at[2] + d * taps[0] + h * taps[1] + c * taps[2], first, w->starts, count);
+                                                        at[2] + d * taps[0] + h * taps[1] + c * taps[2], first, w->starts,
+                                                        count);
     }
 }
 
@@ -128,8 +130,8 @@ static void clear(const cp_scatters *s, const cp_scatter *scatter, char *dx)
     const cp_lane_kernels *kernels = s->engine->kernels->lane[s->lane_kind];
     for (int64_t d = scatter->lo[0]; d < scatter->hi[0]; d++) {
         for (int64_t h = scatter->lo[1]; h < scatter->hi[1]; h++) {
-            kernels->clear(dx + d * scatter->step[0] + h * scatter->step[1], scatter->hi[2], scatter->step[2],
-                                          scatter->lanes, scatter->lane_step[0]);
+            kernels->clear(dx + d * scatter->step[0] + h * scatter->step[1], scatter->hi[2], scatter->step[2], scatter->lanes,
+                           scatter->lane_step[0]);
         }
     }
 }

@@ -50,7 +50,8 @@ static int column_form(const cp_strips *s, int64_t stride)
     const cp_pool *pool = s->pool;
     const cp_axis *axis = pool->axis;
     int64_t window = axis[2].taps;
-    int square = s->lane_kind == CP_LANE_f32 && axis[1].kind == CP_AXIS_SLIDING && axis[1].taps == window && axis[1].stride == stride && pool->in[0] == 1;
+    int square = s->lane_kind == CP_LANE_f32 && axis[1].kind == CP_AXIS_SLIDING && axis[1].taps == window &&
+                 axis[1].stride == stride && pool->in[0] == 1;
     switch (stride) {
     case 1: return square && window == 3 ? CP_STRIP_3_BY_1 : CP_STRIP_ANY_BY_1;
     case 2: return square && window == 2 ? CP_STRIP_2_BY_2 : square && window == 3 ? CP_STRIP_3_BY_2 : CP_STRIP_ANY_BY_2;
@@ -183,7 +184,7 @@ static int is_mean(const cp_strips *s)
 static double count_of_column(const cp_strips *s, int64_t column)
 {
     const cp_pool *pool = s->pool;
-    return !is_mean(s)                           ? 1
+    return !is_mean(s)                          ? 1
            : pool->params.flags & CPOOL_DIVISOR ? pool->params.divisor
                                                 : (double)cp_pool_count_along(pool, 2, column);
 }
@@ -320,7 +321,8 @@ static void run_unit(cp_strip_work *w, int64_t unit)
         }
     }
     w->strip.lanes = min64(s->tile, s->row_lanes - tile);
-    cp_strip_planes planes = {at[0], at[1], at[2], s->run_step[0], s->run_step[1], s->run_step[2], min64(s->group, s->run - first)};
+    cp_strip_planes planes = {
+        at[0], at[1], at[2], s->run_step[0], s->run_step[1], s->run_step[2], min64(s->group, s->run - first)};
     s->engine->kernels->lane[s->lane_kind]->strip[s->fold](&w->strip, &planes, w->ring);
 }
 

@@ -11,10 +11,10 @@ typedef struct cp_strips {
     const cp_engine *engine;
     cp_layout layout;
     int32_t fold, form, lane_kind, lane_size;
-    int64_t row_lanes;       /* lanes of a column: those of a pixel, or of a long row of few channels */
-    int64_t tile;            /* pixels: lanes at once */
-    int64_t width;           /* columns at once */
-    int64_t height, blocks;  /* rows at once, and how many times that */
+    int64_t row_lanes;                    /* lanes of a column: those of a pixel, or of a long row of few channels */
+    int64_t tile;                         /* pixels: lanes at once */
+    int64_t width;                        /* columns at once */
+    int64_t height, blocks;               /* rows at once, and how many times that */
     int64_t tiles, strips, groups, group; /* planes at once */
     int64_t slots, pitch;
     int64_t run, run_step[CP_GRIDS]; /* planes at equal distances, and these */

@@ -49,7 +49,4 @@ CP_VEC CP_VECTOR V(load_u8)(const uint8_t *p, int64_t n)
     return V(load)(row);
 }
 
-CP_VEC CP_VECTOR V(add_where)(V(mask) m, CP_VECTOR a, CP_VECTOR b)
-{
-    return V(add)(a, V(select)(m, b, V(set1)(0)));
-}
+CP_VEC CP_VECTOR V(add_where)(V(mask) m, CP_VECTOR a, CP_VECTOR b) { return V(add)(a, V(select)(m, b, V(set1)(0))); }

@@ -8,7 +8,8 @@ CP_TEMPLATE CP_VECTOR NAME(share)(const cp_collect *c, CP_VECTOR dy, double row_
 {
     if (c->full != 0) {
         double count = c->full * row_count;
-        return cp_is_power_of_two(count) ? V(mul)(dy, V(set1)((CP_ELEMENT)(1 / count))) : V(div)(dy, V(set1)((CP_ELEMENT)count));
+        return cp_is_power_of_two(count) ? V(mul)(dy, V(set1)((CP_ELEMENT)(1 / count)))
+                                         : V(div)(dy, V(set1)((CP_ELEMENT)count));
     }
     CP_VECTOR counts = NAME(load)((const CP_ELEMENT *)c->counts + i, n, 1.0);
     return V(div)(dy, V(mul)(counts, V(set1)((CP_ELEMENT)row_count)));
@@ -131,7 +132,7 @@ CP_TEMPLATE void NAME(collect_row)(int select, int64_t window, int stride, int p
         }
         CP_VECTOR second = NAME(collect_columns)(select, window, stride, 1 - parity, c, lines, from + parity);
         V(zip)(first, second, &first, &second);
-        CP_PREFETCH_WRITE((const char *)(dx + i + V(N)) + CP_AHEAD);
+        CP_PREFETCH_WRITE((const char *)(dx + i + V(N))+CP_AHEAD);
         NAME(save)(dx + i, first, n < V(N) ? n : V(N));
         if (n > V(N)) {
             NAME(save)(dx + i + V(N), second, n < 2 * V(N) ? n - V(N) : V(N));
@@ -202,7 +203,7 @@ CP_TEMPLATE void NAME(collect_lanes)(int select, int blocks, const cp_collect *c
         }
     }
     CP_EACH(u, blocks, {
-        CP_PREFETCH_WRITE((const char *)(dx + l + u * V(N)) + CP_AHEAD);
+        CP_PREFETCH_WRITE((const char *)(dx + l + u * V(N))+CP_AHEAD);
         NAME(save)(dx + l + u * V(N), V(add)(acc[u], V(set1)(0)), n);
     });
 }

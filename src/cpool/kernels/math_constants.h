@@ -39,7 +39,7 @@
 
 /* log(m) = s (2 + z R(z)); ln2 as a whole and in two parts: an exponent times the first is exact */
 #define CP_LN2 0x1.62e42fefa39efp-1
-#define CP_LOG2_E 0x1.71547652b82fep+0 /* 1 / ln2 */
+#define CP_LOG2_E 0x1.71547652b82fep+0       /* 1 / ln2 */
 #define CP_LOG2_E_REST 0x1.777d0ffda0d24p-56 /* what that leaves of it */
 #define CP_LN2_TOP 0x1.62e42fee00000p-1
 #define CP_LN2_REST 0x1.a39ef35793c76p-33

@@ -42,7 +42,7 @@ static void NAME(scatter)(const cp_scatter *given, char *dx, const char *dy, con
                           const int64_t *starts, int64_t columns)
 {
     const cp_scatter own = *given, *s = &own; /* that no store can be thought to change */
-    int inside = s->bits == 8; /* whatever the row's windows hold is to be written, but for the columns */
+    int inside = s->bits == 8;                /* whatever the row's windows hold is to be written, but for the columns */
     for (int a = 0; a < 2; a++) {
         inside = inside && first[a] >= s->lo[a] && first[a] + (s->window[a] - 1) * s->dilation[a] < s->hi[a];
     }

@@ -37,23 +37,23 @@ CP_TEMPLATE void NAME(separate)(int log_stride, CP_VECTOR *v)
 /* N lanes of targets at work, or fewer at a border. */
 enum { NAME(FULL), NAME(SOME_LANES), NAME(FIRST_LANES) };
 typedef struct NAME(place) {
-    int64_t source;         /* bytes from the start of a source row to where tap 0 of lane 0 is */
-    int64_t window, step;   /* taps, and bytes from one to the next */
-    int64_t ring;           /* lanes from the start of a row of the ring */
-    int64_t n;              /* lanes that are targets */
-    const V(lanes) *there;  /* SOME_LANES: of each load */
-    CP_VECTOR first_tap;    /* number of the first tap that is there */
+    int64_t source;        /* bytes from the start of a source row to where tap 0 of lane 0 is */
+    int64_t window, step;  /* taps, and bytes from one to the next */
+    int64_t ring;          /* lanes from the start of a row of the ring */
+    int64_t n;             /* lanes that are targets */
+    const V(lanes) *there; /* SOME_LANES: of each load */
+    CP_VECTOR first_tap;   /* number of the first tap that is there */
 } NAME(place);
 
-CP_TEMPLATE NAME(element) NAME(along)(int fold, int extent, int64_t window, int log_stride, const char *row,
-                                      const NAME(place) *at)
+CP_TEMPLATE NAME(element)
+    NAME(along)(int fold, int extent, int64_t window, int log_stride, const char *row, const NAME(place) *at)
 {
     const int stride = 1 << log_stride;
     CP_VECTOR fill = V(set1)((CP_ELEMENT)cp_fold_identity(fold, 0)), v[8];
     NAME(element) acc = {fill, at->first_tap};
     for (int64_t j = 0; j < window; j += stride) {
         for (int k = 0; k < stride; k++) {
-            int64_t offset = log_stride == 0 ? j * at->step : (j + k * V(N)) * (int64_t)sizeof(CP_ELEMENT);
+            int64_t offset = log_stride == 0 ? j * at->step : (j + k * V(N))*(int64_t)sizeof(CP_ELEMENT);
             const CP_ELEMENT *p = (const CP_ELEMENT *)(const void *)(row + at->source + offset);
             v[k] = extent == NAME(FULL)         ? V(load)(p)
                    : extent == NAME(SOME_LANES) ? V(load_lanes)(p, at->there[j + k], fill)
@@ -116,7 +116,7 @@ CP_TEMPLATE NAME(element) NAME(down)(int fold, int extent, int64_t window, int l
     NAME(element) acc = {at->first_tap, at->first_tap}, x = acc;
     const int64_t most = depth == NAME(KEPT) ? CP_STRIP_KEPT : CP_STRIP_WINDOW;
     int64_t t = 0;
-    for (; depth != NAME(FRESH) && t < line->kept && t < most - 1; t++) {
+    for (; depth != NAME(FRESH) &&t < line->kept && t < most - 1; t++) {
         const CP_ELEMENT *kept = line->slot[t] + place;
         x.value = V(load)(kept);
         if (NAME(carries_tap)(fold)) {
@@ -196,7 +196,7 @@ CP_TEMPLATE void NAME(find_block)(NAME(block) *block, const cp_strip *s, int log
 CP_TEMPLATE void NAME(find_border)(NAME(block) *block, const cp_strip *s, int log_stride, int64_t i)
 {
     NAME(find_block)(block, s, log_stride, i);
-    for (int64_t j = 0; j < NAME(LOADS) && j < s->loads; j++) {
+    for (int64_t j = 0; j < NAME(LOADS) &&j < s->loads; j++) {
         int64_t group = j >> log_stride << log_stride, from = (i << log_stride) - s->pad;
         from += log_stride == 0 ? j * s->step : group + (j - group) * V(N);
         block->there[j] = V(lanes_from)(-from, s->length - from);
@@ -206,7 +206,8 @@ CP_TEMPLATE void NAME(find_border)(NAME(block) *block, const cp_strip *s, int lo
 }
 
 /* What the averages of a block are divided by; *is_inverse: multiplied. */
-CP_TEMPLATE CP_VECTOR NAME(divisor)(int extent, const cp_strip *s, const cp_strip_row *row, int64_t i, int64_t n, int *is_inverse)
+CP_TEMPLATE CP_VECTOR NAME(divisor)(int extent, const cp_strip *s, const cp_strip_row *row, int64_t i, int64_t n,
+                                    int *is_inverse)
 {
     *is_inverse = row->is_inverse;
     if (extent == NAME(FULL) || s->uniform) {
@@ -228,7 +229,7 @@ CP_TEMPLATE void NAME(fold_columns)(int fold, int extent, int64_t window, int lo
 
 CP_TEMPLATE int64_t NAME(down_to)(int64_t n)
 {
-    return n < 0 ? 0 : n / V(N) * V(N);
+    return n < 0 ? 0 : n / V(N) *V(N);
 }
 
 /* Blocks from *lo to *hi read no absent element. */
@@ -314,11 +315,12 @@ CP_TEMPLATE void NAME(march_target)(int fold, int extent, int window, const cp_s
     NAME(element) acc = h[0];
     CP_VECTOR divisor = acc.value;
     int is_inverse = 0;
-    CP_EACH(t, window, if (t > 0) {
-        NAME(element) x = h[t * pitch];
-        x.tap = V(add)(x.tap, V(set1)((CP_ELEMENT)(t * s->tap_row)));
-        acc = NAME(combine_elements)(fold, acc, x);
-    });
+    CP_EACH(
+        t, window, if (t > 0) {
+            NAME(element) x = h[t * pitch];
+            x.tap = V(add)(x.tap, V(set1)((CP_ELEMENT)(t * s->tap_row)));
+            acc = NAME(combine_elements)(fold, acc, x);
+        });
     if (fold == CP_SUM) {
         divisor = NAME(divisor)(extent, s, row, block->i, block->at.n, &is_inverse);
     }
@@ -334,20 +336,23 @@ CP_TEMPLATE void NAME(march)(int fold, int extent, int window, int log_stride, i
     char *taps = planes->taps + plane * planes->taps_step + s->rows[0].taps;
     NAME(element) h[4][NAME(MARCH)]; /* CP_EACH has four, some of them idle */
     int64_t row = s->first_row;
-    CP_EACH(t, window, if (t >= step) { /* as a row before the first would have left it */
-        CP_EACH(u, blocks, h[t][u] = NAME(march_source)(fold, extent, window, log_stride, s, source, row, &block[u].at));
-        row++;
-        source += s->source_row;
-    });
+    CP_EACH(
+        t, window,
+        if (t >= step) { /* as a row before the first would have left it */
+                         CP_EACH(u, blocks,
+                                 h[t][u] = NAME(march_source)(fold, extent, window, log_stride, s, source, row, &block[u].at));
+                         row++;
+                         source += s->source_row;
+        });
     for (int64_t r = 0; r < s->row_count; r++) {
-        CP_EACH(t, window, if (t >= step) {
-            CP_EACH(u, blocks, h[t >= step ? t - step : 0][u] = h[t][u]);
-        });
-        CP_EACH(t, window, if (t >= window - step) {
-            CP_EACH(u, blocks, h[t][u] = NAME(march_source)(fold, extent, window, log_stride, s, source, row, &block[u].at));
-            row++;
-            source += s->source_row;
-        });
+        CP_EACH(t, window, if (t >= step) { CP_EACH(u, blocks, h[t >= step ? t - step : 0][u] = h[t][u]); });
+        CP_EACH(
+            t, window, if (t >= window - step) {
+                CP_EACH(u, blocks,
+                        h[t][u] = NAME(march_source)(fold, extent, window, log_stride, s, source, row, &block[u].at));
+                row++;
+                source += s->source_row;
+            });
         CP_EACH(u, blocks,
                 NAME(march_target)(fold, extent, window, s, &s->rows[r], &block[u], &h[0][u], NAME(MARCH), target, taps));
         target += s->target_row;
@@ -372,7 +377,7 @@ CP_TEMPLATE void NAME(march_all)(int fold, int window, int log_stride, int step,
             NAME(find_border)(&block[u], s, log_stride, i + u * V(N));
         }
         for (int64_t p = 0; p < planes->count; p++) {
-            if (extent == NAME(FULL) && blocks == NAME(MARCH)) {
+            if (extent == NAME(FULL) &&blocks == NAME(MARCH)) {
                 NAME(march)(fold, NAME(FULL), window, log_stride, step, NAME(MARCH), s, planes, p, block);
             } else if (blocks == NAME(MARCH)) {
                 NAME(march)(fold, NAME(SOME_LANES), window, log_stride, step, NAME(MARCH), s, planes, p, block);
@@ -399,7 +404,7 @@ CP_TEMPLATE void NAME(fold_pixel)(int fold, int64_t window, int depth, const cp_
     int64_t c = 0;
     for (; c + V(N) <= s->lanes; c += V(N)) {
         NAME(target)(fold, NAME(FULL), window, 0, depth, line, &at, divisor, is_inverse, target + c, taps + c, V(N));
-        at.source += V(N) * (int64_t)sizeof(CP_ELEMENT);
+        at.source += V(N) *(int64_t)sizeof(CP_ELEMENT);
         at.ring += V(N);
     }
     if (c < s->lanes) {
@@ -416,9 +421,9 @@ CP_TEMPLATE void NAME(pixels)(int fold, int depth, const cp_strip *s, const cp_s
             NAME(find_line)(&line, s, planes, p, r, depth, ring);
             for (int64_t i = 0; i < s->end - s->begin; i++) {
                 const cp_strip_pixel *pixel = &s->pixels[i];
-                if (depth == NAME(FRESH) && pixel->window == 2) {
+                if (depth == NAME(FRESH) &&pixel->window == 2) {
                     NAME(fold_pixel)(fold, 2, depth, s, &line, pixel, i);
-                } else if (depth == NAME(KEPT) && pixel->window == 3) {
+                } else if (depth == NAME(KEPT) &&pixel->window == 3) {
                     NAME(fold_pixel)(fold, 3, depth, s, &line, pixel, i);
                 } else {
                     NAME(fold_pixel)(fold, pixel->window, depth, s, &line, pixel, i);

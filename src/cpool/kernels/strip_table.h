@@ -35,7 +35,7 @@ typedef struct cp_strip_row {
 
 /* A target whose elements are lanes. */
 typedef struct cp_strip_pixel {
-    int64_t source; /* bytes from the row's beginning to the first source that is there */
+    int64_t source;      /* bytes from the row's beginning to the first source that is there */
     int32_t window, tap; /* how many are there, and the number of the first */
     double count;
 } cp_strip_pixel;
@@ -57,8 +57,8 @@ typedef struct cp_strip {
     const void *counts;    /* lanes, per target: elements to count along the row */
 
     /* Windows as high as wide, rows of one plane in order. */
-    int64_t first_row, source_rows;  /* source row of tap 0 of the first target row, also where it is absent; all there are */
-    int64_t target_row, taps_row;    /* bytes from one row to the next */
+    int64_t first_row, source_rows; /* source row of tap 0 of the first target row, also where it is absent; all there are */
+    int64_t target_row, taps_row;   /* bytes from one row to the next */
 
     /* Pixels. */
     const cp_strip_pixel *pixels;

@@ -40,7 +40,8 @@ CP_TEMPLATE void NAME(transpose)(CP_VECTOR *v)
 }
 
 /* The sum of a row of N planes, or of N elements of each pixel of a row. */
-CP_TEMPLATE CP_VECTOR NAME(whole_row)(int is_double, int pixels, const cp_whole *w, const char *const *rows, int64_t offset, int64_t n)
+CP_TEMPLATE CP_VECTOR NAME(whole_row)(int is_double, int pixels, const cp_whole *w, const char *const *rows, int64_t offset,
+                                      int64_t n)
 {
     const int64_t size = is_double ? 8 : 4;
     CP_VECTOR sum = V(set1)(0), v[V(N)];
@@ -56,7 +57,7 @@ CP_TEMPLATE CP_VECTOR NAME(whole_row)(int is_double, int pixels, const cp_whole 
             v[i] = NAME(load_element)(is_double, rows[i] + offset + c * size, columns);
         }
         NAME(transpose)(v);
-        for (int j = 0; j < V(N) && j < columns; j++) {
+        for (int j = 0; j < V(N) &&j < columns; j++) {
             sum = V(add)(sum, v[j]);
         }
     }
@@ -139,7 +140,7 @@ enum { NAME(SHARES) = 16 };
 
 CP_TEMPLATE void NAME(whole_shares)(int is_double, const cp_whole *w, const char *dy, char *dx)
 {
-    const int64_t at_once = w->pixels ? NAME(SHARES) * V(N) : 1;
+    const int64_t at_once = w->pixels ? NAME(SHARES) *V(N) : 1;
     for (int64_t p = 0; p < w->count; p += at_once) {
         const int64_t n = w->count - p < at_once ? w->count - p : at_once;
         const char *from = dy + p * w->y_step;

@@ -159,7 +159,8 @@ void cp_axis_holders(const cp_axis *axis, int64_t lo, int64_t hi, int64_t *from,
         return;
     }
     /* Target t begins at t * stride - pad and ends `reach` behind. */
-    int64_t reach = (axis->window - 1) * axis->dilation, before = lo + axis->pad - reach, last = (hi - 1 + axis->pad) / axis->stride;
+    int64_t reach = (axis->window - 1) * axis->dilation, before = lo + axis->pad - reach,
+            last = (hi - 1 + axis->pad) / axis->stride;
     *from = before <= 0 ? 0 : ceil_div(before, axis->stride);
     *to = min64(last, axis->targets - 1) + 1;
 }
