@@ -37,10 +37,10 @@
 #define CP_EXP2_P_8 0x1.e9bbddc59c6dcp-32
 #define CP_EXP2_P_9 0x1.c47c5add75202p-36
 
-/* log(m) = s (2 + z R(z)); ln2 as a whole and in two parts: an exponent times the first is exact */
+/* log(m) = s (2 + z R(z)); 1/ln2 and what that leaves; ln2; in two parts: exponents times the first are exact */
 #define CP_LN2 0x1.62e42fefa39efp-1
-#define CP_LOG2_E 0x1.71547652b82fep+0       /* 1 / ln2 */
-#define CP_LOG2_E_REST 0x1.777d0ffda0d24p-56 /* what that leaves of it */
+#define CP_LOG2_E 0x1.71547652b82fep+0
+#define CP_LOG2_E_REST 0x1.777d0ffda0d24p-56
 #define CP_LN2_TOP 0x1.62e42fee00000p-1
 #define CP_LN2_REST 0x1.a39ef35793c76p-33
 /* R(x), 0 <= x <= 0.0294373: relative error 2^-57.6 of the whole */
