@@ -405,7 +405,8 @@ static void wrong_params(const kind *k)
             REFUSED(CPOOL_INVALID_VALUE, NONE, "takes no", c.params.flags |= flags[i]);
         }
     }
-    for (int bit = 5; bit < 32; bit++) {
+    REFUSED(CPOOL_INVALID_VALUE, NONE, "symmetric", c.params.flags |= CPOOL_ASYMMETRIC);
+    for (int bit = 6; bit < 32; bit++) {
         REFUSED(CPOOL_INVALID_VALUE, NONE, "flags", c.params.flags |= UINT32_C(1) << bit);
     }
     if (k->op == CPOOL_AVG) {
@@ -484,8 +485,6 @@ static void wrong_arrays(const kind *k)
     static const int32_t unknown[] = {0,
                                       31,
                                       23,
-                                      13,
-                                      10,
                                       32,
                                       63,
                                       64,
