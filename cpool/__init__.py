@@ -30,6 +30,7 @@ from cpool._core import __version__
 from cpool._windows import adaptive, whole
 from cpool.literature import (
     clipped_weights,
+    dpp_pool,
     dynamic_k,
     gated_pool,
     kmax_pool,
@@ -76,6 +77,7 @@ __all__ = [
     "avg_pool",
     "batch_norm",
     "clipped_weights",
+    "dpp_pool",
     "dynamic_k",
     "fold_batch_norm",
     "gated_pool",

@@ -13,6 +13,7 @@ from cpool.pooling import Array, Out, Padding, Sizes, Window, _OneGradient, _Ope
 
 __all__ = [
     "clipped_weights",
+    "dpp_pool",
     "dynamic_k",
     "gated_pool",
     "kmax_pool",
@@ -54,6 +55,17 @@ class GatedGradients(NamedTuple):
     bias: Any
 
 
+class DppGradients(NamedTuple):
+    """The gradients of ``dpp_pool``; None stands for one that `wrt` leaves out, and for that of an absent input."""
+
+    x: Any
+    alpha: Any
+    lam: Any
+    filter: Any
+    bias: Any
+    reference: Any
+
+
 class RankGradients(NamedTuple):
     """The gradients of ``rank_pool``; None stands for one that `wrt` leaves out."""
 
@@ -61,7 +73,8 @@ class RankGradients(NamedTuple):
     weight: Any
 
 
-Gradients = TypeVar("Gradients", SoftGradients, LipGradients, MixedGradients, GatedGradients, RankGradients)
+Gradients = TypeVar("Gradients", SoftGradients, LipGradients, MixedGradients, GatedGradients, RankGradients,
+                    DppGradients)
 
 
 class _SeveralGradients(_Operator, Generic[Gradients]):
@@ -872,6 +885,179 @@ class RankPool(_WindowOperator, _SeveralGradients[RankGradients]):
                              {"weight": weight}, out)
 
 
+class DppPool(_WindowOperator, _SeveralGradients[DppGradients]):
+    """The mean of every window, weighted by how far elements are from a reference: detail-preserving pooling [1]_.
+
+    .. code-block:: text
+
+        d = x - reference, or without symmetric max(x - reference, 0)
+        u = d**2 + eps2    Z = 1, or the mean or the sum of u over the window
+        w = alpha + (u / Z)**(lam / 2)    W = sum of w
+        y = sum over the window of w x / W
+
+    The reference is the mean of the window, the sum of filter x (+ bias) over windows of the filter's own, or given. Gradients
+    are those of this very formula, with respect to x, alpha, lam and what makes the reference. A window without elements
+    gives 0.
+
+    References
+    ----------
+    .. [1] F. Saeedan, N. Weber, M. Goesele, S. Roth, "Detail-Preserving Pooling in Deep Networks", CVPR 2018.
+
+    Examples
+    --------
+    >>> import numpy as np, cpool
+    >>> x = np.array([[1.0, 2.0, 5.0, 3.0], [4.0, 0.0, 1.0, 2.0]])
+    >>> cpool.dpp_pool(x, 2, alpha=0.5, lam=1.0).round(6)
+    array([[1.964189, 2.964189]])
+    """
+
+    __slots__ = ()
+    __name__ = "dpp_pool"
+    _gradients = DppGradients
+
+    def __call__(
+        self,
+        x: ArrayLike,
+        window: Window,
+        *,
+        stride: Sizes | None = None,
+        padding: Padding = 0,
+        dilation: Sizes = 1,
+        ceil_mode: bool = False,
+        axes: Sizes | None = None,
+        channel_axis: SupportsIndex | None = None,
+        alpha: ArrayLike,
+        lam: ArrayLike,
+        symmetric: bool = True,
+        normalize: Literal["none", "mean", "sum"] = "none",
+        eps2: float = 1e-3,
+        filter: ArrayLike | None = None,  # noqa: A002
+        filter_padding: Sizes | Sequence[SupportsIndex | tuple[SupportsIndex, SupportsIndex]] | None = None,
+        bias: ArrayLike | None = None,
+        reference: ArrayLike | None = None,
+        out: Out = None,
+    ) -> Array:
+        """Return the mean of every window that keeps details.
+
+        Parameters
+        ----------
+        {x}
+        {geometry}
+        alpha : float or array_like of shape [C]
+            What every weight is at least: a finite number that is not negative, or one per channel of the dtype of x or
+            float64.
+        lam : float or array_like of shape [C]
+            How fast weights grow with the distance from the reference, 0 for an average: as `alpha`.
+        symmetric : bool, default True
+            Whether elements below the reference count as those above it.
+        normalize : 'none', 'mean' or 'sum', default 'none'
+            What squared distances are divided by: nothing, or their mean or sum over the window.
+        eps2 : float, default 1e-3
+            What is added to squared distances, greater than 0.
+        filter : array_like of shape [C, *sizes] or [1, *sizes], optional
+            A filter that makes the reference, of the dtype of x or float64. It reads zeros beyond the input.
+        filter_padding : int or tuple, optional
+            How far the filter reaches beyond the input, as `padding`; it must have as many windows. By default it is centred on
+            the element where the window begins without padding.
+        bias : float or array_like of shape [C], optional
+            What is added to the filter's result.
+        reference : array_like, optional
+            The reference itself, of the shape of the result and the dtype of x, in place of a filter.
+        {out}
+
+        Returns
+        -------
+        {y}
+
+        Raises
+        ------
+        {raises}
+
+        Examples
+        --------
+        >>> import numpy as np, cpool
+        >>> x = np.array([[1.0, 2.0], [4.0, 0.0]])
+        >>> cpool.dpp_pool(x, 2, alpha=0.5, lam=1.0, symmetric=False).round(6)
+        array([[2.855462]])
+        """
+        return _core.tapwise(self, False, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, "detail",
+                             {"alpha": alpha, "lam": lam, "filter": filter, "bias": bias, "reference": reference}, out,
+                             None, (symmetric, normalize, eps2, filter_padding))
+
+    def forward(
+        self,
+        x: ArrayLike,
+        window: Window,
+        *,
+        stride: Sizes | None = None,
+        padding: Padding = 0,
+        dilation: Sizes = 1,
+        ceil_mode: bool = False,
+        axes: Sizes | None = None,
+        channel_axis: SupportsIndex | None = None,
+        alpha: ArrayLike,
+        lam: ArrayLike,
+        symmetric: bool = True,
+        normalize: Literal["none", "mean", "sum"] = "none",
+        eps2: float = 1e-3,
+        filter: ArrayLike | None = None,  # noqa: A002
+        filter_padding: Sizes | Sequence[SupportsIndex | tuple[SupportsIndex, SupportsIndex]] | None = None,
+        bias: ArrayLike | None = None,
+        reference: ArrayLike | None = None,
+        out: Out = None,
+    ) -> tuple[Array, _core.Saved]:
+        """Return the mean of every window that keeps details, and what ``backward`` needs.
+
+        Parameters
+        ----------
+        {x}
+        {geometry}
+        alpha : float or array_like of shape [C]
+            What every weight is at least: a finite number that is not negative, or one per channel of the dtype of x or
+            float64.
+        lam : float or array_like of shape [C]
+            How fast weights grow with the distance from the reference, 0 for an average: as `alpha`.
+        symmetric : bool, default True
+            Whether elements below the reference count as those above it.
+        normalize : 'none', 'mean' or 'sum', default 'none'
+            What squared distances are divided by: nothing, or their mean or sum over the window.
+        eps2 : float, default 1e-3
+            What is added to squared distances, greater than 0.
+        filter : array_like of shape [C, *sizes] or [1, *sizes], optional
+            A filter that makes the reference, of the dtype of x or float64. It reads zeros beyond the input.
+        filter_padding : int or tuple, optional
+            How far the filter reaches beyond the input, as `padding`; it must have as many windows. By default it is centred on
+            the element where the window begins without padding.
+        bias : float or array_like of shape [C], optional
+            What is added to the filter's result.
+        reference : array_like, optional
+            The reference itself, of the shape of the result and the dtype of x, in place of a filter.
+        {out}
+
+        Returns
+        -------
+        {y}
+        {saved}
+            It keeps x and `reference`, not copies: they are to stay as they are until ``backward``.
+
+        Raises
+        ------
+        {raises}
+
+        Examples
+        --------
+        >>> import numpy as np, cpool
+        >>> x = np.array([[1.0, 2.0], [4.0, 0.0]])
+        >>> y, saved = cpool.dpp_pool.forward(x, 2, alpha=0.5, lam=1.0)
+        >>> cpool.dpp_pool.backward(np.ones_like(y), saved, wrt='x').round(6)
+        array([[ 0.137711, -0.065979],
+               [ 0.50495 ,  0.423318]])
+        """
+        return _core.tapwise(self, True, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, "detail",
+                             {"alpha": alpha, "lam": lam, "filter": filter, "bias": bias, "reference": reference}, out,
+                             None, (symmetric, normalize, eps2, filter_padding))
+
+
 class KmaxPool(_OneGradient):
     """The k largest elements along an axis, in their order there: k-max pooling [1]_.
 
@@ -1002,6 +1188,7 @@ stochastic_pool = StochasticPool()
 mixed_pool = MixedPool()
 gated_pool = GatedPool()
 rank_pool = RankPool()
+dpp_pool = DppPool()
 kmax_pool = KmaxPool()
 
 

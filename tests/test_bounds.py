@@ -213,6 +213,9 @@ TAPWISE = {
     "mixed": lambda x, y, taps, rng, channels: {"a": rng.normal(size=channels).astype(x.dtype)},
     "gated": lambda x, y, taps, rng, channels: {"weight": rng.normal(size=(channels, taps)), "bias": rng.normal(size=channels)},
     "rank": lambda x, y, taps, rng, channels: {"weight": rng.normal(size=(channels, max(1, taps // 2)))},
+    "dpp": lambda x, y, taps, rng, channels: {"alpha": rng.random(channels), "lam": rng.random(channels)} | (
+        {"filter": rng.normal(size=(channels, *(2, 3, 2)[: x.ndim - 1])), "bias": rng.normal(size=channels)} if taps > 1
+        else {"reference": rng.normal(size=y).astype(x.dtype)}),
 }
 
 
