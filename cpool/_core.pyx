@@ -1062,6 +1062,11 @@ def unpool_output_shape(x_shape, window, stride, padding, dilation, axes, channe
 
 # ---- Backward --------------------------------------------------------------------------------------------------------
 
+def keeps(saved, name):
+    """Whether it is something saved, with an input of this name."""
+    return isinstance(saved, Saved) and name in ((<Saved>saved).kept or {})
+
+
 def backward(op, dy, saved, tuple inputs, tuple wanted, out):
     """The gradients with respect to the inputs named, None for those that are not wanted, or were not given."""
     cdef Call call

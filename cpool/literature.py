@@ -63,7 +63,26 @@ class DppGradients(NamedTuple):
     lam: Any
     filter: Any
     bias: Any
+
+    @property
+    def reference(self) -> None:
+        """None: no reference was given."""
+        return
+
+
+class DppReferenceGradients(NamedTuple):
+    """The gradients of ``dpp_pool`` where its reference is given; None stands for one that `wrt` leaves out."""
+
+    x: Any
+    alpha: Any
+    lam: Any
     reference: Any
+    bias: Any
+
+    @property
+    def filter(self) -> None:
+        """None: no filter was given."""
+        return
 
 
 class RankGradients(NamedTuple):
@@ -74,7 +93,7 @@ class RankGradients(NamedTuple):
 
 
 Gradients = TypeVar("Gradients", SoftGradients, LipGradients, MixedGradients, GatedGradients, RankGradients,
-                    DppGradients)
+                    DppGradients | DppReferenceGradients)
 
 
 class _SeveralGradients(_Operator, Generic[Gradients]):
@@ -122,10 +141,13 @@ class _SeveralGradients(_Operator, Generic[Gradients]):
         array([[-0.065783, -0.066361],
                [ 1.171564, -0.03942 ]])
         """
-        inputs = self._gradients._fields
-        names = _wanted(wrt, inputs)
-        gradients = self._gradients(*_core.backward(self, dy, saved, inputs, names, out))
-        return getattr(gradients, wrt) if isinstance(wrt, str) else gradients
+        gradients = self._gradients_of(saved)
+        names = _wanted(wrt, gradients._fields)
+        found = gradients(*_core.backward(self, dy, saved, gradients._fields, names, out))
+        return getattr(found, wrt) if isinstance(wrt, str) else found
+
+    def _gradients_of(self, saved: _core.Saved) -> type[Gradients]:
+        return self._gradients
 
 
 class SoftPool(_WindowOperator, _SeveralGradients[SoftGradients]):
@@ -885,7 +907,7 @@ class RankPool(_WindowOperator, _SeveralGradients[RankGradients]):
                              {"weight": weight}, out)
 
 
-class DppPool(_WindowOperator, _SeveralGradients[DppGradients]):
+class DppPool(_WindowOperator, _SeveralGradients[DppGradients | DppReferenceGradients]):
     """The mean of every window, weighted by how far elements are from a reference: detail-preserving pooling [1]_.
 
     .. code-block:: text
@@ -896,8 +918,11 @@ class DppPool(_WindowOperator, _SeveralGradients[DppGradients]):
         y = sum over the window of w x / W
 
     The reference is the mean of the window, the sum of filter x (+ bias) over windows of the filter's own, or given. Gradients
-    are those of this very formula, with respect to x, alpha, lam and what makes the reference. A window without elements
-    gives 0.
+    are those of this very formula, with respect to x, alpha, lam and what makes the reference: a filter and its bias, or the
+    given array, whose gradient has the filter's place then. A window without elements gives 0.
+
+    alpha and lam are used as they are. Networks learn their logarithms, so that they stay positive: with alpha = exp(a), the
+    gradient of a is that of alpha times alpha, and likewise for lam; examples/detail_layer.py is such a layer.
 
     References
     ----------
@@ -913,7 +938,9 @@ class DppPool(_WindowOperator, _SeveralGradients[DppGradients]):
 
     __slots__ = ()
     __name__ = "dpp_pool"
-    _gradients = DppGradients
+
+    def _gradients_of(self, saved: _core.Saved) -> type[DppGradients] | type[DppReferenceGradients]:
+        return DppReferenceGradients if _core.keeps(saved, "reference") else DppGradients
 
     def __call__(
         self,

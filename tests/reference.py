@@ -718,10 +718,10 @@ def dpp_pool(x, windows, detail):
 
 
 def dpp_grad(x, dy, windows, detail):
-    """The gradients by name, per plane: x, alpha, lam, filter (planes, taps), bias, reference (planes, results). Bounds are
-    in proportion to the largest of x, of the others to the formula in which every summand is its magnitude."""
+    """The gradients by name, per plane: x, alpha, lam, filter (planes, taps), bias, reference (planes, results). The bound
+    of x is in proportion to the largest of them, of the others to the formula in which every summand is its magnitude."""
     flat, upstream = windows.flatten(x), dy.reshape(len(dy), prod(windows.shape)).astype(WIDE)
-    count, results, bound = len(flat), len(windows.positions), _detail_bound(x) * (1 + np.abs(x).max(initial=0))
+    count, results = len(flat), len(windows.positions)
     taps = 0 if detail.filter is None else np.shape(detail.filter)[1]
     sizes = {"x": prod(windows.spatial), "alpha": 1, "lam": 1, "filter": taps, "bias": 1, "reference": results}
     grads = {name: np.zeros((count, size), WIDE) for name, size in sizes.items()}
@@ -747,7 +747,9 @@ def dpp_grad(x, dy, windows, detail):
         pull, pull_mag = -total(dd), total(dd_mag)
         add("x", positions, dy_o * share + dd, 0)
         add("alpha", [0], total(apart * unit), total(apart_mag * unit))
-        add("lam", [0], total(apart * rho * logs) / 2, total(apart_mag * rho * np.abs(logs)) / 2)
+        # log(u / Z) is a difference, log u - log Z, but one that has to come out almost as exact as if it were none.
+        logs_mag = np.abs(logs) + roundoff(x.dtype) * (np.abs(np.log(square)) + np.abs(np.log(WIDE(1) * scale)))
+        add("lam", [0], total(apart * rho * logs) / 2, total(apart_mag * rho * logs_mag) / 2)
         add("reference", [o], pull, pull_mag)
         add("bias", [0], pull, pull_mag)
         if detail.filter is not None:
@@ -756,8 +758,8 @@ def dpp_grad(x, dy, windows, detail):
             add("filter", places, pull * flat[:, read], pull_mag * np.abs(flat[:, read]))
         elif detail.reference is None:
             add("x", positions, pull / v.shape[1], 0)
-    mags["x"][...] = np.abs(grads["x"]).max(initial=0)
-    bounds = {name: bound * mags[name] for name in grads}
+    bounds = {name: 32 * roundoff(x.dtype) * mags[name] for name in grads}
+    bounds["x"][...] = _detail_bound(x) * (1 + np.abs(x).max(initial=0)) * np.abs(grads["x"]).max(initial=0)
     return {name: Approximate(grads[name], bounds[name], np.ones_like(bounds[name])) for name in grads}
 
 

@@ -1,4 +1,5 @@
-"""Detail-preserving pooling: numbers by hand, the formula within its bounds, differences, bits, and bad inputs."""
+"""Detail-preserving pooling: numbers by hand, the formula within its bounds, differences, and bad inputs. Its bits are with those of
+the other operators of the literature."""
 
 import pickle
 from itertools import product
@@ -10,7 +11,6 @@ import reference as ref
 from cases import cases, data
 from hypothesis import given
 from hypothesis import strategies as st
-from test_bits import GEOMETRIES, LAYOUTS, assert_same, is_costly
 from test_examples import X, rows
 from test_grad import GEOMETRIES as SMALL
 from test_grad import distinct
@@ -20,7 +20,6 @@ from test_pool import check, same_bits
 import cpool
 
 DTYPES = [np.float32, np.float64]
-ISAS = cpool.isas()
 
 # ---- By hand ---------------------------------------------------------------------------------------------------------
 
@@ -244,55 +243,6 @@ def test_windows_of_thousands(spatial, dtype):
         check(y, ref.dpp_pool(x, windows, detail), dtype)
         expected = ref.dpp_grad(x, dy, windows, detail)["x"]
         check(cpool.dpp_pool.backward(dy, saved).x, expected.reshape(*x.shape), dtype)
-
-
-# ---- Bits ------------------------------------------------------------------------------------------------------------
-
-
-def run(way, x, dy, window, kwargs, *, layout="first", isa="scalar"):
-    flags, arrange, restore = LAYOUTS[layout]
-    rank = x.ndim - 2
-    inputs = inputs_of(way, x, dy.shape, rank, np.random.default_rng(0))
-    if flags:
-        kwargs = kwargs | {"axes": tuple(range(1, x.ndim - 1))}
-    if way == "given":
-        inputs["reference"] = arrange(inputs["reference"])
-    with cpool.using_isa(isa):
-        y, saved = cpool.dpp_pool.forward(arrange(x), window, **kwargs, **inputs, normalize="mean")
-        gradients = cpool.dpp_pool.backward(arrange(dy), saved)._asdict()
-    result = {name: restore(a) if name in ("x", "reference") else a for name, a in gradients.items() if a is not None}
-    return result | {"y": restore(y)}
-
-
-TOO_LONG = ("beyond 4096 along", "beyond 4096 down", "beyond 4096 in all", "3-d, tree")
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("geometry", [geometry for geometry in GEOMETRIES if geometry not in TOO_LONG])
-def test_instruction_sets_and_layouts(geometry, way):
-    spatial, window, kwargs = GEOMETRIES[geometry]
-    if way == "filter" and not isinstance(window, (int, tuple)):
-        return
-    batch, channels = (1, 3) if is_costly(geometry) else (2, 11)
-    for i, dtype in enumerate(DTYPES):
-        x = data("wide", 1, (batch, channels, *spatial), dtype)
-        dy = data("wide", 2, cpool.max_pool.output_shape(x.shape, window, **kwargs), dtype)
-        expected = run(way, x, dy, window, kwargs)
-        ways = [(layout, isa) for j, layout in enumerate(LAYOUTS)
-                for isa in (ISAS if layout in ("first", "last") else [ISAS[-1 - (i + j) % len(ISAS)]])]
-        for layout, isa in ways[:: 3 if is_costly(geometry) else 1]:
-            assert_same(run(way, x, dy, window, kwargs, layout=layout, isa=isa), expected, (way, layout, isa))
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_numbers_of_threads(way):
-    for shape, window, kwargs in [((2, 8, 60, 50), 3, {"stride": 2, "padding": 1}), ((1, 1, 200, 150), 3, {"stride": 1})]:
-        x = data("wide", 0, shape, np.float32)
-        dy = data("wide", 1, cpool.max_pool.output_shape(shape, window, **kwargs), np.float32)
-        expected = run(way, x, dy, window, kwargs)
-        for threads, layout in product((2, 3), ("first", "last")):
-            with cpool.num_threads(threads):
-                assert_same(run(way, x, dy, window, kwargs, layout=layout, isa=ISAS[-1]), expected, (threads, layout))
 
 
 # ---- Manners ---------------------------------------------------------------------------------------------------------

@@ -548,6 +548,10 @@ def test_windows_of_thousands(spatial, dtype, kind):
 
 # ---- Bits ------------------------------------------------------------------------------------------------------------
 
+def by_channel(x, rng):
+    return {"alpha": rng.uniform(0.2, 1, x.shape[1]), "lam": rng.uniform(0.5, 3, x.shape[1])}
+
+
 # Operators with inputs for x [batch, channels, *spatial]; numbers per channel, per rank and per place.
 BITS = {
     "soft": ("soft_pool", lambda x, y, k, rng: {"beta": rng.normal(size=x.shape[1])}),
@@ -563,8 +567,14 @@ BITS = {
     "gated": ("gated_pool", lambda x, y, k, rng: {"weight": rng.normal(size=(x.shape[1], k)) / k,
                                                   "bias": rng.normal(size=x.shape[1])}),
     "rank": ("rank_pool", lambda x, y, k, rng: {"weight": rng.normal(size=(x.shape[1], min(k, 5)))}),
+    "dpp": ("dpp_pool", lambda x, y, k, rng: by_channel(x, rng) | {"normalize": "mean", "symmetric": False}),
+    "dpp, filter": ("dpp_pool", lambda x, y, k, rng: by_channel(x, rng) | {
+        "filter": rng.normal(size=(x.shape[1], *(3, 2, 3)[: x.ndim - 2])), "bias": rng.normal(size=x.shape[1])}),
+    "dpp, given": ("dpp_pool", lambda x, y, k, rng: by_channel(x, rng) | {
+        "normalize": "sum", "reference": rng.normal(size=y).astype(x.dtype)}),
 }
-SHAPED = ("logits", "mask")
+SLIDING = ("gated", "dpp, filter")
+SHAPED = ("logits", "reference")
 
 
 def run(operator, x, dy, window, kwargs, *, layout="first", isa="scalar", backward=True):
@@ -577,7 +587,8 @@ def run(operator, x, dy, window, kwargs, *, layout="first", isa="scalar", backwa
     if flags:
         kwargs = kwargs | {"axes": tuple(range(1, x.ndim - 1))}
     op = getattr(cpool, name)
-    positional = [arrange(inputs.pop("logits"))] if name == "lip_pool" else []
+    inputs = {key: arrange(value) if key in SHAPED else value for key, value in inputs.items()}
+    positional = [inputs.pop("logits")] if name == "lip_pool" else []
     with cpool.using_isa(isa):
         y, saved = op.forward(arrange(x), *positional, window, **kwargs, **inputs)
         result = {"y": restore(y)}
@@ -589,7 +600,7 @@ def run(operator, x, dy, window, kwargs, *, layout="first", isa="scalar", backwa
             gradients = op.backward(arrange(dy), saved, wrt=("x",) if name == "stochastic_pool" else None)
             for field, gradient in gradients._asdict().items():
                 if gradient is not None:
-                    result[f"d{field}"] = restore(gradient) if field in ("x", "logits") else gradient
+                    result[f"d{field}"] = restore(gradient) if field in ("x", *SHAPED) else gradient
     return result
 
 
@@ -604,11 +615,18 @@ def bit_inputs(geometry, dtype):
 TOO_LONG = ("beyond 4096 along", "beyond 4096 down", "beyond 4096 in all", "3-d, tree")
 
 
+# How windows are read is one for all operators: those that take long are shown every way of it in small.
+SLOW = ("dpp", "dpp, filter", "dpp, given")
+TELLING = ("stride 2", "stride 3, dilated, ceil", "few columns", "whole", "adaptive", "3-d, stride 2", "empty windows")
+
+
 @pytest.mark.parametrize("geometry", [geometry for geometry in GEOMETRIES if geometry not in TOO_LONG])
 def test_instruction_sets_and_layouts(geometry):
     for i, (operator, dtype) in enumerate(product(BITS, DTYPES)):
         x, dy, window, kwargs = bit_inputs(geometry, dtype)
-        if (operator == "gated" and not isinstance(window, (int, tuple))) or (is_costly(geometry) and i % 3):
+        if (operator in SLIDING and not isinstance(window, (int, tuple))) or (is_costly(geometry) and i % 3):
+            continue
+        if operator in SLOW and geometry not in TELLING:
             continue
         expected = run(operator, x, dy, window, kwargs, backward=geometry not in SLOW_GRADIENTS)
         ways = [(layout, isa) for j, layout in enumerate(LAYOUTS)
@@ -616,7 +634,7 @@ def test_instruction_sets_and_layouts(geometry):
         for layout, isa in ways[:: 3 if is_costly(geometry) else 1]:
             actual = run(operator, x, dy, window, kwargs, layout=layout, isa=isa, backward=geometry not in SLOW_GRADIENTS)
             assert_same(actual, expected, (operator, layout, isa))
-        if operator not in ("drawn", "mixed, region", "mixed, map"):
+        if operator not in ("drawn", "mixed, region", "mixed, map", "dpp, given"):
             one = run(operator, x[:1], dy[:1], window, kwargs, isa=ISAS[-1], backward=geometry not in SLOW_GRADIENTS)
             same = [name for name in one if name in ("y", "dx", "dlogits")]
             assert_same({name: one[name] for name in same}, {name: expected[name][:1] for name in same}, (operator, "one"))
@@ -639,7 +657,7 @@ def test_any_number_of_lanes(count):
 def test_splits(operator, geometry):
     """Units in a hostile order on changing workers, and the workspace full of NaN."""
     x, dy, window, kwargs = bit_inputs(geometry, np.float32)
-    if operator == "gated" and not isinstance(window, (int, tuple)):
+    if operator in SLIDING and not isinstance(window, (int, tuple)):
         return
     x, dy = np.tile(x, (1, 1, *[1] * (x.ndim - 2))), dy
     name, make = BITS[operator]

@@ -124,7 +124,7 @@ enum {
     CP_TAP_DPP,   /* weights that grow with the distance from a reference */
     CP_TAPS
 };
-enum { CP_TAP_LEAVES = 3, CP_TAP_GRADIENTS = 2, CP_TAP_STATES = 10, CP_TAP_DPP_STATES = 22, CP_TAP_LANES = 8 };
+enum { CP_TAP_LEAVES = 3, CP_TAP_GRADIENTS = 2, CP_TAP_STATES = 10, CP_TAP_DPP_STATES = 23, CP_TAP_LANES = 8 };
 
 /* Elements of windows, tap by tap. n, the number of windows, is a multiple of CP_TAP_LANES; windows behind the last are padding
  * whose results mean nothing. */
