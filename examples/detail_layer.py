@@ -2,9 +2,9 @@
 
     python examples/detail_layer.py
 
-Weights must not be negative, so what is learned is a = log alpha and l = log lam, one of each per channel: alpha = exp(a), and the
-gradient with respect to a is that of alpha times alpha. The script checks the gradients of the layer against differences, and lets
-layers learn from which pooling an image came: of its averages lam falls towards 0, of its maxima it grows.
+Weights must not be negative, so what is learned is a = log alpha and l = log lam, one of each per channel: alpha = exp(a), and
+the gradient with respect to a is that of alpha times alpha. The script checks the gradients of the layer against differences,
+and lets layers learn from which pooling an image came: of its averages lam falls towards 0, of its maxima it grows.
 
 F. Saeedan, N. Weber, M. Goesele, S. Roth, "Detail-Preserving Pooling in Deep Networks", CVPR 2018.
 """

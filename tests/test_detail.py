@@ -1,5 +1,5 @@
-"""Detail-preserving pooling: numbers by hand, the formula within its bounds, differences, and bad inputs. Its bits are with those of
-the other operators of the literature."""
+"""Detail-preserving pooling: numbers by hand, the formula within its bounds, differences, and bad inputs. Its bits are with
+those of the other operators of the literature."""
 
 import pickle
 from itertools import product

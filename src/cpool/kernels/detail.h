@@ -32,7 +32,7 @@ enum {
 typedef struct NAME_TAP(detail) {
     vf64_mask there, inside; /* inside: it is an element of the window, not of the filter alone */
     vf64 x, d;
-    vf64 u, u_rest; /* hi + lo: a power multiplies what is lost */
+    vf64 u, u_rest;     /* hi + lo: a power multiplies what is lost */
     vf64 log, log_rest; /* log2(u / Z) */
     vf64 rho;           /* times 2^-TOP */
 } NAME_TAP(detail);
@@ -304,4 +304,3 @@ static void NAME_TAP(detail_finish_terms)(const cp_tap_windows *w)
         vf64_store(w->tap + i, to_reference);
     }
 }
-
