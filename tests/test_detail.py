@@ -304,6 +304,17 @@ def test_refused_parameters_of_c():
     assert (y == 7).all()
 
 
+def test_workspace_beyond_every_number():
+    x, wide = np.broadcast_to(np.float32(1), (2**30, 1, 1)), np.broadcast_to(np.float32(1), (1, 1, 2**31 - 1))
+    arrays = {capi.GRAD | capi.Y: x, capi.X: x, capi.ALPHA: np.array(0.5), capi.LAMBDA: np.array(1.0), capi.FILTER: wide,
+              capi.GRAD | capi.FILTER: wide}
+    call = capi.Call(capi.make_params(capi.DPP, (1, 1), stride=1), arrays)
+    for workers in (1, 2**31 - 1):
+        assert call.query(capi.BACKWARD, workers).workspace_size == 2**62
+    with pytest.raises(capi.CpoolError, match="workspace_size=|filter"):
+        call.backward(workspace=np.zeros(64, np.uint8))
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_saved(way):
     x = data("normal", 0, (2, 3, 6, 6), np.float32)

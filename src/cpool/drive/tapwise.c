@@ -413,7 +413,10 @@ static int plan_tasks(cp_tapwise plans[MOST_TASKS], const cp_pool *pool, int32_t
             cp_tapwise *p = &plans[n++];
             cp_tapwise_plan(p, pool, CP_TAPWISE_PARAMETER_GRADIENT);
             int64_t size = pool->out[0] * pool->out[1] * pool->out[2], partials = p->per_result ? size : p->numbers * p->blocks;
-            cost->shared = ((size_t)(cp_layout_planes(&p->layout) * partials) * sizeof(double) + 63) / 64 * 64;
+            int64_t planes = cp_layout_planes(&p->layout);
+            cost->shared = (double)planes * (double)partials * sizeof(double) < (double)CP_TOO_MANY_BYTES
+                               ? ((size_t)(planes * partials) * sizeof(double) + 63) / 64 * 64
+                               : CP_TOO_MANY_BYTES;
         }
     }
     for (int i = 0; i < n; i++) {
