@@ -23,7 +23,7 @@ MAP = "src/cpool/libcpool.map"
 NAME = "libcpool.so.1"
 
 # -g0: the flags that Python was built with are in front of these and may ask for debug information, ten times the code.
-FLAGS = ["-std=c11", "-O3", "-g0", "-ffp-contract=off", "-fvisibility=hidden", "-pthread"]
+FLAGS = ["-std=c11", "-O2", "-g0", "-ffp-contract=off", "-fvisibility=hidden", "-pthread"]
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion"] + ["-Werror"] * (os.environ.get("CPOOL_WERROR") == "1")
 FLAGS_OF_ENVIRONMENT = shlex.split(os.environ.get("CFLAGS", ""))
 

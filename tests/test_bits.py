@@ -189,6 +189,42 @@ def test_instruction_sets_and_layouts(geometry, dtype):
         assert_same(one, {name: expected[name][-1:, 4:5] for name in one if name != "dp"}, (operator, "one plane"))
 
 
+# Planes that are cut into pieces: along the row, down and deep.
+PIECES = {
+    "wide rows, stride 1": ((1, 2, 4, 4700), (3, 3), {"stride": 1, "padding": 1}),
+    "wide rows, stride 2": ((2, 4500), (3,), {"stride": 2, "padding": 1}),
+    "wide rows, without overlap": ((1, 1, 3, 9001), (2, 2), {}),
+    "wide rows, stride 3": ((1, 1, 5, 4700), (3, 5), {"stride": 3, "padding": 1}),
+    "wide rows, stride 4": ((1, 1, 5, 8800), (3, 3), {"stride": (1, 4), "padding": 1}),
+    "many rows": ((1, 2, 700, 90), (3, 3), {"stride": 1, "padding": 1}),
+    "many rows, stride 2": ((1, 1, 900, 130), (3, 2), {"stride": 2, "padding": (1, 0)}),
+    "many planes": ((1, 1, 40, 30, 31), (3, 3, 3), {"stride": 1, "padding": 1}),
+    "many planes, without overlap": ((1, 2, 40, 40, 41), (2, 2, 2), {}),
+    "many channels": ((1, 4500, 3, 5), (2, 3), {"stride": 1, "padding": (0, 1)}),
+    "many channels and columns": ((1, 40, 3, 2300), (3, 3), {"stride": 2, "padding": 1}),
+    "many small planes": ((3, 700, 7, 7), (3, 3), {"stride": 1, "padding": 1}),
+    "many whole planes": ((3, 700, 7, 5), cpool.whole, {"axes": (-2, -1)}),
+    "bins of many columns": ((1, 1, 30, 9000), cpool.adaptive(3, 7), {}),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("pieces", PIECES)
+def test_pieces(pieces, dtype):
+    """Of planes beyond what is worked on at a time; what is expected comes element by element."""
+    shape, window, kwargs = PIECES[pieces]
+    x = wide(shape, dtype)
+    flat = {name: value for name, value in kwargs.items() if name != "axes"}
+    dy = wide(cpool.max_pool.output_shape(shape, window, **kwargs), dtype, 1)
+    layouts = ("first", "last") if x.ndim > 3 else ("first",)
+    for operator in ("max", "min", "avg", "avg with padding"):
+        expected = run(operator, x, dy, window, kwargs, layout="first, sliced")
+        for threads, layout, isa in product((1, 2), layouts, (ISAS[0], ISAS[-1])):
+            with cpool.num_threads(threads):
+                actual = run(operator, x, dy, window, flat if layout == "last" else kwargs, layout=layout, isa=isa)
+            assert_same(actual, expected, (operator, layout, isa, threads))
+
+
 @pytest.mark.parametrize("kind", ["subnormal", "large", "nan", "nan and inf", "-inf", "zeros", "equal", "close"])
 @pytest.mark.parametrize("geometry", ["stride 1", "tree", "few columns", "adaptive", "empty windows"])
 def test_kinds_of_data(geometry, kind):

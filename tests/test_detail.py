@@ -311,7 +311,7 @@ def test_workspace_beyond_every_number():
     call = capi.Call(capi.make_params(capi.DPP, (1, 1), stride=1), arrays)
     for workers in (1, 2**31 - 1):
         assert call.query(capi.BACKWARD, workers).workspace_size == 2**62
-    with pytest.raises(capi.CpoolError, match="workspace_size=|filter"):
+    with pytest.raises(capi.CpoolError, match=r"workspace_size=|filter"):
         call.backward(workspace=np.zeros(64, np.uint8))
 
 

@@ -62,4 +62,4 @@ def test_every_public_operator_is_in_the_table():
 def test_the_test_command_can_be_extracted():
     text = README.read_text(encoding="utf-8")
     (command,) = re.findall(r"^<!-- test command -->\n```sh\n(.*)\n```$", text, re.MULTILINE)
-    assert command.endswith("-m pytest")
+    assert command.endswith("-m pytest -n auto")

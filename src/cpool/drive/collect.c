@@ -5,6 +5,7 @@
 #include "drive/walk.h"
 #include "drive/window.h"
 #include "fpenv.h"
+#include "integers.h"
 
 /* Bytes of prepared results, of gradients that a unit writes, roughly; columns, lanes of a pixel, places of a
  * result at most; lanes that a kernel may read behind the last result. */
@@ -17,21 +18,6 @@ enum {
     MOST_SPREAD = 8,
     BEHIND = 32
 };
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 /* ---- Planning ---- */
 
@@ -54,11 +40,7 @@ static int choose_lanes(cp_collects *c)
     cp_layout *layout = &c->layout;
     const cp_axis *along = &c->pool->axis[2];
     for (int32_t dim = 0; dim < layout->dims; dim++) {
-        int together = layout->length[dim] >= FEWEST_LANES;
-        for (int g = 0; g < CP_GRIDS; g++) {
-            together = together && (layout->grid[g].item == 0 || layout->grid[g].batch[dim] == layout->grid[g].item);
-        }
-        if (together) {
+        if (layout->length[dim] >= FEWEST_LANES && cp_layout_is_together(layout, dim)) {
             cp_layout_take_lanes(layout, dim);
             c->pixels = 1;
             c->spread = 1;
@@ -66,19 +48,14 @@ static int choose_lanes(cp_collects *c)
         }
     }
     c->pixels = 0;
-    for (int g = 0; g < CP_GRIDS; g++) {
-        if (layout->grid[g].item != 0 && layout->grid[g].space[2] != layout->grid[g].item) {
-            return 0;
-        }
-    }
     c->spread = along->stride <= 2 && along->stride <= along->taps ? 1 : along->stride;
-    return c->spread <= MOST_SPREAD;
+    return c->spread <= MOST_SPREAD && cp_layout_is_dense(layout, 1);
 }
 
 /* Results along an axis that hold any of `box` neighbouring elements, at most. */
 static int64_t most_results(const cp_collects *c, int s, int64_t box)
 {
-    return min64(c->pool->out[s], (box - 1) / c->pool->axis[s].stride + c->held[s].taps + 1);
+    return cp_min64(c->pool->out[s], (box - 1) / c->pool->axis[s].stride + c->held[s].taps + 1);
 }
 
 static int64_t scratch_bytes(const cp_collects *c)
@@ -96,13 +73,13 @@ static void set_box(cp_collects *c, int64_t planes, int64_t rows, int64_t column
     const int64_t box[CP_SPACE] = {planes, rows, columns};
     for (int s = 0; s < CP_SPACE; s++) {
         c->box[s] = box[s];
-        c->boxes[s] = ceil_div(c->pool->in[s], box[s]);
+        c->boxes[s] = cp_ceil_div(c->pool->in[s], box[s]);
         c->results[s] = most_results(c, s, box[s]);
     }
     const cp_axis *along = &c->pool->axis[2];
     int64_t across = c->results[2] * c->tile * c->spread;
     if (!c->pixels) { /* a kernel reads what elements of the last vector would be held by */
-        across = max64(across, (columns + along->pad) * c->spread / along->stride) + BEHIND;
+        across = cp_max64(across, (columns + along->pad) * c->spread / along->stride) + BEHIND;
     }
     c->pitch = (int64_t)cp_row_bytes(c->margin + across, cp_lane_size(c->lane_kind)) / cp_lane_size(c->lane_kind);
 }
@@ -111,7 +88,7 @@ static void set_box(cp_collects *c, int64_t planes, int64_t rows, int64_t column
 static void choose_box(cp_collects *c)
 {
     const int64_t *in = c->pool->in;
-    int64_t columns = min64(in[2], c->pixels && has_scratch(c) ? max64(1, WIDEST / c->tile) : WIDEST);
+    int64_t columns = cp_min64(in[2], c->pixels && has_scratch(c) ? cp_max64(1, WIDEST / c->tile) : WIDEST);
     int64_t rows = in[1];
     set_box(c, in[0], rows, columns);
     if (has_scratch(c) && scratch_bytes(c) > SCRATCH && in[0] > 1) {
@@ -119,12 +96,12 @@ static void choose_box(cp_collects *c)
     }
     int64_t least = 2 * c->pool->axis[1].taps;
     while (has_scratch(c) && scratch_bytes(c) > SCRATCH && rows > least) {
-        rows = max64(least, rows / 2);
+        rows = cp_max64(least, rows / 2);
         set_box(c, c->box[0], rows, columns);
     }
     if (!has_scratch(c)) { /* only so that threads have something to share */
         int64_t row = columns * c->tile * cp_lane_size(c->lane_kind);
-        set_box(c, in[0] * rows * row > UNIT ? 1 : in[0], max64(min64(rows, least), min64(rows, UNIT / row)), columns);
+        set_box(c, in[0] * rows * row > UNIT ? 1 : in[0], cp_max64(cp_min64(rows, least), cp_min64(rows, UNIT / row)), columns);
     }
 }
 
@@ -139,26 +116,22 @@ int cp_collects_plan(cp_collects *c, const cp_pool *pool)
     if (!suits(pool, c->held) || (c->select && pool->taps_bits != 8)) {
         return 0;
     }
-    c->lane_kind = cp_window_lane(pool, CP_TASK_POOL, pool->axis);
+    c->lane_kind = cp_window_lane(pool, pool->axis);
     cp_layout_make(&c->layout, pool, views, 0);
     if (!choose_lanes(c)) {
         return 0;
     }
     int64_t size = cp_lane_size(c->lane_kind);
     c->row_lanes = c->layout.lanes;
-    c->tile = min64(c->row_lanes, MOST_LANES);
-    c->tiles = c->tile == 0 ? 0 : ceil_div(c->row_lanes, c->tile);
-    c->tile = max64(c->tile, 1);
+    c->tile = cp_min64(c->row_lanes, MOST_LANES);
+    c->tiles = c->tile == 0 ? 0 : cp_ceil_div(c->row_lanes, c->tile);
+    c->tile = cp_max64(c->tile, 1);
     c->margin = c->pixels ? 0 : (int64_t)cp_row_bytes(CP_COLLECT_WINDOW, size) / size;
     choose_box(c);
-    int32_t inner = cp_layout_innermost(&c->layout);
-    c->run = inner >= 0 ? c->layout.length[inner] : 1;
-    for (int g = 0; g < CP_GRIDS; g++) {
-        c->run_step[g] = inner >= 0 && c->layout.grid[g].item != 0 ? c->layout.grid[g].batch[inner] : 0;
-    }
+    c->run = cp_layout_run(&c->layout, c->run_step);
     int64_t boxes = c->boxes[0] * c->boxes[1] * c->boxes[2], volume = c->box[0] * c->box[1] * c->box[2] * c->tile * size;
-    c->group = boxes > 1 ? 1 : max64(1, min64(c->run, UNIT / volume));
-    c->groups = ceil_div(c->run, c->group);
+    c->group = boxes > 1 ? 1 : cp_max64(1, cp_min64(c->run, UNIT / volume));
+    c->groups = cp_ceil_div(c->run, c->group);
     c->units = c->run == 0 ? 0 : c->layout.outer / c->run * c->groups * c->tiles * boxes;
     c->row_bytes = cp_row_bytes(c->box[0] * c->box[1], sizeof(cp_collect_row));
     c->column_bytes = c->pixels ? cp_row_bytes(c->box[2], sizeof(cp_collect_column)) : 0;
@@ -215,20 +188,14 @@ static void fill_rows(cp_collect_work *w, const int64_t *begin, const int64_t *e
     w->collect.row_count = row - w->rows;
 }
 
-static double count_of(const cp_collects *c, int s, int64_t result)
-{
-    return (double)cp_pool_count_along(c->pool, s, result);
-}
-
 static void fill_row_counts(cp_collect_work *w)
 {
     const cp_collects *c = w->collects;
     const cp_collect *collect = &w->collect;
-    int fixed = (c->pool->params.flags & CPOOL_DIVISOR) != 0;
     for (int64_t d = 0; d < collect->planes; d++) {
+        double deep = cp_pool_divisor_along(c->pool, 0, w->first[0] + d);
         for (int64_t h = 0; h < collect->results; h++) {
-            w->row_counts[d * collect->results + h] =
-                fixed ? 1 : count_of(c, 0, w->first[0] + d) * count_of(c, 1, w->first[1] + h);
+            w->row_counts[d * collect->results + h] = deep * cp_pool_divisor_along(c->pool, 1, w->first[1] + h);
         }
     }
 }
@@ -238,19 +205,26 @@ static void fill_columns(cp_collect_work *w, int64_t begin)
     const cp_collects *c = w->collects;
     cp_collect *collect = &w->collect;
     const cp_lane_kernels *kernels = c->engine->kernels->lane[c->lane_kind];
-    int fixed = (c->pool->params.flags & CPOOL_DIVISOR) != 0;
     for (int64_t i = 0; c->pixels && i < collect->width; i++) {
         w->columns[i] = find_holders(w, 2, begin + i);
     }
     if (c->select) {
         return;
     }
-    collect->full = fixed ? c->pool->params.divisor : count_of(c, 2, w->first[2]);
+    collect->full = cp_pool_divisor_along(c->pool, 2, w->first[2]);
     for (int64_t i = 0; i < collect->across; i++) {
-        double count = fixed ? c->pool->params.divisor : count_of(c, 2, w->first[2] + i);
+        double count = cp_pool_divisor_along(c->pool, 2, w->first[2] + i);
         kernels->fill((char *)w->counts + i * c->tile * cp_lane_size(c->lane_kind), count, c->tile);
         collect->full = count == collect->full ? count : 0;
     }
+}
+
+/* Forgets what boxes at another place along the row have prepared, in every row that any box has. */
+static void fill_margins(cp_collect_work *w)
+{
+    w->collect.planes = w->collects->results[0];
+    w->collect.results = w->collects->results[1];
+    w->collects->engine->kernels->lane[w->collects->lane_kind]->collect_margins(&w->collect, w->scratch);
 }
 
 static void find_box(cp_collect_work *w, int64_t box)
@@ -264,9 +238,12 @@ static void find_box(cp_collect_work *w, int64_t box)
     for (int s = CP_SPACE; s-- > 0;) {
         begin[s] = rest % c->boxes[s] * c->box[s];
         rest /= c->boxes[s];
-        end[s] = min64(begin[s] + c->box[s], c->pool->in[s]);
+        end[s] = cp_min64(begin[s] + c->box[s], c->pool->in[s]);
         cp_axis_holders(&c->pool->axis[s], begin[s], end[s], &w->first[s], &count[s]);
-        count[s] = max64(0, count[s] - w->first[s]);
+        count[s] = cp_max64(0, count[s] - w->first[s]);
+    }
+    if (!c->pixels && w->across != begin[2]) {
+        fill_margins(w);
     }
     collect->planes = count[0];
     collect->results = count[1];
@@ -316,17 +293,13 @@ static void begin_collect(cp_collect_work *w, char *memory)
     }
     collect->row_counts = w->row_counts;
     collect->counts = w->counts;
+    collect->count_step = c->tile;
     collect->pitch = c->pitch;
     collect->margin = c->margin;
     collect->second = c->results[0] * c->results[1] * c->pitch;
     collect->codes = w->codes;
     if (c->select) {
         kernels->iota(w->codes, 0, 512);
-    }
-    if (!c->pixels) { /* of every row, also those that the first box does not have */
-        collect->planes = c->results[0];
-        collect->results = c->results[1];
-        kernels->collect_margins(collect, w->scratch);
     }
 }
 
@@ -351,9 +324,9 @@ static void run_unit(cp_collect_work *w, int64_t unit)
             }
         }
     }
-    w->collect.lanes = min64(c->tile, c->row_lanes - tile);
+    w->collect.lanes = cp_min64(c->tile, c->row_lanes - tile);
     cp_collect_planes planes = {
-        at[1], at[2], at[0], c->run_step[1], c->run_step[2], c->run_step[0], min64(c->group, c->run - first)};
+        at[1], at[2], at[0], c->run_step[1], c->run_step[2], c->run_step[0], cp_min64(c->group, c->run - first)};
     c->engine->kernels->lane[c->lane_kind]->collect(&w->collect, &planes, w->scratch);
 }
 

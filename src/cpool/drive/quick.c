@@ -13,14 +13,14 @@ static double elements(const cp_pool *pool, const cp_layout *layout)
 }
 
 /* Lanes are elements: nothing is widened on the way. */
-static int computes_as_stored(const cp_pool *pool, cp_task task)
+static int computes_as_stored(const cp_pool *pool)
 {
-    return cp_lane_size(cp_window_lane(pool, task, pool->axis)) == pool->dtype_bits / 8;
+    return cp_window_lane(pool, pool->axis) == cp_element_lane(pool);
 }
 
 int cp_quick_plan(cp_quick *q, const cp_pool *pool, int32_t direction)
 {
-    if (direction == CPOOL_FORWARD && computes_as_stored(pool, CP_TASK_POOL) && cp_strips_plan(&q->way.strips, pool)) {
+    if (direction == CPOOL_FORWARD && computes_as_stored(pool) && cp_strips_plan(&q->way.strips, pool)) {
         q->way.strips.engine = &q->engine;
         q->cost = (cp_cost){q->way.strips.bytes, 0, elements(pool, &q->way.strips.layout) * 0.3};
         q->units = q->way.strips.units;
@@ -28,14 +28,14 @@ int cp_quick_plan(cp_quick *q, const cp_pool *pool, int32_t direction)
         return 1;
     }
     if (direction == CPOOL_BACKWARD && (pool->op->family == CP_BEST || pool->op->family == CP_MEAN) &&
-        computes_as_stored(pool, CP_TASK_POOL) && cp_collects_plan(&q->way.collects, pool)) {
+        computes_as_stored(pool) && cp_collects_plan(&q->way.collects, pool)) {
         q->way.collects.engine = &q->engine;
         q->cost = (cp_cost){q->way.collects.bytes, 0, elements(pool, &q->way.collects.layout) * 0.4};
         q->units = q->way.collects.units;
         q->body = cp_collects_run;
         return 1;
     }
-    if (direction == CPOOL_BACKWARD && pool->op->family == CP_BEST && computes_as_stored(pool, CP_TASK_POOL)) {
+    if (direction == CPOOL_BACKWARD && pool->op->family == CP_BEST) {
         cp_scatters_plan(&q->way.scatters, pool);
         q->way.scatters.engine = &q->engine;
         q->cost = (cp_cost){q->way.scatters.bytes, 0, elements(pool, &q->way.scatters.layout) * 1.0};

@@ -5,27 +5,18 @@
 #include "drive/walk.h"
 #include "drive/window.h"
 #include "fpenv.h"
+#include "integers.h"
 
-/* Bytes of the gradient of x that are written at once, roughly. */
-enum { BAND = 128 * 1024, NEAR_CACHE = 24 * 1024, COLUMNS = 4096 }; /* and results of a row at once */
+/* Bytes of the gradient of x that are written at once, roughly, and of lanes of a plane; results of a row at once. */
+enum { BAND = 128 * 1024, NEAR_CACHE = 24 * 1024, COLUMNS = 4096 };
 
-enum { GRIDS = 3 }; /* the gradients of x and y, taps */
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
+enum { ARRAYS = 3 }; /* the gradients of x and y, taps */
 
 void cp_scatters_plan(cp_scatters *s, const cp_pool *pool)
 {
     const cpool_view *views[CP_GRIDS] = {pool->grad[CPOOL_X], pool->grad[CPOOL_Y], pool->array[CPOOL_TAPS]};
     s->pool = pool;
-    s->lane_kind = cp_window_lane(pool, CP_TASK_POOL, pool->axis);
+    s->lane_kind = cp_element_lane(pool);
     cp_layout_make(&s->layout, pool, views, 0);
     cp_layout *layout = &s->layout;
     for (int32_t dim = 0; dim < layout->dims; dim++) {
@@ -42,16 +33,16 @@ void cp_scatters_plan(cp_scatters *s, const cp_pool *pool)
     double plane = (double)rows * (double)pool->in[s->cut] * (double)item;
     int64_t line = 64 / item;
     s->tile = plane < NEAR_CACHE / (double)line ? (int64_t)(NEAR_CACHE / plane) / line * line : line;
-    s->tile = max64(1, min64(layout->lanes, s->tile));
+    s->tile = cp_max64(1, cp_min64(layout->lanes, s->tile));
     s->tiles = (layout->lanes + s->tile - 1) / s->tile;
     /* A band sees again what windows reach into it from outside: it is not much smaller than they are. */
     double each = (double)rows * (double)s->tile * (double)item;
     double band = each < BAND ? BAND / each : 1;
-    int64_t least = min64(pool->axis[s->cut].taps, pool->in[s->cut]);
-    s->band = max64(1, min64(pool->in[s->cut], max64((int64_t)band, least)));
+    int64_t least = cp_min64(pool->axis[s->cut].taps, pool->in[s->cut]);
+    s->band = cp_max64(1, cp_min64(pool->in[s->cut], cp_max64((int64_t)band, least)));
     s->bands = (pool->in[s->cut] + s->band - 1) / s->band;
     s->units = layout->outer * s->tiles * s->bands;
-    s->bytes = cp_row_bytes(min64(pool->out[2], COLUMNS), sizeof(int64_t));
+    s->bytes = cp_row_bytes(cp_min64(pool->out[2], COLUMNS), sizeof(int64_t));
 }
 
 /* What a worker holds. */
@@ -76,7 +67,7 @@ static void begin_scatter(cp_scatter_work *w, char *memory)
         scatter->step[a] = grid[0].space[a];
         taps *= (double)pool->axis[a].taps;
     }
-    for (int g = 0; g < GRIDS; g++) {
+    for (int g = 0; g < ARRAYS; g++) {
         scatter->lane_step[g] = s->layout.lane >= 0 ? grid[g].batch[s->layout.lane] : 0;
         scatter->column_step[g] = grid[g].space[2];
     }
@@ -88,7 +79,7 @@ static void begin_scatter(cp_scatter_work *w, char *memory)
                 at[3] = {row / scatter->window[1], row % scatter->window[1], t % scatter->window[2]};
         scatter->near[t] = 0;
         for (int a = 0; a < CP_SPACE; a++) {
-            scatter->place[t][a] = (int32_t)min64(at[a], INT32_MAX);
+            scatter->place[t][a] = (int32_t)cp_min64(at[a], INT32_MAX);
             /* Only used of windows that lie inside the array: beyond it, the product may not be a number. */
             int64_t away = at[a] == 0 || at[a] > pool->in[a] / scatter->dilation[a] ? 0 : at[a] * scatter->dilation[a];
             scatter->near[t] += away * scatter->step[a];
@@ -115,7 +106,7 @@ static void scatter_row(cp_scatter_work *w, char *const *at, int64_t d, int64_t 
     const cp_pool *pool = s->pool;
     const int64_t *y = s->layout.grid[1].space, *taps = s->layout.grid[2].space;
     for (int64_t c = 0; c < pool->out[2]; c += COLUMNS) {
-        int64_t count = min64(pool->out[2] - c, COLUMNS);
+        int64_t count = cp_min64(pool->out[2] - c, COLUMNS);
         const int64_t first[3] = {cp_axis_span(&pool->axis[0], d).first, cp_axis_span(&pool->axis[1], h).first,
                                   cp_axis_span(&pool->axis[2], c).first};
         find_starts(w, c, count);
@@ -143,12 +134,12 @@ static void run_unit(cp_scatter_work *w, int64_t unit)
     cp_scatter *scatter = &w->scatter;
     int64_t band = unit % s->bands, tile = unit / s->bands % s->tiles * s->tile, outer = unit / s->bands / s->tiles, channel;
     int64_t from[2] = {0, 0}, to[2] = {s->pool->out[0], s->pool->out[1]};
-    char *at[GRIDS];
-    scatter->lanes = min64(s->tile, s->layout.lanes - tile);
+    char *at[ARRAYS];
+    scatter->lanes = cp_min64(s->tile, s->layout.lanes - tile);
     scatter->lo[s->cut] = band * s->band;
-    scatter->hi[s->cut] = min64(scatter->lo[s->cut] + s->band, s->pool->in[s->cut]);
+    scatter->hi[s->cut] = cp_min64(scatter->lo[s->cut] + s->band, s->pool->in[s->cut]);
     cp_axis_holders(&axis[s->cut], scatter->lo[s->cut], scatter->hi[s->cut], &from[s->cut], &to[s->cut]);
-    for (int32_t g = 0; g < GRIDS; g++) {
+    for (int32_t g = 0; g < ARRAYS; g++) {
         at[g] = s->layout.grid[g].data + cp_layout_offset(&s->layout, g, outer, &channel) + tile * scatter->lane_step[g];
     }
     clear(s, scatter, at[0]);

@@ -4,25 +4,11 @@
 
 #include "drive/window.h"
 #include "fpenv.h"
+#include "integers.h"
 #include "kernels/template.h"
 
 /* Bytes of results that a unit makes, roughly, and of folded rows that it keeps; targets of a row, lanes of a pixel at once. */
 enum { UNIT = 128 * 1024, RING = 32 * 1024, WIDEST = 2048, MOST_LANES = 2048, FEWEST_LANES = 16 };
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 /* ---- Planning ---- */
 
@@ -83,34 +69,18 @@ static int has_small_taps(const cp_pool *pool)
     return pool->array[CPOOL_TAPS] == NULL || pool->taps_bits == 8;
 }
 
-/* In every array that there is, elements along the row lie side by side: `lanes` times the size of one apart. */
-static int is_dense(const cp_layout *layout, int64_t lanes)
-{
-    for (int g = 0; g < CP_GRIDS; g++) {
-        const cp_grid *grid = &layout->grid[g];
-        if (grid->item != 0 && grid->space[2] != lanes * grid->item) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
 static int choose_form(cp_strips *s)
 {
     const cp_axis *along = &s->pool->axis[2];
     cp_layout *layout = &s->layout;
     for (int32_t dim = 0; dim < layout->dims; dim++) {
-        int together = layout->length[dim] > 1;
-        for (int g = 0; g < CP_GRIDS; g++) {
-            together = together && (layout->grid[g].item == 0 || layout->grid[g].batch[dim] == layout->grid[g].item);
-        }
-        if (!together) {
+        if (layout->length[dim] == 1 || !cp_layout_is_together(layout, dim)) {
             continue;
         }
         s->row_lanes = layout->length[dim];
         s->form = pixel_form(s);
         if (s->row_lanes < FEWEST_LANES) { /* a row of pixels is one long row */
-            if (along->kind != CP_AXIS_SLIDING || along->stride != 1 || !is_dense(layout, s->row_lanes)) {
+            if (along->kind != CP_AXIS_SLIDING || along->stride != 1 || !cp_layout_is_dense(layout, s->row_lanes)) {
                 return 0;
             }
             s->form = column_form(s, 1);
@@ -120,7 +90,7 @@ static int choose_form(cp_strips *s)
     }
     s->row_lanes = 1;
     s->form = along->kind == CP_AXIS_SLIDING ? column_form(s, along->stride) : -1;
-    return s->form >= 0 && is_dense(layout, 1);
+    return s->form >= 0 && cp_layout_is_dense(layout, 1);
 }
 
 int cp_strips_plan(cp_strips *s, const cp_pool *pool)
@@ -136,7 +106,7 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
         }
     }
     s->pool = pool;
-    s->lane_kind = cp_window_lane(pool, CP_TASK_POOL, axis);
+    s->lane_kind = cp_window_lane(pool, axis);
     s->lane_size = cp_lane_size(s->lane_kind);
     s->fold = pool->array[CPOOL_TAPS] != NULL ? pool->op->tap_fold : pool->op->fold;
     cp_layout_make(&s->layout, pool, views, 0);
@@ -149,24 +119,20 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
         s->slots *= 2;
     }
     int64_t lines = s->slots * axis[0].taps * rows;
-    s->tile = min64(s->row_lanes, MOST_LANES);
-    s->tiles = pixels ? ceil_div(s->row_lanes, s->tile) : 1;
-    s->width = min64(columns, max64(1, min64(RING / (lines * s->tile * size), WIDEST / s->tile + 1)));
+    s->tile = cp_min64(s->row_lanes, MOST_LANES);
+    s->tiles = pixels ? cp_ceil_div(s->row_lanes, s->tile) : 1;
+    s->width = cp_min64(columns, cp_max64(1, cp_min64(RING / (lines * s->tile * size), WIDEST / s->tile + 1)));
     if (!pixels) {
-        s->width = min64(columns, WIDEST);
+        s->width = cp_min64(columns, WIDEST);
     }
-    s->strips = ceil_div(columns, s->width);
+    s->strips = cp_ceil_div(columns, s->width);
     s->pitch = rows * (int64_t)cp_row_bytes(s->width * s->tile + FEWEST_LANES, size) / size;
     int64_t row = s->width * s->tile * size;
-    s->height = min64(height, max64(4 * axis[1].taps, UNIT / row));
-    s->blocks = ceil_div(height, s->height);
-    int32_t inner = cp_layout_innermost(&s->layout);
-    int64_t run = s->run = inner >= 0 ? s->layout.length[inner] : 1;
-    for (int g = 0; g < CP_GRIDS; g++) {
-        s->run_step[g] = inner >= 0 && s->layout.grid[g].item != 0 ? s->layout.grid[g].batch[inner] : 0;
-    }
-    s->group = s->blocks > 1 || s->strips > 1 ? 1 : min64(run, max64(1, UNIT / (row * height)));
-    s->groups = ceil_div(run, max64(s->group, 1));
+    s->height = cp_min64(height, cp_max64(4 * axis[1].taps, UNIT / row));
+    s->blocks = cp_ceil_div(height, s->height);
+    int64_t run = s->run = cp_layout_run(&s->layout, s->run_step);
+    s->group = s->blocks > 1 || s->strips > 1 ? 1 : cp_min64(run, cp_max64(1, UNIT / (row * height)));
+    s->groups = cp_ceil_div(run, cp_max64(s->group, 1));
     s->units = run == 0 ? 0 : s->layout.outer / run * s->groups * s->tiles * s->strips * s->blocks;
     s->row_bytes = cp_row_bytes(s->height, sizeof(cp_strip_row));
     s->column_bytes = pixels ? cp_row_bytes(s->width, sizeof(cp_strip_pixel)) : 2 * cp_row_bytes(s->width * s->tile, size);
@@ -191,27 +157,15 @@ static int is_mean(const cp_strips *s)
     return s->pool->op->family == CP_MEAN;
 }
 
-/* What the divisor of an average is along the row; across rows it is the elements counted there, or 1. */
-static double count_of_column(const cp_strips *s, int64_t column)
+static double divisor_along(const cp_strips *s, int32_t axis, int64_t target)
 {
-    const cp_pool *pool = s->pool;
-    return !is_mean(s)                          ? 1
-           : pool->params.flags & CPOOL_DIVISOR ? pool->params.divisor
-                                                : (double)cp_pool_count_along(pool, 2, column);
+    return is_mean(s) ? cp_pool_divisor_along(s->pool, axis, target) : 1;
 }
 
-/* That of a window that is all there. */
-static double full_count(const cp_strips *s)
+/* That along the row of a window that is all there. */
+static double full_divisor(const cp_strips *s)
 {
     return s->pool->params.flags & CPOOL_DIVISOR ? s->pool->params.divisor : (double)s->pool->axis[2].taps;
-}
-
-static double count_of_row(const cp_strips *s, int64_t d, int64_t h)
-{
-    const cp_pool *pool = s->pool;
-    return !is_mean(s) || (pool->params.flags & CPOOL_DIVISOR)
-               ? 1
-               : (double)cp_pool_count_along(pool, 0, d) * (double)cp_pool_count_along(pool, 1, h);
 }
 
 static void fill_rows(cp_strip_work *w, int64_t block)
@@ -219,9 +173,9 @@ static void fill_rows(cp_strip_work *w, int64_t block)
     const cp_strips *s = w->strips;
     const cp_axis *axis = s->pool->axis;
     const cp_grid *grid = s->layout.grid;
-    int64_t begin = block * s->height, end = min64(begin + s->height, s->pool->out[0] * s->pool->out[1]);
+    int64_t begin = block * s->height, end = cp_min64(begin + s->height, s->pool->out[0] * s->pool->out[1]);
     int64_t kept_to = 0, plane = -1;
-    double full = full_count(s);
+    double full = full_divisor(s);
     for (int64_t r = begin; r < end; r++) {
         cp_strip_row *row = &w->rows[r - begin];
         int64_t d = r / s->pool->out[1], h = r % s->pool->out[1];
@@ -233,9 +187,9 @@ static void fill_rows(cp_strip_work *w, int64_t block)
         row->taps = grid[2].item != 0 ? d * grid[2].space[0] + h * grid[2].space[1] : 0;
         row->planes = (int32_t)(deep.hi - deep.lo);
         row->rows = (int32_t)(down.hi - down.lo);
-        row->kept = d == plane ? (int32_t)max64(0, min64(kept_to - row->first, row->rows)) : 0;
+        row->kept = d == plane ? (int32_t)cp_max64(0, cp_min64(kept_to - row->first, row->rows)) : 0;
         row->tap = (double)(deep.lo * w->strip.tap_plane + down.lo * w->strip.tap_row);
-        row->count = count_of_row(s, d, h);
+        row->count = divisor_along(s, 0, d) * divisor_along(s, 1, h);
         row->divisor = full * row->count;
         row->is_inverse = cp_is_power_of_two(row->divisor);
         row->divisor = row->is_inverse ? 1 / row->divisor : row->divisor;
@@ -252,11 +206,11 @@ static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
     const cp_axis *along = &s->pool->axis[2];
     const cp_lane_kernels *kernels = s->engine->kernels->lane[s->lane_kind];
     char *first_tap = w->columns, *counts = first_tap + cp_row_bytes(s->width * s->tile, s->lane_size);
-    double full = full_count(s);
+    double full = full_divisor(s);
     w->strip.uniform = 1;
     for (int64_t i = begin; i < end; i++) {
         cp_span span = cp_axis_span(along, i);
-        double count = count_of_column(s, i);
+        double count = divisor_along(s, 2, i);
         w->strip.uniform = w->strip.uniform && count == full;
         if (is_pixels(s)) {
             cp_strip_pixel pixel = {(span.first + span.lo) * s->layout.grid[0].space[2], (int32_t)(span.hi - span.lo),
@@ -295,7 +249,7 @@ static void begin_strip(cp_strip_work *w)
     strip->pad = along->pad * s->tile;
     strip->window = along->taps;
     strip->step = s->tile;
-    strip->loads = along->stride == 0 ? 0 : ceil_div(along->taps, along->stride) * along->stride;
+    strip->loads = along->stride == 0 ? 0 : cp_ceil_div(along->taps, along->stride) * along->stride;
     strip->source_rows = pool->in[1];
     strip->target_row = grid[1].space[1];
     strip->taps_row = grid[2].item != 0 ? grid[2].space[1] : 0;
@@ -320,7 +274,7 @@ static void run_unit(cp_strip_work *w, int64_t unit)
         w->block = block;
     }
     if (w->column != column) {
-        fill_columns(w, column, min64(column + s->width, s->pool->out[2]));
+        fill_columns(w, column, cp_min64(column + s->width, s->pool->out[2]));
         w->column = column;
     }
     char *at[CP_GRIDS];
@@ -331,9 +285,9 @@ static void run_unit(cp_strip_work *w, int64_t unit)
             at[g] = grid->data + cp_layout_offset(layout, g, group / s->groups * s->run + first, &channel) + tile * grid->item;
         }
     }
-    w->strip.lanes = min64(s->tile, s->row_lanes - tile);
+    w->strip.lanes = cp_min64(s->tile, s->row_lanes - tile);
     cp_strip_planes planes = {
-        at[0], at[1], at[2], s->run_step[0], s->run_step[1], s->run_step[2], min64(s->group, s->run - first)};
+        at[0], at[1], at[2], s->run_step[0], s->run_step[1], s->run_step[2], cp_min64(s->group, s->run - first)};
     s->engine->kernels->lane[s->lane_kind]->strip[s->fold](&w->strip, &planes, w->ring);
 }
 

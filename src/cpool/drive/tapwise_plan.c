@@ -1,19 +1,10 @@
 #include <string.h>
 
 #include "drive/tapwise.h"
+#include "integers.h"
 
 /* Bytes for the taps of a block, for mapped rows, and for a band of gradients; windows that are worked off together. */
 enum { BLOCK_BYTES = 192 * 1024, KEPT_BYTES = 256 * 1024, BAND_BYTES = 4 * 1024 * 1024, MOST_WINDOWS = 256, MOST_LANES = 32 };
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
 
 int cp_tapwise_lanes_are_channels(const cp_tapwise *p)
 {
@@ -85,7 +76,7 @@ static int plan_kept_rows(cp_tapwise *p)
         p->slots[0] = deep;
         p->slots[1] = way < 2 && deep > 1 ? pool->in[1] : extent(&axis[1]);
         p->whole_rows = way % 2 == 0;
-        p->reach = p->whole_rows ? pool->in[2] : min64(cp_axis_reach(&axis[2], p->width), pool->in[2]);
+        p->reach = p->whole_rows ? pool->in[2] : cp_min64(cp_axis_reach(&axis[2], p->width), pool->in[2]);
         double bytes = (double)p->slots[0] * (double)p->slots[1] * (double)p->reach * (double)row;
         if (bytes <= KEPT_BYTES) {
             p->row = (p->reach * p->lanes + CP_TAP_LANES - 1) / CP_TAP_LANES * CP_TAP_LANES;
@@ -100,8 +91,8 @@ static void plan_block(cp_tapwise *p)
 {
     int64_t rows = 1 + p->leaves + gradients_of(p);
     p->n = (p->width * p->lanes + CP_TAP_LANES - 1) / CP_TAP_LANES * CP_TAP_LANES;
-    p->capacity = max64(1, BLOCK_BYTES / (rows * p->n * (int64_t)sizeof(double)));
-    p->capacity = min64(p->capacity, p->taps);
+    p->capacity = cp_max64(1, BLOCK_BYTES / (rows * p->n * (int64_t)sizeof(double)));
+    p->capacity = cp_min64(p->capacity, p->taps);
     p->by_rows = plan_kept_rows(p);
 }
 
@@ -110,10 +101,10 @@ static void plan_tiles(cp_tapwise *p)
     const cp_axis *axis = p->pool->axis;
     p->taps = 1;
     for (int s = 0; s < CP_SPACE; s++) {
-        p->taps *= min64(axis[s].taps, axis[s].sources);
+        p->taps *= cp_min64(axis[s].taps, axis[s].sources);
     }
-    p->lanes = max64(1, min64(p->layout.lanes, MOST_LANES));
-    p->width = max64(1, min64(p->pool->out[2], MOST_WINDOWS / p->lanes));
+    p->lanes = cp_max64(1, cp_min64(p->layout.lanes, MOST_LANES));
+    p->width = cp_max64(1, cp_min64(p->pool->out[2], MOST_WINDOWS / p->lanes));
     if (p->task == CP_TAPWISE_PARAMETER_GRADIENT) { /* segments of 16 columns consist of whole tiles */
         for (p->width = 16; p->width > MOST_WINDOWS / p->lanes;) {
             p->width /= 2;
@@ -142,17 +133,17 @@ static void plan_units(cp_tapwise *p)
         int64_t high = 4 * extent(&pool->axis[1]) * (pool->in[0] > 1 ? extent(&pool->axis[0]) : 1);
         int64_t row = pool->in[2] * p->lanes * gradients_of(p) * (int64_t)sizeof(double);
         rows = pool->in[0] * pool->in[1];
-        p->block_rows = max64(max64(BAND_BYTES / row, high), FEWEST_ROWS);
+        p->block_rows = cp_max64(cp_max64(BAND_BYTES / row, high), FEWEST_ROWS);
         if (p->channels > 1) {
             whole = cp_tapwise_lanes_are_channels(p) ? p->layout.outer : whole / p->channels;
         }
         if (whole > 0 && whole < ENOUGH_UNITS) {
-            p->block_rows = min64(p->block_rows, max64(max64(rows / (ENOUGH_UNITS / whole), high), FEWEST_ROWS));
+            p->block_rows = cp_min64(p->block_rows, cp_max64(cp_max64(rows / (ENOUGH_UNITS / whole), high), FEWEST_ROWS));
         }
     } else if (p->task == CP_TAPWISE_POOL && whole > 0 && whole < ENOUGH_UNITS) {
-        p->block_rows = max64(FEWEST_ROWS, rows / (ENOUGH_UNITS / whole));
+        p->block_rows = cp_max64(FEWEST_ROWS, rows / (ENOUGH_UNITS / whole));
     }
-    p->block_rows = min64(p->block_rows, rows);
+    p->block_rows = cp_min64(p->block_rows, rows);
     p->blocks = (rows + p->block_rows - 1) / p->block_rows;
     p->units = whole * p->blocks;
 }
@@ -207,7 +198,7 @@ size_t cp_tapwise_bind(cp_tapwise_work *work, const cp_tapwise *p, char *memory)
     cp_arena arena = {memory, 0};
     int64_t n = p->n, block = p->capacity * n, band = p->block_rows * p->pool->in[2] * p->lanes;
     int gradient[CP_TAP_GRADIENTS] = {p->layout.grid[CP_ON_DX].item != 0, p->layout.grid[CP_ON_DLOGITS].item != 0};
-    int64_t dense = max64(max64(p->reach, p->capacity), p->width) * p->lanes + CP_TAP_LANES;
+    int64_t dense = cp_max64(cp_max64(p->reach, p->capacity), p->width) * p->lanes + CP_TAP_LANES;
     w->there = take(&arena, block);
     w->number = take(&arena, p->capacity);
     w->inside = take(&arena, p->capacity);

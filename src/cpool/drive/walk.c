@@ -1,5 +1,6 @@
 #include "drive/walk.h"
 
+#include "integers.h"
 #include "kernels/identity.h"
 
 enum { PIXELS, COLUMNS, TAPWISE };
@@ -26,11 +27,6 @@ size_t cp_row_bytes(int64_t lanes, int64_t lane_size)
 static int64_t round_lanes(int64_t lanes, int64_t lane_size)
 {
     return (int64_t)cp_row_bytes(lanes, lane_size) / lane_size;
-}
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* ---- Planning ---- */
@@ -70,11 +66,12 @@ static void size_walk(cp_walk *w)
     }
     w->keeps_rows = w->fold != CP_GATHER && down->targets > 1 && deep->taps <= CP_FOLD_TAPS && height <= KEPT_HEIGHT &&
                     deep->taps * height <= KEPT_ROWS;
-    w->slot_height = w->keeps_rows ? height : min64(down->taps, CP_FOLD_TAPS);
+    w->slot_height = w->keeps_rows ? height : cp_min64(down->taps, CP_FOLD_TAPS);
     w->row_slots = w->fold == CP_GATHER ? 0 : w->keeps_rows ? deep->taps * height : w->slot_height;
-    w->plane_slots = w->fold == CP_GATHER || deep->taps == 1 ? 0 : min64(deep->taps, CP_FOLD_TAPS);
-    w->buffers =
-        w->reading == PIXELS || (w->reading == COLUMNS && cp_axis_advance(along) == 1) ? 0 : min64(along->taps, CP_FOLD_TAPS);
+    w->plane_slots = w->fold == CP_GATHER || deep->taps == 1 ? 0 : cp_min64(deep->taps, CP_FOLD_TAPS);
+    w->buffers = w->reading == PIXELS || (w->reading == COLUMNS && cp_axis_advance(along) == 1)
+                     ? 0
+                     : cp_min64(along->taps, CP_FOLD_TAPS);
     for (int i = 0; i < CP_SPACE; i++) {
         w->blocks[i] = is_sum(w->fold) ? block_rows(&w->axis[i]) : 0;
     }
@@ -101,7 +98,7 @@ size_t cp_walk_plan(cp_walk *w, int64_t width, size_t budget)
     if (reach > ROW_BYTES / row_bytes && !(w->reading == PIXELS && w->direct)) {
         w->reading = TAPWISE;
     }
-    w->width = width > 0 ? width : min64(along->targets, w->lanes >= WIDEST ? 1 : WIDEST / w->lanes);
+    w->width = width > 0 ? width : cp_min64(along->targets, w->lanes >= WIDEST ? 1 : WIDEST / w->lanes);
     if (w->reading == TAPWISE && (w->fold == CP_GATHER || along->kind != CP_AXIS_SLIDING)) {
         w->width = width > 0 ? width : 1;
     }
@@ -168,13 +165,13 @@ void cp_walk_tile(cp_walk *w, int64_t target, int64_t count, int64_t lanes)
         cp_span span = cp_axis_span(along, target + i);
         w->spans[i] = span;
         if (span.lo < span.hi) {
-            w->first_tap = min64(w->first_tap, span.lo);
+            w->first_tap = cp_min64(w->first_tap, span.lo);
             w->last_tap = span.hi > w->last_tap ? span.hi : w->last_tap;
-            from = min64(from, span.first + span.lo * span.step);
+            from = cp_min64(from, span.first + span.lo * span.step);
             to = span.first + (span.hi - 1) * span.step + 1 > to ? span.first + (span.hi - 1) * span.step + 1 : to;
         }
     }
-    w->first_tap = min64(w->first_tap, w->last_tap);
+    w->first_tap = cp_min64(w->first_tap, w->last_tap);
     if (w->reading == COLUMNS && advance != 0) { /* absent sources are read as identity */
         from = w->spans[0].first;
         to = from + (count - 1) * advance + (along->taps - 1) * w->spans[0].step + 1;
@@ -199,8 +196,8 @@ void cp_walk_tile(cp_walk *w, int64_t target, int64_t count, int64_t lanes)
 static void fetch(const cp_walk *w, int64_t d, int64_t h, int64_t column, int64_t step, int64_t count, char *dst, int64_t pitch)
 {
     int64_t sources = w->axis[2].sources, lanes = w->tile_lanes;
-    int64_t before = column >= 0 ? 0 : min64(count, (-column + step - 1) / step);
-    int64_t end = column >= sources ? 0 : min64(count, (sources - column + step - 1) / step);
+    int64_t before = column >= 0 ? 0 : cp_min64(count, (-column + step - 1) / step);
+    int64_t end = column >= sources ? 0 : cp_min64(count, (sources - column + step - 1) / step);
     if (before >= end) {
         before = end = count;
     }
@@ -362,7 +359,7 @@ static int64_t next_there(const cp_walk *w, const cp_span *span, int64_t from)
     int64_t next = INT64_MAX, n = span != NULL ? 1 : w->targets;
     for (const cp_span *s = span != NULL ? span : w->spans; n-- > 0; s++) {
         if (s->hi > from && s->lo < s->hi) {
-            next = min64(next, s->lo > from ? s->lo : from);
+            next = cp_min64(next, s->lo > from ? s->lo : from);
         }
     }
     return next;
@@ -430,7 +427,7 @@ static void fold_tree(const cp_level *level, char *dst)
         while (size > CP_FOLD_TAPS && size > taps - t) {
             size /= 4;
         }
-        int64_t count = min64(size, taps - t);
+        int64_t count = cp_min64(size, taps - t);
         if (next_there(w, level->span, t) >= t + count) {
             continue;
         }
@@ -453,7 +450,7 @@ static void fold_level(const cp_level *level, char *dst)
     }
     int mode = 0;
     do {
-        int64_t count = min64(there.hi - there.lo, CP_FOLD_TAPS);
+        int64_t count = cp_min64(there.hi - there.lo, CP_FOLD_TAPS);
         fold_run(level, there.lo, count, dst, mode);
         mode = CP_CONTINUE;
         there.lo = there.lo + count < there.hi ? next_there(w, level->span, there.lo + count) : there.hi;
@@ -478,7 +475,7 @@ static void gather_row(cp_walk *w, const char *self, char *dst)
     int64_t pitch = w->reading != TAPWISE && w->buffers == 0 ? w->row_pitch : w->pitch;
     if (w->reading != PIXELS) {
         for (int64_t t = w->first_tap, count; t < w->last_tap; t = next_there(w, NULL, t + count)) {
-            count = min64(w->last_tap - t, CP_FOLD_TAPS);
+            count = cp_min64(w->last_tap - t, CP_FOLD_TAPS);
             for (int64_t j = 0; j < count; j++) {
                 taps[j] = tap_columns(w, t + j, j);
             }
@@ -489,7 +486,7 @@ static void gather_row(cp_walk *w, const char *self, char *dst)
     for (int64_t i = 0; i < w->targets; i++) {
         const cp_span *span = &w->spans[i];
         for (int64_t t = span->lo; t < span->hi; t += CP_FOLD_TAPS) {
-            int64_t count = min64(span->hi - t, CP_FOLD_TAPS);
+            int64_t count = cp_min64(span->hi - t, CP_FOLD_TAPS);
             for (int64_t j = 0; j < count; j++) {
                 taps[j] = w->pixels + (span->first + (t + j) * span->step - w->column) * w->pixel_step;
             }

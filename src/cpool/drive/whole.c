@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fpenv.h"
+#include "integers.h"
 
 /* Bytes of x that a unit reads or writes, roughly; lanes of a pixel at least. */
 enum { UNIT = 128 * 1024, FEWEST_LANES = 8 };
@@ -33,7 +34,7 @@ int cp_wholes_plan(cp_wholes *w, const cp_pool *pool, int32_t direction)
         elements *= pool->in[s];
     }
     for (int32_t dim = 0; dim < w->layout.dims; dim++) {
-        if (grid[0].batch[dim] == grid[0].item && grid[1].batch[dim] == grid[1].item && w->layout.length[dim] >= FEWEST_LANES) {
+        if (w->layout.length[dim] >= FEWEST_LANES && cp_layout_is_together(&w->layout, dim)) {
             w->inner = dim;
             whole->pixels = 1;
         }
@@ -41,18 +42,16 @@ int cp_wholes_plan(cp_wholes *w, const cp_pool *pool, int32_t direction)
     if (forward && !whole->pixels && whole->step[2] != grid[0].item) {
         return 0;
     }
-    double count = 1;
+    whole->divisor = 1;
     for (int32_t s = 0; s < CP_SPACE; s++) {
-        count *= (double)cp_pool_count_along(pool, s, 0);
+        whole->divisor *= cp_pool_divisor_along(pool, s, 0);
     }
-    whole->divisor = pool->params.flags & CPOOL_DIVISOR ? pool->params.divisor : count;
     cp_layout_take_lanes(&w->layout, w->inner);
     whole->x_step = w->inner >= 0 ? grid[0].batch[w->inner] : 0;
     whole->y_step = w->inner >= 0 ? grid[1].batch[w->inner] : 0;
     int64_t lanes = w->layout.lanes, most = UNIT / (elements < UNIT ? elements * grid[0].item : UNIT);
-    most = most < 16 ? 16 : most / 16 * 16; /* whole vectors */
-    w->group = lanes < most ? (lanes > 0 ? lanes : 1) : most;
-    w->groups = (lanes + w->group - 1) / w->group;
+    w->group = cp_max64(1, cp_min64(lanes, cp_max64(16, most / 16 * 16))); /* whole vectors */
+    w->groups = cp_ceil_div(lanes, w->group);
     w->units = w->layout.outer * w->groups;
     return 1;
 }
@@ -65,8 +64,8 @@ void cp_wholes_run(void *arg, int64_t lo, int64_t hi, int worker)
     cp_whole whole = w->whole;
     (void)worker;
     for (int64_t unit = lo; unit < hi; unit++) {
-        int64_t first = unit % w->groups * w->group, left = w->layout.lanes - first, channel;
-        whole.count = left < w->group ? left : w->group;
+        int64_t first = unit % w->groups * w->group, channel;
+        whole.count = cp_min64(w->group, w->layout.lanes - first);
         char *x = w->layout.grid[0].data + cp_layout_offset(&w->layout, 0, unit / w->groups, &channel) + first * whole.x_step;
         char *y = w->layout.grid[1].data + cp_layout_offset(&w->layout, 1, unit / w->groups, &channel) + first * whole.y_step;
         if (w->direction == CPOOL_FORWARD) {

@@ -119,8 +119,6 @@ static void bind_work(cp_work *w, const cp_recipe *recipe, char *memory)
     memory += cp_round_up((size_t)w->walk.width * size);
     w->counts = (double *)(void *)memory;
     memory += cp_round_up(recipe->columns * sizeof(double));
-    w->base = (double *)(void *)memory;
-    memory += cp_round_up(recipe->columns * sizeof(double));
     w->exponents = (double *)(void *)memory;
     memory += cp_round_up((size_t)window->lanes * sizeof(double));
     w->sums.memory = (double *)(void *)memory;
@@ -234,15 +232,13 @@ static void reduce_exponent_gradient(const cp_window *w)
 
 static double task_nanoseconds(const cp_window *w)
 {
-    double planes = (double)cp_layout_planes(&w->layout), targets = 1, sources = 1, taps = 0, all = 1;
+    double planes = (double)cp_layout_planes(&w->layout), targets = 1, sources = 1, taps = 0;
     for (int s = 0; s < CP_SPACE; s++) {
         targets *= (double)w->axis[s].targets;
         sources *= (double)w->axis[s].sources;
         taps += (double)w->axis[s].taps;
-        all *= (double)w->axis[s].taps;
     }
-    taps = w->recipe[0].walk.fold == CP_GATHER ? all : taps;
-    double each = w->pool->op->family == CP_POWER ? 4.0 : w->recipe[0].walk.fold == CP_GATHER ? 2.0 : 0.8;
+    double each = w->pool->op->family == CP_POWER ? 4.0 : 0.8;
     return planes * each * (sources + targets * taps);
 }
 

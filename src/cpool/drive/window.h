@@ -46,10 +46,10 @@ typedef struct cp_work {
     int64_t lane_step[CP_GRIDS];
     int64_t lanes;
     char *result, *inner_result, *aux, *self;
-    double *counts, *base, *exponents;
+    double *counts, *exponents;
     cp_parameter_sums sums;
     cp_exponent exponent;
-    int64_t column, step, count; /* what counts and base hold; count 0: nothing */
+    int64_t column, step, count; /* what counts hold; count 0: nothing */
 } cp_work;
 
 size_t cp_round_up(size_t bytes); /* to whole cache lines */
@@ -58,8 +58,9 @@ size_t cp_round_up(size_t bytes); /* to whole cache lines */
 
 void cp_window_plan(cp_window *window, const cp_pool *pool, cp_task task);
 
-/* The lanes that a task is computed in, `axis` those of its walk, and the bytes of one. */
-int32_t cp_window_lane(const cp_pool *pool, cp_task task, const cp_axis *axis);
+/* The lanes of elements, those that a fold over `axis` is computed in, and the bytes of one. */
+int32_t cp_element_lane(const cp_pool *pool);
+int32_t cp_window_lane(const cp_pool *pool, const cp_axis *axis);
 int32_t cp_lane_size(int32_t lane);
 
 /* The exponent of a channel, whether there is one for each, and whether lanes differ in it. */
@@ -74,7 +75,7 @@ char *cp_work_element(const cp_work *work, int g, int64_t d, int64_t h, int64_t 
 void cp_work_load(const cp_work *work, int g, int64_t d, int64_t h, int64_t column, int64_t step, int64_t count, void *dst);
 void cp_work_store(const cp_work *work, int g, int64_t d, int64_t h, int64_t column, int64_t count, const void *src);
 
-/* Fills counts and base: window sizes and first positions along the row, of the output columns at work. */
+/* Fills counts: window sizes along the row, of the output columns at work. */
 void cp_work_columns(cp_work *work, int64_t column, int64_t step, int64_t count);
 
 /* Elements of a window of output row (d, h) down the slower axes; times counts[column] it is all of them. */

@@ -27,22 +27,26 @@ static const int32_t lane_of[CP_DTYPES] = {
 #undef ROW
 };
 
-/* Sums of many taps, taps and positions that a float cannot count, powers: in double lanes, whatever the elements. */
-static int wants_wide(const cp_pool *pool, cp_task task, const cp_axis *axis)
+/* Sums of many taps, taps that a float cannot count, powers: in double lanes, whatever the elements. */
+static int wants_wide(const cp_pool *pool, const cp_axis *axis)
 {
     double taps = (double)axis[0].taps * (double)axis[1].taps * (double)axis[2].taps;
-    double plane = (double)pool->in[0] * (double)pool->in[1] * (double)pool->in[2];
     if (pool->op->family == CP_BEST) {
-        return task == CP_TASK_POOL ? pool->array[CPOOL_TAPS] != NULL && taps > 0x1p24 : plane > 0x1p24;
+        return pool->array[CPOOL_TAPS] != NULL && taps > 0x1p24;
     }
     double divisor = pool->params.divisor;
     int exact = !(pool->params.flags & CPOOL_DIVISOR) || (double)(float)divisor == divisor;
     return pool->op->family == CP_POWER || taps > 4096 || pool->params.geometry == CPOOL_WHOLE || !exact;
 }
 
-int32_t cp_window_lane(const cp_pool *pool, cp_task task, const cp_axis *axis)
+int32_t cp_element_lane(const cp_pool *pool)
 {
-    return wants_wide(pool, task, axis) ? CP_LANE_f64 : lane_of[pool->dtype];
+    return lane_of[pool->dtype];
+}
+
+int32_t cp_window_lane(const cp_pool *pool, const cp_axis *axis)
+{
+    return wants_wide(pool, axis) ? CP_LANE_f64 : cp_element_lane(pool);
 }
 
 int32_t cp_lane_size(int32_t lane)
@@ -62,7 +66,7 @@ static void plan_recipe(cp_window *w, cp_recipe *r, int infinite, int direct)
     walk->lanes = w->lanes;
     walk->direct = 0;
     if (w->task == CP_TASK_INPUT_GRADIENT) {
-        walk->fold = pool->op->family == CP_BEST || infinite ? CP_GATHER : lp ? CP_SCALED_SUM : CP_SUM;
+        walk->fold = infinite ? CP_GATHER : lp ? CP_SCALED_SUM : CP_SUM;
     } else if (lp) {
         walk->fold = infinite ? CP_MAX : w->task == CP_TASK_POOL ? CP_SCALED_SUM : CP_ENTROPY;
     } else {
@@ -98,7 +102,7 @@ static size_t recipe_bytes(const cp_window *w, const cp_recipe *r)
     bytes += cp_round_up((size_t)r->inner.pitch * size) * (size_t)r->inner.rows; /* inner result */
     bytes += cp_round_up(r->aux_lanes * size);                                   /* aux */
     bytes += cp_round_up(width * size);                                          /* self */
-    bytes += 2 * cp_round_up(r->columns * sizeof(double));                       /* counts, base */
+    bytes += cp_round_up(r->columns * sizeof(double));                           /* counts */
     bytes += cp_round_up((size_t)w->lanes * sizeof(double));                     /* exponents */
     bytes += cp_parameter_sums_bytes(w->lanes);
     return cp_round_up(bytes);
@@ -161,13 +165,13 @@ void cp_window_plan(cp_window *w, const cp_pool *pool, cp_task task)
     w->task = task;
     if (task == CP_TASK_INPUT_GRADIENT) {
         views[0] = dx;
-        views[2] = pool->op->family == CP_POWER ? x : taps;
+        views[2] = pool->op->family == CP_POWER ? x : NULL;
     }
     cp_layout_make(&w->layout, pool, views, cp_exponent_per_channel(pool));
     for (int s = 0; s < CP_SPACE; s++) {
         w->axis[s] = task == CP_TASK_INPUT_GRADIENT ? cp_axis_transpose(&pool->axis[s]) : pool->axis[s];
     }
-    w->lane_kind = cp_window_lane(pool, task, w->axis);
+    w->lane_kind = cp_window_lane(pool, w->axis);
     w->lane_size = cp_lane_size(w->lane_kind);
     cp_layout_choose_lanes(&w->layout, w->axis[2].targets);
     plan_lanes(w);

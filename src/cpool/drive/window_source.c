@@ -30,7 +30,6 @@ void cp_work_columns(cp_work *w, int64_t column, int64_t step, int64_t count)
     const cp_pool *pool = w->window->pool;
     for (int64_t i = 0; i < count; i++) {
         w->counts[i] = (double)cp_pool_count_along(pool, 2, column + i * step);
-        w->base[i] = (double)cp_axis_span(&pool->axis[2], column + i * step).first;
     }
     w->column = column;
     w->step = step;
@@ -104,25 +103,6 @@ static double row_base(const cp_work *w, int64_t d, int64_t h)
     return ((double)cp_axis_span(&pool->axis[0], d).first * (double)pool->in[1] +
             (double)cp_axis_span(&pool->axis[1], h).first) *
            (double)pool->in[2];
-}
-
-static void source_selection(void *context, int64_t d, int64_t h, int64_t column, int64_t step, int64_t count, void *dst,
-                             int64_t pitch)
-{
-    cp_work *w = context;
-    const cp_window *window = w->window;
-    double base[64], row = row_base(w, d, h);
-    cp_work_load(w, 1, d, h, column, step, count, dst);
-    cp_work_columns(w, column, step, count);
-    for (int64_t from = 0; from < count; from += 64) {
-        int64_t n = count - from < 64 ? count - from : 64;
-        for (int64_t i = 0; i < n; i++) {
-            base[i] = row + w->base[from + i];
-        }
-        w->kernels->load_positions((char *)dst + (pitch + from * w->lanes) * window->lane_size, window->layout.grid[2].bits,
-                                   cp_work_element(w, 2, d, h, column + from * step), n, step * window->layout.grid[2].space[2],
-                                   w->lanes, w->lane_step[2], &window->tap_map, base);
-    }
 }
 
 void cp_work_settle_taps(const cp_work *w, const cp_walk *walk, int64_t d, int64_t h, void *taps)
@@ -200,7 +180,5 @@ cp_source cp_work_source(const cp_work *w)
     if (w->window->task != CP_TASK_INPUT_GRADIENT) {
         return cp_source_x;
     }
-    return w->recipe->nested                        ? source_lp_gradient
-           : w->window->pool->op->family == CP_BEST ? source_selection
-                                                    : source_mean_gradient;
+    return w->recipe->nested ? source_lp_gradient : source_mean_gradient;
 }

@@ -32,7 +32,7 @@ CP_TEMPLATE void NAME(spread)(CP_ELEMENT *to, CP_VECTOR v, int64_t i, int64_t n,
 CP_TEMPLATE void NAME(prepare_results)(const cp_collect *c, int select, const char *dy, const char *taps, CP_ELEMENT *scratch)
 {
     const int64_t lanes = c->pixels ? c->lanes : 1, pixel = lanes * (int64_t)sizeof(CP_ELEMENT);
-    const int is_dense = c->column_step[0] == pixel;
+    const int is_dense = c->column_step[0] == pixel && c->count_step == lanes;
     const int64_t length = is_dense ? c->across * lanes : lanes, pieces = is_dense ? 1 : c->across;
     for (int64_t k = 0; k < c->planes * c->results; k++) {
         const int64_t plane = k / c->results, row = k % c->results;
@@ -44,7 +44,7 @@ CP_TEMPLATE void NAME(prepare_results)(const cp_collect *c, int select, const ch
                 const int64_t n = length - i < V(N) ? length - i : V(N);
                 CP_VECTOR v = NAME(load)((const CP_ELEMENT *)(const void *)from + i, n, 0.0);
                 if (!select) {
-                    v = NAME(share)(c, v, c->row_counts[k], piece * length + i, n);
+                    v = NAME(share)(c, v, c->row_counts[k], piece * c->count_step + i, n);
                 }
                 NAME(spread)(to, v, i, n, c->spread);
                 if (select) {

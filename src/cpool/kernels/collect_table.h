@@ -32,7 +32,8 @@ typedef struct cp_collect {
     int64_t planes, results, across;
     int64_t plane_step[2], row_step[2], column_step[2]; /* of dy, of taps */
     const double *row_counts; /* of each row at hand, what divisors are besides the count along the row */
-    const void *counts;       /* lanes, or per column */
+    const void *counts;       /* the count along the row, in every lane */
+    int64_t count_step;       /* lanes from one column's counts to the next */
     double full;              /* this count, if it is the same for all columns, else 0 */
 
     /* Scratch of prepared results: rows of `pitch` lanes, `margin` before the first column; the taps `second` lanes behind. */

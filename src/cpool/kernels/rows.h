@@ -188,15 +188,3 @@ static void NAME(store_taps)(char *dst, int bits, const void *src, int64_t colum
         }
     }
 }
-
-static void NAME(load_positions)(void *dst, int bits, const char *taps, int64_t columns, int64_t column_stride, int64_t lanes,
-                                 int64_t lane_stride, const cp_tap_map *map, const double *base)
-{
-    CP_ELEMENT *d = dst;
-    for (int64_t c = 0; c < columns; c++) {
-        for (int64_t l = 0; l < lanes; l++) {
-            const char *at = taps + c * column_stride + l * lane_stride;
-            d[c * lanes + l] = (CP_ELEMENT)(base[c] + cp_tap_offset(map, cp_read_tap(at, bits)));
-        }
-    }
-}

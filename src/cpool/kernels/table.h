@@ -78,9 +78,6 @@ typedef struct cp_lane_kernels {
                             int64_t lane_stride);
     void (*store[CP_DTYPES])(char *dst, const void *src, int64_t columns, int64_t column_stride, int64_t lanes,
                              int64_t lane_stride);
-    /* base[column] + the tap's offset; NaN, which equals no position, for tap none or a tap that the window does not have. */
-    void (*load_positions)(void *dst, int bits, const char *taps, int64_t columns, int64_t column_stride, int64_t lanes,
-                           int64_t lane_stride, const cp_tap_map *map, const double *base);
     void (*store_taps)(char *dst, int bits, const void *src, int64_t columns, int64_t column_stride, int64_t lanes,
                        int64_t lane_stride);
 

@@ -1,14 +1,6 @@
 #include "axis.h"
 
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b) /* a >= 0, b > 0 */
-{
-    return a / b + (a % b != 0);
-}
+#include "integers.h"
 
 /* floor(a * b / c) and the remainder, for 0 <= a, b and 0 < c; the quotient must fit. */
 #if defined(__SIZEOF_INT128__)
@@ -89,7 +81,7 @@ cp_axis cp_axis_transpose(const cp_axis *axis)
     result.kind = CP_AXIS_TRANSPOSED;
     result.sources = axis->targets;
     result.targets = axis->sources;
-    result.taps = ceil_div(axis->window, axis->stride / gcd);
+    result.taps = cp_ceil_div(axis->window, axis->stride / gcd);
     result.gcd = gcd;
     result.inverse = modular_inverse(axis->dilation / gcd, axis->stride / gcd);
     return result;
@@ -97,8 +89,8 @@ cp_axis cp_axis_transpose(const cp_axis *axis)
 
 static cp_span clip(cp_span span, int64_t taps, int64_t sources)
 {
-    span.lo = span.first >= 0 ? 0 : ceil_div(-span.first, span.step);
-    span.hi = span.first >= sources ? 0 : min64(taps, ceil_div(sources - span.first, span.step));
+    span.lo = span.first >= 0 ? 0 : cp_ceil_div(-span.first, span.step);
+    span.hi = span.first >= sources ? 0 : cp_min64(taps, cp_ceil_div(sources - span.first, span.step));
     if (span.lo >= span.hi) {
         span.lo = span.hi = 0;
     }
@@ -146,7 +138,7 @@ int64_t cp_axis_count_below(const cp_axis *axis, int64_t target, int64_t limit)
     if (axis->kind != CP_AXIS_SLIDING) {
         return span.hi - span.lo;
     }
-    return limit <= span.first ? 0 : min64(axis->taps, ceil_div(limit - span.first, span.step));
+    return limit <= span.first ? 0 : cp_min64(axis->taps, cp_ceil_div(limit - span.first, span.step));
 }
 
 void cp_axis_holders(const cp_axis *axis, int64_t lo, int64_t hi, int64_t *from, int64_t *to)
@@ -161,8 +153,8 @@ void cp_axis_holders(const cp_axis *axis, int64_t lo, int64_t hi, int64_t *from,
     /* Target t begins at t * stride - pad and ends `reach` behind. */
     int64_t reach = (axis->window - 1) * axis->dilation, before = lo + axis->pad - reach,
             last = (hi - 1 + axis->pad) / axis->stride;
-    *from = before <= 0 ? 0 : ceil_div(before, axis->stride);
-    *to = min64(last, axis->targets - 1) + 1;
+    *from = before <= 0 ? 0 : cp_ceil_div(before, axis->stride);
+    *to = cp_min64(last, axis->targets - 1) + 1;
 }
 
 int64_t cp_axis_advance(const cp_axis *axis)

@@ -87,10 +87,36 @@ void cp_layout_take_lanes(cp_layout *layout, int32_t dim)
     }
 }
 
-int32_t cp_layout_innermost(const cp_layout *layout)
+int cp_layout_is_together(const cp_layout *layout, int32_t dim)
 {
-    int32_t dim = layout->dims - 1;
-    return dim >= 0 && dim == layout->lane ? dim - 1 : dim;
+    for (int g = 0; g < CP_GRIDS; g++) {
+        const cp_grid *grid = &layout->grid[g];
+        if (grid->item != 0 && grid->batch[dim] != grid->item) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+int cp_layout_is_dense(const cp_layout *layout, int64_t lanes)
+{
+    for (int g = 0; g < CP_GRIDS; g++) {
+        const cp_grid *grid = &layout->grid[g];
+        if (grid->item != 0 && grid->space[2] != lanes * grid->item) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+int64_t cp_layout_run(const cp_layout *layout, int64_t *step)
+{
+    int32_t inner = layout->dims - 1;
+    inner -= inner >= 0 && inner == layout->lane;
+    for (int g = 0; g < CP_GRIDS; g++) {
+        step[g] = inner >= 0 && layout->grid[g].item != 0 ? layout->grid[g].batch[inner] : 0;
+    }
+    return inner >= 0 ? layout->length[inner] : 1;
 }
 
 int64_t cp_layout_offset(const cp_layout *layout, int32_t g, int64_t index, int64_t *channel)

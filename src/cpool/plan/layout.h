@@ -33,8 +33,15 @@ void cp_layout_choose_lanes(cp_layout *layout, int64_t targets);
 /* Makes the elements of one dimension the lanes; -1: of none. */
 void cp_layout_take_lanes(cp_layout *layout, int32_t dim);
 
-/* The innermost of the other dimensions, which is the fastest of an outer index; -1: none. */
-int32_t cp_layout_innermost(const cp_layout *layout);
+/* Whether, in every array that there is, the elements of a dimension lie side by side. */
+int cp_layout_is_together(const cp_layout *layout, int32_t dim);
+
+/* Whether, in every array that there is, elements along the row are `lanes` items apart. */
+int cp_layout_is_dense(const cp_layout *layout, int64_t lanes);
+
+/* The length of the innermost of the other dimensions, which is the fastest of an outer index, and in step[g] the bytes from one
+ * of its elements to the next. */
+int64_t cp_layout_run(const cp_layout *layout, int64_t *step);
 
 /* Bytes from data to outer element `index` (lane 0) in grid g, and in *channel which channel it is, if channels are kept apart
  * and are not the lanes. */

@@ -558,3 +558,11 @@ int64_t cp_pool_count_along(const cp_pool *pool, int32_t axis, int64_t output)
     cp_span span = cp_axis_span(&pool->axis[axis], output);
     return span.hi - span.lo;
 }
+
+double cp_pool_divisor_along(const cp_pool *pool, int32_t axis, int64_t output)
+{
+    if (pool->params.flags & CPOOL_DIVISOR) {
+        return axis == CP_SPACE - 1 ? pool->params.divisor : 1;
+    }
+    return (double)cp_pool_count_along(pool, axis, output);
+}
