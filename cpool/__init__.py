@@ -29,6 +29,7 @@ from cpool._config import (
 from cpool._core import __version__
 from cpool._windows import adaptive, whole
 from cpool.literature import (
+    ada_pool,
     clipped_weights,
     dpp_pool,
     dynamic_k,
@@ -71,6 +72,7 @@ __all__ = [
     "RunningStats",
     "Sums",
     "__version__",
+    "ada_pool",
     "adaptive",
     "adaptive_avg_pool",
     "adaptive_max_pool",

@@ -22,7 +22,7 @@ cdef extern from "cpool/cpool.h" nogil:
         CPOOL_ALPHA, CPOOL_LAMBDA, CPOOL_REFERENCE, CPOOL_FILTER
         CPOOL_BLEND, CPOOL_WEIGHT, CPOOL_MASK, CPOOL_GRAD
         CPOOL_MAX, CPOOL_MIN, CPOOL_AVG, CPOOL_LP, CPOOL_UNPOOL, CPOOL_SOFT, CPOOL_LIP, CPOOL_STOCHASTIC
-        CPOOL_STOCHASTIC_MEAN, CPOOL_MIXED, CPOOL_MIXED_RANDOM, CPOOL_GATED, CPOOL_RANK, CPOOL_KMAX, CPOOL_DPP
+        CPOOL_STOCHASTIC_MEAN, CPOOL_MIXED, CPOOL_MIXED_RANDOM, CPOOL_GATED, CPOOL_RANK, CPOOL_KMAX, CPOOL_DPP, CPOOL_ADA
         CPOOL_DPP_PLAIN, CPOOL_DPP_MEAN, CPOOL_DPP_SUM
         CPOOL_LAYER, CPOOL_MAP, CPOOL_REGION
         CPOOL_ADAPTIVE, CPOOL_WHOLE
@@ -933,7 +933,7 @@ def tapwise(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes
     cdef cnp.ndarray a = as_values(x, "x")
     operators = {"soft": CPOOL_SOFT, "lip": CPOOL_LIP, "stochastic": CPOOL_STOCHASTIC, "expected": CPOOL_STOCHASTIC_MEAN,
                  "mixed": CPOOL_MIXED, "mixed at random": CPOOL_MIXED_RANDOM, "gated": CPOOL_GATED, "rank": CPOOL_RANK,
-                 "detail": CPOOL_DPP}
+                 "detail": CPOOL_DPP, "ada": CPOOL_ADA}
     fill(&params, operators[kind], cnp.PyArray_NDIM(a), window, stride, padding, dilation, ceil_mode, axes, channel_axis)
     if random is not None:
         granularity, p_max, seed, offset = random

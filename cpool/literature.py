@@ -12,6 +12,7 @@ from cpool import _core
 from cpool.pooling import Array, Out, Padding, Sizes, Window, _OneGradient, _Operator, _wanted, _WindowOperator
 
 __all__ = [
+    "ada_pool",
     "clipped_weights",
     "dpp_pool",
     "dynamic_k",
@@ -55,6 +56,13 @@ class GatedGradients(NamedTuple):
     bias: Any
 
 
+class AdaGradients(NamedTuple):
+    """The gradients of ``ada_pool``; None stands for one that `wrt` leaves out."""
+
+    x: Any
+    a: Any
+
+
 class DppGradients(NamedTuple):
     """The gradients of ``dpp_pool``; None stands for one that `wrt` leaves out, and for that of an absent input."""
 
@@ -93,7 +101,7 @@ class RankGradients(NamedTuple):
 
 
 Gradients = TypeVar("Gradients", SoftGradients, LipGradients, MixedGradients, GatedGradients, RankGradients,
-                    DppGradients | DppReferenceGradients)
+                    AdaGradients, DppGradients | DppReferenceGradients)
 
 
 class _SeveralGradients(_Operator, Generic[Gradients]):
@@ -659,6 +667,125 @@ class MixedPool(_WindowOperator, _SeveralGradients[MixedGradients]):
                              {}, out, (random, p_max, seed, offset))
 
 
+class AdaPool(_WindowOperator, _SeveralGradients[AdaGradients]):
+    """SoftPool blended with a mean weighted by how alike elements are to the average: AdaPool [1]_.
+
+    .. code-block:: text
+
+        m = mean of the window    s = 2 |x m| / (x**2 + m**2), 1 where both are 0
+        D = sum over the window of x exp(s) / sum of exp(s)
+        S = sum over the window of x exp(x) / sum of exp(x)
+        y = a D + (1 - a) S
+        da = sum of dy (D - S) over the results that share it
+
+    a is used as it is; whoever wants it in [0, 1] clips it. dx is the true derivative of y, that of m in s included. A window
+    without elements gives 0.
+
+    References
+    ----------
+    .. [1] A. Stergiou, R. Poppe, "AdaPool: Exponential Adaptive Pooling for Information-Retaining Downsampling", IEEE
+       Transactions on Image Processing, 2022.
+
+    Examples
+    --------
+    >>> import numpy as np, cpool
+    >>> x = np.array([[1.0, 2.0, 5.0, 3.0], [4.0, 0.0, 1.0, 2.0]])
+    >>> cpool.ada_pool(x, 2, a=0.5).round(5)
+    array([[2.78288, 3.70385]])
+    """
+
+    __slots__ = ()
+    __name__ = "ada_pool"
+    _gradients = AdaGradients
+
+    def __call__(
+        self,
+        x: ArrayLike,
+        window: Window,
+        *,
+        stride: Sizes | None = None,
+        padding: Padding = 0,
+        dilation: Sizes = 1,
+        ceil_mode: bool = False,
+        axes: Sizes | None = None,
+        channel_axis: SupportsIndex | None = None,
+        a: ArrayLike = 0.5,
+        out: Out = None,
+    ) -> Array:
+        """Return the adaptively weighted mean of every window.
+
+        Parameters
+        ----------
+        {x}
+        {geometry}
+        a : float or array_like of shape [C], or [C, *out] or [1, *out] with the spatial shape of the result, default 0.5
+            The share of D, of the dtype of x or float64.
+        {out}
+
+        Returns
+        -------
+        {y}
+
+        Raises
+        ------
+        {raises}
+
+        Examples
+        --------
+        >>> import numpy as np, cpool
+        >>> cpool.ada_pool(np.array([[1.0, 2.0], [4.0, 0.0]]), 2).round(5)
+        array([[2.78288]])
+        """
+        return _core.tapwise(self, False, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, "ada",
+                             {"a": a}, out)
+
+    def forward(
+        self,
+        x: ArrayLike,
+        window: Window,
+        *,
+        stride: Sizes | None = None,
+        padding: Padding = 0,
+        dilation: Sizes = 1,
+        ceil_mode: bool = False,
+        axes: Sizes | None = None,
+        channel_axis: SupportsIndex | None = None,
+        a: ArrayLike = 0.5,
+        out: Out = None,
+    ) -> tuple[Array, _core.Saved]:
+        """Return the adaptively weighted mean of every window, and what ``backward`` needs.
+
+        Parameters
+        ----------
+        {x}
+        {geometry}
+        a : float or array_like of shape [C], or [C, *out] or [1, *out] with the spatial shape of the result, default 0.5
+            The share of D, of the dtype of x or float64.
+        {out}
+
+        Returns
+        -------
+        {y}
+        {saved}
+            It keeps x, not a copy: x is to stay as it is until ``backward``.
+
+        Raises
+        ------
+        {raises}
+
+        Examples
+        --------
+        >>> import numpy as np, cpool
+        >>> y, saved = cpool.ada_pool.forward(np.array([[2.0, 2.0], [2.0, 2.0]]), 2)
+        >>> dx, da = cpool.ada_pool.backward(np.ones_like(y), saved)
+        >>> dx.round(6)
+        array([[0.25, 0.25],
+               [0.25, 0.25]])
+        """
+        return _core.tapwise(self, True, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, "ada",
+                             {"a": a}, out)
+
+
 class GatedPool(_WindowOperator, _SeveralGradients[GatedGradients]):
     """Maximum and average of every window, blended by a gate that sees the window [1]_.
 
@@ -1215,6 +1342,7 @@ stochastic_pool = StochasticPool()
 mixed_pool = MixedPool()
 gated_pool = GatedPool()
 rank_pool = RankPool()
+ada_pool = AdaPool()
 dpp_pool = DppPool()
 kmax_pool = KmaxPool()
 

@@ -6,7 +6,7 @@ result comes as `Approximate`, a value with the absolute error that an implement
 """
 
 from dataclasses import dataclass
-from math import prod
+from math import fsum, prod
 
 import numpy as np
 
@@ -592,6 +592,62 @@ def mixed_grad(x, dy, windows, a):
         at, d, n = a[:, o : o + 1], d[:, None], v.shape[1]
         return ((d * (at * first + (1 - at) / n), 16 * u * np.abs(d) * (np.abs(at) * first + (1 + np.abs(at)) / n)),
                 (d * (top - mean), 32 * u * np.abs(d) * (np.abs(top) + mag), [o]))
+
+    return _backward(x, dy, windows, window, numbers=len(windows.positions))
+
+
+def _exact_mean(v):
+    """Of doubles that nearly cancel a sum of any precision may have the wrong sign."""
+    means = []
+    for row in v.astype(np.float64):
+        total = fsum(row) if np.isfinite(row).all() else row.sum()
+        means.append((WIDE(total) + (WIDE(fsum([*row, -total])) if np.isfinite(total) else 0)) / v.shape[1])
+    return np.array(means, WIDE).reshape(-1, 1)
+
+
+def _likeness(v):
+    """Weights that sum to 1 of the likeness to the mean; the slopes of the likeness by the element and by the mean; and their
+    formulas with magnitudes."""
+    m = _exact_mean(v)
+    large, small = np.maximum(np.abs(v), np.abs(m)), np.minimum(np.abs(v), np.abs(m))
+    t = np.where(large == 0, 1, small / np.where(large == 0, 1, large))
+    weight = np.exp(2 * t / (1 + t * t))
+    up = np.where(large == 0, 0, 2 * (1 - t * t) / (np.where(large == 0, 1, large) * (1 + t * t) ** 2))
+    below = np.abs(v) < np.abs(m)
+    square = np.where(large == 0, 1, v * v + m * m)
+    return weight / weight.sum(axis=1, keepdims=True), (
+        np.sign(v) * np.where(below, up, -t * up), np.sign(m) * np.where(below, -t * up, up)), (
+        2 * np.abs(m) / square, 2 * np.abs(v) / square)  # (m^2 + x^2) for (m^2 - x^2)
+
+
+def ada_pool(x, windows, a):
+    """a: (planes or 1, results or 1)."""
+    a = np.broadcast_to(np.asarray(a, WIDE), (len(x), len(windows.positions)))
+
+    def window(v, o):
+        (like, *_), (soft, _), at = _likeness(v), _weights(v, np.ones((len(v), 1), WIDE), None), a[:, o]
+        mag = np.abs(at) * (like * np.abs(v)).sum(axis=1) + (1 + np.abs(at)) * (soft * np.abs(v)).sum(axis=1)
+        return at * (like * v).sum(axis=1) + (1 - at) * (soft * v).sum(axis=1), 32 * roundoff(x.dtype) * mag
+
+    return _forward(x, windows, window)
+
+
+def ada_grad(x, dy, windows, a):
+    """The parameter's numbers are the results."""
+    a, u = np.broadcast_to(np.asarray(a, WIDE), (len(x), len(windows.positions))), roundoff(x.dtype)
+
+    def window(v, d, o):
+        at, d, n = a[:, o : o + 1], d[:, None], v.shape[1]
+        (like, (by_x, by_mean), (x_mag, m_mag)), (soft, below) = _likeness(v), _weights(v, np.ones((len(v), 1), WIDE), None)
+        liked, liked_mag = (like * v).sum(axis=1, keepdims=True), (like * np.abs(v)).sum(axis=1, keepdims=True)
+        mean, mean_mag = (soft * v).sum(axis=1, keepdims=True), (soft * np.abs(v)).sum(axis=1, keepdims=True)
+        pull = (like * (v - liked) * by_mean).sum(axis=1, keepdims=True) / n
+        dx = d * (at * (like + like * (v - liked) * by_x + pull) + (1 - at) * soft * (1 + v - mean))
+        pull_mag = (like * (np.abs(v) + liked_mag) * m_mag).sum(axis=1, keepdims=True) / n
+        mag = np.abs(at) * (like + like * (np.abs(v) + liked_mag) * x_mag + pull_mag)
+        soft_mag = soft * (1 + np.abs(below)) * (1 + np.abs(v) + mean_mag) * (1 + np.abs(at)) / 2
+        return ((dx, 32 * u * np.abs(d) * (mag + soft_mag)),
+                (d * (liked - mean), 32 * u * np.abs(d) * (liked_mag + mean_mag), [o]))
 
     return _backward(x, dy, windows, window, numbers=len(windows.positions))
 

@@ -211,6 +211,7 @@ TAPWISE = {
     "lip": lambda x, y, taps, rng, channels: {"logits": rng.normal(size=x.shape).astype(x.dtype)},
     "stochastic": lambda x, y, taps, rng, channels: {"u": rng.random(y).astype(x.dtype) / 2},
     "mixed": lambda x, y, taps, rng, channels: {"a": rng.normal(size=channels).astype(x.dtype)},
+    "ada": lambda x, y, taps, rng, channels: {"a": rng.normal(size=channels)},
     "gated": lambda x, y, taps, rng, channels: {"weight": rng.normal(size=(channels, taps)), "bias": rng.normal(size=channels)},
     "rank": lambda x, y, taps, rng, channels: {"weight": rng.normal(size=(channels, min(max(1, taps // 2), 99)))},
     "dpp": lambda x, y, taps, rng, channels: {"alpha": rng.random(channels), "lam": rng.random(channels)} | (

@@ -149,7 +149,9 @@ typedef struct cpool_arg {
  *                          backward GRAD|Y and the same -> (GRAD| of each of them)
  *       sum w x / sum w, w = alpha + ((d^2 + params.eps2) / Z)^(lambda / 2), d = x - reference, or with CPOOL_ASYMMETRIC what of it
  *       is above 0; Z by params.variant. The reference is the mean of the window, or REFERENCE, or sum filter x + bias over windows
- *       of the filter's own sizes and padding but the same stride, in which padding is 0. With a filter sliding windows only. */
+ *       of the filter's own sizes and padding but the same stride, in which padding is 0. With a filter sliding windows only.
+ *   CPOOL_ADA              forward  X, BLEND -> Y             backward  GRAD|Y, X, BLEND -> (GRAD|X) (GRAD|BLEND)
+ *       blend * D + (1 - blend) * S; S as CPOOL_SOFT with beta = 1, D weighted by exp(2 |x m| / (x^2 + m^2)), m the mean. */
 enum {
     CPOOL_MAX = 1,
     CPOOL_MIN = 2,
@@ -165,7 +167,8 @@ enum {
     CPOOL_GATED = 12,
     CPOOL_RANK = 13,
     CPOOL_KMAX = 14,
-    CPOOL_DPP = 15
+    CPOOL_DPP = 15,
+    CPOOL_ADA = 16
 };
 
 /* granularity of CPOOL_MIXED_RANDOM: what shares a draw. The index drawn for is 0, n * C + c, or the linear index of the result. */

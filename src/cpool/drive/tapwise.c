@@ -88,7 +88,7 @@ static void begin_row(cp_tapwise_work *w, int64_t d, int64_t h, int64_t column, 
         draw_row(w, CPOOL_REGION, w->u);
     } else if (is_random(p)) {
         mask_row(w);
-    } else if (p->kind == CP_TAP_MIX) {
+    } else if (p->kind == CP_TAP_MIX || p->kind == CP_TAP_ADA) {
         cp_tapwise_load(w, CP_ON_SIDE, d, h, column, 1, count, w->parameter);
     }
 }

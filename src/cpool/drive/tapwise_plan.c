@@ -150,15 +150,16 @@ static void plan_units(cp_tapwise *p)
 
 void cp_tapwise_plan(cp_tapwise *p, const cp_pool *pool, cp_tapwise_task task)
 {
-    static const int32_t leaves[CP_TAPS] = {[CP_TAP_SOFT] = 3, [CP_TAP_LIP] = 3,  [CP_TAP_SHARE] = 3, [CP_TAP_DRAW] = 1,
-                                            [CP_TAP_MIX] = 1,  [CP_TAP_GATE] = 1, [CP_TAP_RANK] = 1,  [CP_TAP_DPP] = 1};
+    static const int32_t leaves[CP_TAPS] = {[CP_TAP_SOFT] = 3, [CP_TAP_LIP] = 3, [CP_TAP_SHARE] = 3,
+                                            [CP_TAP_DRAW] = 1, [CP_TAP_MIX] = 1, [CP_TAP_GATE] = 1,
+                                            [CP_TAP_RANK] = 1, [CP_TAP_DPP] = 1, [CP_TAP_ADA] = 3};
     const cpool_view *blend = pool->array[CPOOL_BLEND], *filter = pool->array[CPOOL_FILTER];
     memset(p, 0, sizeof *p);
     p->pool = pool;
     p->task = task;
     p->kind = pool->op->fold;
     p->leaves = leaves[p->kind];
-    p->states = p->kind == CP_TAP_DPP ? CP_TAP_DPP_STATES : CP_TAP_STATES;
+    p->states = p->kind == CP_TAP_DPP || p->kind == CP_TAP_ADA ? CP_TAP_MOST_STATES : CP_TAP_STATES;
     p->weight = filter != NULL ? filter : pool->array[CPOOL_WEIGHT];
     p->weights = p->weight != NULL ? cp_parameter_row(p->weight) : 0;
     p->detail.reference = filter != NULL                         ? CP_DETAIL_FILTER

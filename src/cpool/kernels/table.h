@@ -119,9 +119,10 @@ enum {
     CP_TAP_GATE,  /* ... by a weighted sum */
     CP_TAP_RANK,  /* a weighted sum of sorted elements */
     CP_TAP_DPP,   /* weights that grow with the distance from a reference */
+    CP_TAP_ADA,   /* weights exp(x), blended with weights that grow with the likeness to the mean */
     CP_TAPS
 };
-enum { CP_TAP_LEAVES = 3, CP_TAP_GRADIENTS = 2, CP_TAP_STATES = 10, CP_TAP_DPP_STATES = 23, CP_TAP_LANES = 8 };
+enum { CP_TAP_LEAVES = 3, CP_TAP_GRADIENTS = 2, CP_TAP_STATES = 10, CP_TAP_MOST_STATES = 23, CP_TAP_LANES = 8 };
 
 /* Elements of windows, tap by tap. n, the number of windows, is a multiple of CP_TAP_LANES; windows behind the last are padding
  * whose results mean nothing. */

@@ -80,15 +80,26 @@ static void NAME_TAP(map_exp)(double *const *leaf, const double *factor, int64_t
     }
 }
 
-static void NAME_TAP(map_logit)(double *const *leaf, const double *none, int64_t n)
+CP_TEMPLATE void NAME_TAP(map_power)(double *const *leaf, int of, int64_t n)
 {
-    (void)none;
     for (int64_t i = 0; i < n; i += vf64_N) {
         vf64 mantissa, exponent;
-        NAME_TAP(exp)(vf64_set1(1.0), vf64_load(leaf[0] + i), &mantissa, &exponent);
+        NAME_TAP(exp)(vf64_set1(1.0), vf64_load(leaf[of] + i), &mantissa, &exponent);
         vf64_store(leaf[0] + i, mantissa);
         vf64_store(leaf[1] + i, exponent);
     }
+}
+
+static void NAME_TAP(map_logit)(double *const *leaf, const double *none, int64_t n)
+{
+    (void)none;
+    NAME_TAP(map_power)(leaf, 0, n);
+}
+
+static void NAME_TAP(map_self)(double *const *leaf, const double *none, int64_t n)
+{
+    (void)none;
+    NAME_TAP(map_power)(leaf, 2, n);
 }
 
 CP_TEMPLATE vf64 NAME_TAP(positive)(vf64 x) /* max(x, 0), NaN stays */
@@ -577,6 +588,7 @@ static void NAME_TAP(rank_finish_terms)(const cp_tap_windows *w)
 }
 
 #include "kernels/detail.h"
+#include "kernels/likeness.h"
 
 /* ---- All of them ---- */
 
@@ -652,5 +664,15 @@ static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
                     NAME_TAP(detail_gradient),
                     NAME_TAP(detail_terms),
                     NAME_TAP(detail_finish_terms)},
+    [CP_TAP_ADA] = {3,
+                    3,
+                    1,
+                    {0, CP_NOTHING, 0},
+                    NAME_TAP(map_self),
+                    NAME_TAP(ada_pass),
+                    NAME_TAP(ada_finish),
+                    NAME_TAP(ada_gradient),
+                    NULL,
+                    NAME_TAP(ada_finish_terms)},
 };
 #undef NAME_TAP
