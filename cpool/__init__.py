@@ -29,7 +29,9 @@ from cpool._config import (
 from cpool._core import __version__
 from cpool._windows import adaptive, whole
 from cpool.literature import (
+    ada_pool,
     clipped_weights,
+    dpp_pool,
     dynamic_k,
     gated_pool,
     kmax_pool,
@@ -70,12 +72,14 @@ __all__ = [
     "RunningStats",
     "Sums",
     "__version__",
+    "ada_pool",
     "adaptive",
     "adaptive_avg_pool",
     "adaptive_max_pool",
     "avg_pool",
     "batch_norm",
     "clipped_weights",
+    "dpp_pool",
     "dynamic_k",
     "fold_batch_norm",
     "gated_pool",

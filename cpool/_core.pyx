@@ -19,13 +19,15 @@ cdef extern from "cpool/cpool.h" nogil:
         CPOOL_OK, CPOOL_INVALID_TYPE, CPOOL_NO_MEMORY
         CPOOL_INT, CPOOL_UINT, CPOOL_FLOAT, CPOOL_MAX_NDIM
         CPOOL_X, CPOOL_Y, CPOOL_TAPS, CPOOL_INDICES, CPOOL_LENGTHS, CPOOL_U, CPOOL_LOGITS, CPOOL_P, CPOOL_BETA, CPOOL_BIAS
+        CPOOL_ALPHA, CPOOL_LAMBDA, CPOOL_REFERENCE, CPOOL_FILTER
         CPOOL_BLEND, CPOOL_WEIGHT, CPOOL_MASK, CPOOL_GRAD
         CPOOL_MAX, CPOOL_MIN, CPOOL_AVG, CPOOL_LP, CPOOL_UNPOOL, CPOOL_SOFT, CPOOL_LIP, CPOOL_STOCHASTIC
-        CPOOL_STOCHASTIC_MEAN, CPOOL_MIXED, CPOOL_MIXED_RANDOM, CPOOL_GATED, CPOOL_RANK, CPOOL_KMAX
+        CPOOL_STOCHASTIC_MEAN, CPOOL_MIXED, CPOOL_MIXED_RANDOM, CPOOL_GATED, CPOOL_RANK, CPOOL_KMAX, CPOOL_DPP, CPOOL_ADA
+        CPOOL_DPP_PLAIN, CPOOL_DPP_MEAN, CPOOL_DPP_SUM
         CPOOL_LAYER, CPOOL_MAP, CPOOL_REGION
         CPOOL_ADAPTIVE, CPOOL_WHOLE
         CPOOL_VALID, CPOOL_SAME_UPPER, CPOOL_SAME_LOWER
-        CPOOL_CEIL_MODE, CPOOL_COUNT_INCLUDE_PAD, CPOOL_DIVISOR, CPOOL_MEAN, CPOOL_ADD
+        CPOOL_CEIL_MODE, CPOOL_COUNT_INCLUDE_PAD, CPOOL_DIVISOR, CPOOL_MEAN, CPOOL_ADD, CPOOL_ASYMMETRIC
         CPOOL_FORWARD, CPOOL_BACKWARD
         CPOOL_MU, CPOOL_VAR, CPOOL_STATS, CPOOL_MOMENTS, CPOOL_SUMS
         CPOOL_STAGE_STATS, CPOOL_STAGE_SUMS, CPOOL_STAGE_APPLY
@@ -63,10 +65,14 @@ cdef extern from "cpool/cpool.h" nogil:
         uint32_t flags
         double divisor
         int32_t granularity
+        int32_t variant
         int64_t k
         double p_max
         uint64_t seed
         uint64_t offset
+        double eps2
+        int64_t filter_pad_before[3]
+        int64_t filter_pad_after[3]
     ctypedef struct cpool_norm_params:
         size_t struct_size
         int32_t op
@@ -151,7 +157,7 @@ MAX_THREADS = 1024
 
 cdef enum:
     MAX_ARGS = 16
-    MAX_KEPT = 4            # arrays of one Saved: with GRAD|Y and a gradient of each and of x these are fewer than MAX_ARGS
+    MAX_KEPT = 6            # arrays of one Saved: with GRAD|Y and a gradient of each and of x these are fewer than MAX_ARGS
     STACK_WORKSPACE = 8192
     CACHED_WORKSPACE = 4 << 20
     KEEP_GIL = 500          # elements of the largest array: work below it ends sooner than the GIL would come back
@@ -478,28 +484,35 @@ cdef int32_t axis(object value, str name, object argument) except? -1:
     return <int32_t>position
 
 
-cdef int fill_padding(cpool_pool_params *params, object padding) except -1:
-    cdef int i, rank = params.rank
-    if isinstance(padding, str):
-        modes = {"valid": CPOOL_VALID, "same": CPOOL_SAME_UPPER, "same_upper": CPOOL_SAME_UPPER, "same_lower": CPOOL_SAME_LOWER}
-        if padding not in modes:
-            raise ValueError(f"padding={show(padding)} must be one of {', '.join(map(repr, modes))}, or numbers")
-        params.padding_mode = modes[padding]
-    elif isinstance(padding, (tuple, list)) and any([isinstance(pair, (tuple, list)) for pair in padding]):
+cdef int pairs(int64_t *before, int64_t *after, object padding, int rank, str name) except -1:
+    """A pair of integers for each spatial axis, or an integer in its place, or one integer for all."""
+    cdef int i
+    if isinstance(padding, (tuple, list)) and any([isinstance(pair, (tuple, list)) for pair in padding]):
         if len(padding) != rank:
-            raise ValueError(f"padding={show(padding)} has {len(padding)} entries for {rank} spatial axes")
+            raise ValueError(f"{name}={show(padding)} has {len(padding)} entries for {rank} spatial axes")
         for i in range(rank):
             pair = padding[i]
             if not isinstance(pair, (tuple, list)):
                 pair = (pair, pair)
             if len(pair) != 2:
-                raise ValueError(f"padding={show(padding)} must hold (before, after) pairs, not {show(pair)}")
-            params.pad_before[i] = integer(pair[0], "padding", padding)
-            params.pad_after[i] = integer(pair[1], "padding", padding)
+                raise ValueError(f"{name}={show(padding)} must hold (before, after) pairs, not {show(pair)}")
+            before[i] = integer(pair[0], name, padding)
+            after[i] = integer(pair[1], name, padding)
     else:
-        sizes(params.pad_before, padding, rank, "padding")
+        sizes(before, padding, rank, name)
         for i in range(rank):
-            params.pad_after[i] = params.pad_before[i]
+            after[i] = before[i]
+    return 0
+
+
+cdef int fill_padding(cpool_pool_params *params, object padding) except -1:
+    if isinstance(padding, str):
+        modes = {"valid": CPOOL_VALID, "same": CPOOL_SAME_UPPER, "same_upper": CPOOL_SAME_UPPER, "same_lower": CPOOL_SAME_LOWER}
+        if padding not in modes:
+            raise ValueError(f"padding={show(padding)} must be one of {', '.join(map(repr, modes))}, or numbers")
+        params.padding_mode = modes[padding]
+    else:
+        pairs(params.pad_before, params.pad_after, padding, params.rank, "padding")
     return 0
 
 
@@ -711,7 +724,8 @@ cdef cnp.ndarray new_result(Call *call, int32_t role, cnp.ndarray like):
 
 # The arrays that a Saved may keep, by the names in its pickle and in messages of what is wrong with it.
 cdef dict ROLES = {"x": CPOOL_X, "taps": CPOOL_TAPS, "indices": CPOOL_INDICES, "logits": CPOOL_LOGITS, "p": CPOOL_P,
-                   "beta": CPOOL_BETA, "bias": CPOOL_BIAS, "a": CPOOL_BLEND, "weight": CPOOL_WEIGHT, "mask": CPOOL_MASK}
+                   "beta": CPOOL_BETA, "alpha": CPOOL_ALPHA, "lam": CPOOL_LAMBDA, "reference": CPOOL_REFERENCE,
+                   "filter": CPOOL_FILTER, "bias": CPOOL_BIAS, "a": CPOOL_BLEND, "weight": CPOOL_WEIGHT, "mask": CPOOL_MASK}
 
 
 @cython.final
@@ -799,8 +813,9 @@ cdef class Saved:
     def __reduce__(self):
         cdef cpool_pool_params *p = &self.params
         numbers = (p.op, p.rank, p.geometry, p.padding_mode, p.channel_axis, p.flags, p.divisor, p.granularity, p.k, p.p_max,
-                   p.seed, p.offset)
-        lengths = [(p.axes[i], p.window[i], p.stride[i], p.dilation[i], p.pad_before[i], p.pad_after[i], p.output_size[i])
+                   p.seed, p.offset, p.variant, p.eps2)
+        lengths = [(p.axes[i], p.window[i], p.stride[i], p.dilation[i], p.pad_before[i], p.pad_after[i], p.output_size[i],
+                    p.filter_pad_before[i], p.filter_pad_after[i])
                    for i in range(3)]
         return restore, (self.op, numbers, lengths, self.shape, self.typenum == cnp.NPY_DOUBLE, self.kept)
 
@@ -828,9 +843,10 @@ def restore(op, numbers, lengths, shape, bint wide, kept):
     cdef int i
     to[0] = core_params_init
     (to.op, to.rank, to.geometry, to.padding_mode, to.channel_axis, to.flags, to.divisor, to.granularity, to.k, to.p_max,
-     to.seed, to.offset) = numbers
+     to.seed, to.offset, to.variant, to.eps2) = numbers
     for i, along in zip(range(3), lengths):
-        (to.axes[i], to.window[i], to.stride[i], to.dilation[i], to.pad_before[i], to.pad_after[i], to.output_size[i]) = along
+        (to.axes[i], to.window[i], to.stride[i], to.dilation[i], to.pad_before[i], to.pad_after[i], to.output_size[i],
+         to.filter_pad_before[i], to.filter_pad_after[i]) = along
     saved.op = op
     saved.shape = tuple([integer(length, "shape of saved", shape) for length in shape])
     saved.typenum = cnp.NPY_DOUBLE if wide else cnp.NPY_FLOAT
@@ -908,14 +924,16 @@ def power(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes, 
 
 
 def tapwise(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, str kind, dict given, out,
-            random=None):
+            random=None, detail=None):
     """What works window by window: `given` are its further inputs by name, None for one that is optional; `random` says how
-    to draw, as (granularity or None, p_max, seed, offset)."""
+    to draw, as (granularity or None, p_max, seed, offset); `detail` how to weigh, as (symmetric, normalize, eps2,
+    filter_padding)."""
     cdef Call call
     cdef cpool_pool_params params
     cdef cnp.ndarray a = as_values(x, "x")
     operators = {"soft": CPOOL_SOFT, "lip": CPOOL_LIP, "stochastic": CPOOL_STOCHASTIC, "expected": CPOOL_STOCHASTIC_MEAN,
-                 "mixed": CPOOL_MIXED, "mixed at random": CPOOL_MIXED_RANDOM, "gated": CPOOL_GATED, "rank": CPOOL_RANK}
+                 "mixed": CPOOL_MIXED, "mixed at random": CPOOL_MIXED_RANDOM, "gated": CPOOL_GATED, "rank": CPOOL_RANK,
+                 "detail": CPOOL_DPP, "ada": CPOOL_ADA}
     fill(&params, operators[kind], cnp.PyArray_NDIM(a), window, stride, padding, dilation, ceil_mode, axes, channel_axis)
     if random is not None:
         granularity, p_max, seed, offset = random
@@ -928,10 +946,22 @@ def tapwise(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes
             params.p_max = real(p_max, "p_max")
         params.seed = key(seed)
         params.offset = counter(offset, "offset")
+    if detail is not None:
+        symmetric, normalize, eps2, filter_padding = detail
+        normalizations = {"none": CPOOL_DPP_PLAIN, "mean": CPOOL_DPP_MEAN, "sum": CPOOL_DPP_SUM}
+        if not isinstance(normalize, str) or normalize not in normalizations:
+            raise (ValueError if isinstance(normalize, str) else TypeError)(
+                f"normalize={show(normalize)} must be one of {', '.join(map(repr, normalizations))}")
+        params.variant = normalizations[normalize]
+        params.eps2 = real(eps2, "eps2")
+        if not truth(symmetric, "symmetric"):
+            params.flags |= CPOOL_ASYMMETRIC
+        if filter_padding is not None:
+            pairs(params.filter_pad_before, params.filter_pad_after, filter_padding, params.rank, "filter_padding")
     inputs = {}
     for name, value in given.items():
-        if value is not None or name not in ("bias", "u"):
-            inputs[name] = as_values(value, name) if name in ("logits", "u") else as_parameter(value, name)
+        if value is not None or name not in ("bias", "u", "filter", "reference"):
+            inputs[name] = as_values(value, name) if name in ("logits", "u", "reference") else as_parameter(value, name)
     y = as_out(out, cnp.PyArray_TYPE(a))
     begin(&call, &params)
     add_array(&call, CPOOL_X, a, "x")
@@ -1031,6 +1061,11 @@ def unpool_output_shape(x_shape, window, stride, padding, dilation, axes, channe
 
 
 # ---- Backward --------------------------------------------------------------------------------------------------------
+
+def keeps(saved, name):
+    """Whether it is something saved, with an input of this name."""
+    return isinstance(saved, Saved) and name in ((<Saved>saved).kept or {})
+
 
 def backward(op, dy, saved, tuple inputs, tuple wanted, out):
     """The gradients with respect to the inputs named, None for those that are not wanted, or were not given."""

@@ -120,7 +120,9 @@ def panels(x: Array) -> Iterator[tuple[str, Array]]:
     drawn, _ = cpool.stochastic_pool.forward(x, 8, axes=axes, seed=1)
     yield "stochastic_pool.forward(x, 8, seed=1)", drawn
     yield call("stochastic_pool", 8)
+    yield call("dpp_pool", 8, alpha=0.1, lam=2.0)
     yield call("mixed_pool", 8, a=0.5)
+    yield call("ada_pool", 8)
     gate = np.full(64, 0.5, np.float32)
     yield "gated_pool(x, 8, weight=full(64, .5), bias=-16)", cpool.gated_pool(x, 8, axes=axes, weight=gate, bias=-16.0)
     median = np.eye(64, dtype=np.float32)[32]

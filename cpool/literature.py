@@ -12,7 +12,9 @@ from cpool import _core
 from cpool.pooling import Array, Out, Padding, Sizes, Window, _OneGradient, _Operator, _wanted, _WindowOperator
 
 __all__ = [
+    "ada_pool",
     "clipped_weights",
+    "dpp_pool",
     "dynamic_k",
     "gated_pool",
     "kmax_pool",
@@ -54,6 +56,43 @@ class GatedGradients(NamedTuple):
     bias: Any
 
 
+class AdaGradients(NamedTuple):
+    """The gradients of ``ada_pool``; None stands for one that `wrt` leaves out."""
+
+    x: Any
+    a: Any
+
+
+class DppGradients(NamedTuple):
+    """The gradients of ``dpp_pool``; None stands for one that `wrt` leaves out, and for that of an absent input."""
+
+    x: Any
+    alpha: Any
+    lam: Any
+    filter: Any
+    bias: Any
+
+    @property
+    def reference(self) -> None:
+        """None: no reference was given."""
+        return
+
+
+class DppReferenceGradients(NamedTuple):
+    """The gradients of ``dpp_pool`` where its reference is given; None stands for one that `wrt` leaves out."""
+
+    x: Any
+    alpha: Any
+    lam: Any
+    reference: Any
+    bias: Any
+
+    @property
+    def filter(self) -> None:
+        """None: no filter was given."""
+        return
+
+
 class RankGradients(NamedTuple):
     """The gradients of ``rank_pool``; None stands for one that `wrt` leaves out."""
 
@@ -61,7 +100,8 @@ class RankGradients(NamedTuple):
     weight: Any
 
 
-Gradients = TypeVar("Gradients", SoftGradients, LipGradients, MixedGradients, GatedGradients, RankGradients)
+Gradients = TypeVar("Gradients", SoftGradients, LipGradients, MixedGradients, GatedGradients, RankGradients,
+                    AdaGradients, DppGradients | DppReferenceGradients)
 
 
 class _SeveralGradients(_Operator, Generic[Gradients]):
@@ -109,10 +149,13 @@ class _SeveralGradients(_Operator, Generic[Gradients]):
         array([[-0.065783, -0.066361],
                [ 1.171564, -0.03942 ]])
         """
-        inputs = self._gradients._fields
-        names = _wanted(wrt, inputs)
-        gradients = self._gradients(*_core.backward(self, dy, saved, inputs, names, out))
-        return getattr(gradients, wrt) if isinstance(wrt, str) else gradients
+        gradients = self._gradients_of(saved)
+        names = _wanted(wrt, gradients._fields)
+        found = gradients(*_core.backward(self, dy, saved, gradients._fields, names, out))
+        return getattr(found, wrt) if isinstance(wrt, str) else found
+
+    def _gradients_of(self, saved: _core.Saved) -> type[Gradients]:
+        return self._gradients
 
 
 class SoftPool(_WindowOperator, _SeveralGradients[SoftGradients]):
@@ -624,6 +667,125 @@ class MixedPool(_WindowOperator, _SeveralGradients[MixedGradients]):
                              {}, out, (random, p_max, seed, offset))
 
 
+class AdaPool(_WindowOperator, _SeveralGradients[AdaGradients]):
+    """SoftPool blended with a mean weighted by how alike elements are to the average: AdaPool [1]_.
+
+    .. code-block:: text
+
+        m = mean of the window    s = 2 |x m| / (x**2 + m**2), 1 where both are 0
+        D = sum over the window of x exp(s) / sum of exp(s)
+        S = sum over the window of x exp(x) / sum of exp(x)
+        y = a D + (1 - a) S
+        da = sum of dy (D - S) over the results that share it
+
+    a is used as it is; whoever wants it in [0, 1] clips it. dx is the true derivative of y, that of m in s included. A window
+    without elements gives 0.
+
+    References
+    ----------
+    .. [1] A. Stergiou, R. Poppe, "AdaPool: Exponential Adaptive Pooling for Information-Retaining Downsampling", IEEE
+       Transactions on Image Processing, 2022.
+
+    Examples
+    --------
+    >>> import numpy as np, cpool
+    >>> x = np.array([[1.0, 2.0, 5.0, 3.0], [4.0, 0.0, 1.0, 2.0]])
+    >>> cpool.ada_pool(x, 2, a=0.5).round(5)
+    array([[2.78288, 3.70385]])
+    """
+
+    __slots__ = ()
+    __name__ = "ada_pool"
+    _gradients = AdaGradients
+
+    def __call__(
+        self,
+        x: ArrayLike,
+        window: Window,
+        *,
+        stride: Sizes | None = None,
+        padding: Padding = 0,
+        dilation: Sizes = 1,
+        ceil_mode: bool = False,
+        axes: Sizes | None = None,
+        channel_axis: SupportsIndex | None = None,
+        a: ArrayLike = 0.5,
+        out: Out = None,
+    ) -> Array:
+        """Return the adaptively weighted mean of every window.
+
+        Parameters
+        ----------
+        {x}
+        {geometry}
+        a : float or array_like of shape [C], or [C, *out] or [1, *out] with the spatial shape of the result, default 0.5
+            The share of D, of the dtype of x or float64.
+        {out}
+
+        Returns
+        -------
+        {y}
+
+        Raises
+        ------
+        {raises}
+
+        Examples
+        --------
+        >>> import numpy as np, cpool
+        >>> cpool.ada_pool(np.array([[1.0, 2.0], [4.0, 0.0]]), 2).round(5)
+        array([[2.78288]])
+        """
+        return _core.tapwise(self, False, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, "ada",
+                             {"a": a}, out)
+
+    def forward(
+        self,
+        x: ArrayLike,
+        window: Window,
+        *,
+        stride: Sizes | None = None,
+        padding: Padding = 0,
+        dilation: Sizes = 1,
+        ceil_mode: bool = False,
+        axes: Sizes | None = None,
+        channel_axis: SupportsIndex | None = None,
+        a: ArrayLike = 0.5,
+        out: Out = None,
+    ) -> tuple[Array, _core.Saved]:
+        """Return the adaptively weighted mean of every window, and what ``backward`` needs.
+
+        Parameters
+        ----------
+        {x}
+        {geometry}
+        a : float or array_like of shape [C], or [C, *out] or [1, *out] with the spatial shape of the result, default 0.5
+            The share of D, of the dtype of x or float64.
+        {out}
+
+        Returns
+        -------
+        {y}
+        {saved}
+            It keeps x, not a copy: x is to stay as it is until ``backward``.
+
+        Raises
+        ------
+        {raises}
+
+        Examples
+        --------
+        >>> import numpy as np, cpool
+        >>> y, saved = cpool.ada_pool.forward(np.array([[2.0, 2.0], [2.0, 2.0]]), 2)
+        >>> dx, da = cpool.ada_pool.backward(np.ones_like(y), saved)
+        >>> dx.round(6)
+        array([[0.25, 0.25],
+               [0.25, 0.25]])
+        """
+        return _core.tapwise(self, True, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, "ada",
+                             {"a": a}, out)
+
+
 class GatedPool(_WindowOperator, _SeveralGradients[GatedGradients]):
     """Maximum and average of every window, blended by a gate that sees the window [1]_.
 
@@ -872,6 +1034,184 @@ class RankPool(_WindowOperator, _SeveralGradients[RankGradients]):
                              {"weight": weight}, out)
 
 
+class DppPool(_WindowOperator, _SeveralGradients[DppGradients | DppReferenceGradients]):
+    """The mean of every window, weighted by how far elements are from a reference: detail-preserving pooling [1]_.
+
+    .. code-block:: text
+
+        d = x - reference, or without symmetric max(x - reference, 0)
+        u = d**2 + eps2    Z = 1, or the mean or the sum of u over the window
+        w = alpha + (u / Z)**(lam / 2)    W = sum of w
+        y = sum over the window of w x / W
+
+    The reference is the mean of the window, the sum of filter x (+ bias) over windows of the filter's own, or given. Gradients
+    are those of this very formula, with respect to x, alpha, lam and what makes the reference: a filter and its bias, or the
+    given array, whose gradient has the filter's place then. A window without elements gives 0.
+
+    alpha and lam are used as they are. Networks learn their logarithms, so that they stay positive: with alpha = exp(a), the
+    gradient of a is that of alpha times alpha, and likewise for lam; examples/detail_layer.py is such a layer.
+
+    References
+    ----------
+    .. [1] F. Saeedan, N. Weber, M. Goesele, S. Roth, "Detail-Preserving Pooling in Deep Networks", CVPR 2018.
+
+    Examples
+    --------
+    >>> import numpy as np, cpool
+    >>> x = np.array([[1.0, 2.0, 5.0, 3.0], [4.0, 0.0, 1.0, 2.0]])
+    >>> cpool.dpp_pool(x, 2, alpha=0.5, lam=1.0).round(6)
+    array([[1.964189, 2.964189]])
+    """
+
+    __slots__ = ()
+    __name__ = "dpp_pool"
+
+    def _gradients_of(self, saved: _core.Saved) -> type[DppGradients] | type[DppReferenceGradients]:
+        return DppReferenceGradients if _core.keeps(saved, "reference") else DppGradients
+
+    def __call__(
+        self,
+        x: ArrayLike,
+        window: Window,
+        *,
+        stride: Sizes | None = None,
+        padding: Padding = 0,
+        dilation: Sizes = 1,
+        ceil_mode: bool = False,
+        axes: Sizes | None = None,
+        channel_axis: SupportsIndex | None = None,
+        alpha: ArrayLike,
+        lam: ArrayLike,
+        symmetric: bool = True,
+        normalize: Literal["none", "mean", "sum"] = "none",
+        eps2: float = 1e-3,
+        filter: ArrayLike | None = None,  # noqa: A002
+        filter_padding: Sizes | Sequence[SupportsIndex | tuple[SupportsIndex, SupportsIndex]] | None = None,
+        bias: ArrayLike | None = None,
+        reference: ArrayLike | None = None,
+        out: Out = None,
+    ) -> Array:
+        """Return the mean of every window that keeps details.
+
+        Parameters
+        ----------
+        {x}
+        {geometry}
+        alpha : float or array_like of shape [C]
+            What every weight is at least: a finite number that is not negative, or one per channel of the dtype of x or
+            float64.
+        lam : float or array_like of shape [C]
+            How fast weights grow with the distance from the reference, 0 for an average: as `alpha`.
+        symmetric : bool, default True
+            Whether elements below the reference count as those above it.
+        normalize : 'none', 'mean' or 'sum', default 'none'
+            What squared distances are divided by: nothing, or their mean or sum over the window.
+        eps2 : float, default 1e-3
+            What is added to squared distances, greater than 0.
+        filter : array_like of shape [C, *sizes] or [1, *sizes], optional
+            A filter that makes the reference, of the dtype of x or float64. It reads zeros beyond the input.
+        filter_padding : int or tuple, optional
+            How far the filter reaches beyond the input, as `padding`; it must have as many windows. By default it is centred on
+            the element where the window begins without padding.
+        bias : float or array_like of shape [C], optional
+            What is added to the filter's result.
+        reference : array_like, optional
+            The reference itself, of the shape of the result and the dtype of x, in place of a filter.
+        {out}
+
+        Returns
+        -------
+        {y}
+
+        Raises
+        ------
+        {raises}
+
+        Examples
+        --------
+        >>> import numpy as np, cpool
+        >>> x = np.array([[1.0, 2.0], [4.0, 0.0]])
+        >>> cpool.dpp_pool(x, 2, alpha=0.5, lam=1.0, symmetric=False).round(6)
+        array([[2.855462]])
+        """
+        return _core.tapwise(self, False, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, "detail",
+                             {"alpha": alpha, "lam": lam, "filter": filter, "bias": bias, "reference": reference}, out,
+                             None, (symmetric, normalize, eps2, filter_padding))
+
+    def forward(
+        self,
+        x: ArrayLike,
+        window: Window,
+        *,
+        stride: Sizes | None = None,
+        padding: Padding = 0,
+        dilation: Sizes = 1,
+        ceil_mode: bool = False,
+        axes: Sizes | None = None,
+        channel_axis: SupportsIndex | None = None,
+        alpha: ArrayLike,
+        lam: ArrayLike,
+        symmetric: bool = True,
+        normalize: Literal["none", "mean", "sum"] = "none",
+        eps2: float = 1e-3,
+        filter: ArrayLike | None = None,  # noqa: A002
+        filter_padding: Sizes | Sequence[SupportsIndex | tuple[SupportsIndex, SupportsIndex]] | None = None,
+        bias: ArrayLike | None = None,
+        reference: ArrayLike | None = None,
+        out: Out = None,
+    ) -> tuple[Array, _core.Saved]:
+        """Return the mean of every window that keeps details, and what ``backward`` needs.
+
+        Parameters
+        ----------
+        {x}
+        {geometry}
+        alpha : float or array_like of shape [C]
+            What every weight is at least: a finite number that is not negative, or one per channel of the dtype of x or
+            float64.
+        lam : float or array_like of shape [C]
+            How fast weights grow with the distance from the reference, 0 for an average: as `alpha`.
+        symmetric : bool, default True
+            Whether elements below the reference count as those above it.
+        normalize : 'none', 'mean' or 'sum', default 'none'
+            What squared distances are divided by: nothing, or their mean or sum over the window.
+        eps2 : float, default 1e-3
+            What is added to squared distances, greater than 0.
+        filter : array_like of shape [C, *sizes] or [1, *sizes], optional
+            A filter that makes the reference, of the dtype of x or float64. It reads zeros beyond the input.
+        filter_padding : int or tuple, optional
+            How far the filter reaches beyond the input, as `padding`; it must have as many windows. By default it is centred on
+            the element where the window begins without padding.
+        bias : float or array_like of shape [C], optional
+            What is added to the filter's result.
+        reference : array_like, optional
+            The reference itself, of the shape of the result and the dtype of x, in place of a filter.
+        {out}
+
+        Returns
+        -------
+        {y}
+        {saved}
+            It keeps x and `reference`, not copies: they are to stay as they are until ``backward``.
+
+        Raises
+        ------
+        {raises}
+
+        Examples
+        --------
+        >>> import numpy as np, cpool
+        >>> x = np.array([[1.0, 2.0], [4.0, 0.0]])
+        >>> y, saved = cpool.dpp_pool.forward(x, 2, alpha=0.5, lam=1.0)
+        >>> cpool.dpp_pool.backward(np.ones_like(y), saved, wrt='x').round(6)
+        array([[ 0.137711, -0.065979],
+               [ 0.50495 ,  0.423318]])
+        """
+        return _core.tapwise(self, True, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, "detail",
+                             {"alpha": alpha, "lam": lam, "filter": filter, "bias": bias, "reference": reference}, out,
+                             None, (symmetric, normalize, eps2, filter_padding))
+
+
 class KmaxPool(_OneGradient):
     """The k largest elements along an axis, in their order there: k-max pooling [1]_.
 
@@ -1002,6 +1342,8 @@ stochastic_pool = StochasticPool()
 mixed_pool = MixedPool()
 gated_pool = GatedPool()
 rank_pool = RankPool()
+ada_pool = AdaPool()
+dpp_pool = DppPool()
 kmax_pool = KmaxPool()
 
 

@@ -9,16 +9,17 @@ import numpy as np
 import cpool
 
 X, Y, TAPS, INDICES, LENGTHS, U, LOGITS, P, BETA, GRAD = 1, 2, 3, 4, 5, 6, 7, 8, 9, 256
-BIAS, BLEND, WEIGHT, MASK = 14, 15, 16, 17
+ALPHA, LAMBDA, REFERENCE, FILTER, BIAS, BLEND, WEIGHT, MASK = range(10, 18)
 MAX, MIN, AVG, LP, UNPOOL, SOFT, LIP, STOCHASTIC, STOCHASTIC_MEAN, MIXED, MIXED_RANDOM, GATED, RANK, KMAX = range(1, 15)
-ROLES = {"x": X, "taps": TAPS, "indices": INDICES, "logits": LOGITS, "p": P, "beta": BETA, "bias": BIAS, "a": BLEND,
-         "weight": WEIGHT, "mask": MASK}
+DPP, ADA = 15, 16
+ROLES = {"x": X, "taps": TAPS, "indices": INDICES, "logits": LOGITS, "p": P, "beta": BETA, "alpha": ALPHA, "lam": LAMBDA,
+         "reference": REFERENCE, "filter": FILTER, "bias": BIAS, "a": BLEND, "weight": WEIGHT, "mask": MASK}
 MU, VAR, STATS, MOMENTS, SUMS = 18, 19, 20, 21, 22
 BATCH_NORM, INSTANCE_NORM, GROUP_NORM, LAYER_NORM, RMS_NORM = 1, 2, 3, 4, 5
 STAGE_STATS, STAGE_SUMS, STAGE_APPLY = 1, 2, 3
 SLIDING, ADAPTIVE, WHOLE = 0, 1, 2
 FORWARD, BACKWARD = 0, 1
-CEIL_MODE, COUNT_INCLUDE_PAD, DIVISOR, MEAN, ADD = 1, 2, 4, 8, 16
+CEIL_MODE, COUNT_INCLUDE_PAD, DIVISOR, MEAN, ADD, ASYMMETRIC = 1, 2, 4, 8, 16, 32
 AXIS_DEFAULT, SIZE_DEFAULT = -(2**31), -(2**63)
 OK, INVALID_VALUE, INVALID_TYPE, NO_MEMORY, UNSUPPORTED = range(5)
 
@@ -44,8 +45,9 @@ class Params(ctypes.Structure):
                 ("axes", c_int32 * 3), ("channel_axis", c_int32), ("window", c_int64 * 3), ("stride", c_int64 * 3),
                 ("dilation", c_int64 * 3), ("pad_before", c_int64 * 3), ("pad_after", c_int64 * 3),
                 ("output_size", c_int64 * 3), ("flags", c_uint32), ("reserved_flags", c_uint32), ("divisor", c_double),
-                ("granularity", c_int32), ("reserved_int", c_int32), ("k", c_int64), ("p_max", c_double), ("seed", c_uint64),
-                ("offset", c_uint64), ("reserved", c_int64 * 8)]
+                ("granularity", c_int32), ("variant", c_int32), ("k", c_int64), ("p_max", c_double), ("seed", c_uint64),
+                ("offset", c_uint64), ("eps2", c_double), ("filter_pad_before", c_int64 * 3), ("filter_pad_after", c_int64 * 3),
+                ("reserved", c_int64 * 8)]
 
 
 class NormParams(ctypes.Structure):
@@ -113,10 +115,11 @@ def make_params(op, window, *, stride=None, padding=0, dilation=1, axes=None, ge
     params.axes = (c_int32 * 3)(*([AXIS_DEFAULT] * 3 if axes is None else axes))
     params.channel_axis = AXIS_DEFAULT
     params.window = each(window)
+    params.eps2 = 1e-3
     params.stride = each(SIZE_DEFAULT if stride is None else stride)
     params.dilation = each(dilation)
     params.pad_before = params.pad_after = each(padding)
-    params.output_size = each(SIZE_DEFAULT)
+    params.output_size = params.filter_pad_before = params.filter_pad_after = each(SIZE_DEFAULT)
     return params
 
 
@@ -135,11 +138,11 @@ def kept_by(saved):
     _, numbers, lengths, _, _, kept = saved.__reduce__()[1]
     params = sized(Params)
     for name, value in zip(("op", "rank", "geometry", "padding_mode", "channel_axis", "flags", "divisor", "granularity", "k",
-                            "p_max", "seed", "offset"), numbers, strict=True):
+                            "p_max", "seed", "offset", "variant", "eps2"), numbers, strict=True):
         setattr(params, name, value)
     for i, values in enumerate(lengths):
-        for name, value in zip(("axes", "window", "stride", "dilation", "pad_before", "pad_after", "output_size"), values,
-                               strict=True):
+        for name, value in zip(("axes", "window", "stride", "dilation", "pad_before", "pad_after", "output_size",
+                                "filter_pad_before", "filter_pad_after"), values, strict=True):
             getattr(params, name)[i] = value
     return params, {ROLES[name]: np.asarray(value) for name, value in kept.items()}
 

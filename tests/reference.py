@@ -6,7 +6,7 @@ result comes as `Approximate`, a value with the absolute error that an implement
 """
 
 from dataclasses import dataclass
-from math import prod
+from math import fsum, prod
 
 import numpy as np
 
@@ -102,6 +102,16 @@ class Windows:
     @classmethod
     def adaptive(cls, spatial, out):
         return cls.product(spatial, [Axis.adaptive(n, size) for n, size in zip(spatial, out, strict=True)])
+
+    @classmethod
+    def filter(cls, spatial, shape, sizes, stride, before):
+        """So many windows of a filter; padding is left out."""
+        axes = []
+        for n, out, k, s, pad in zip(spatial, shape, sizes, stride, before, strict=True):
+            reads = [[(j, o * s - pad + j) for j in range(k) if 0 <= o * s - pad + j < n] for o in range(out)]
+            positions, taps = [[at for _, at in read] for read in reads], [[j for j, _ in read] for read in reads]
+            axes.append(Axis(positions, taps, [0] * out, k))
+        return cls.product(spatial, axes)
 
     @classmethod
     def whole(cls, spatial):
@@ -586,6 +596,62 @@ def mixed_grad(x, dy, windows, a):
     return _backward(x, dy, windows, window, numbers=len(windows.positions))
 
 
+def _exact_mean(v):
+    """Of doubles that nearly cancel a sum of any precision may have the wrong sign."""
+    means = []
+    for row in v.astype(np.float64):
+        total = fsum(row) if np.isfinite(row).all() else row.sum()
+        means.append((WIDE(total) + (WIDE(fsum([*row, -total])) if np.isfinite(total) else 0)) / v.shape[1])
+    return np.array(means, WIDE).reshape(-1, 1)
+
+
+def _likeness(v):
+    """Weights that sum to 1 of the likeness to the mean; the slopes of the likeness by the element and by the mean; and their
+    formulas with magnitudes."""
+    m = _exact_mean(v)
+    large, small = np.maximum(np.abs(v), np.abs(m)), np.minimum(np.abs(v), np.abs(m))
+    t = np.where(large == 0, 1, small / np.where(large == 0, 1, large))
+    weight = np.exp(2 * t / (1 + t * t))
+    up = np.where(large == 0, 0, 2 * (1 - t * t) / (np.where(large == 0, 1, large) * (1 + t * t) ** 2))
+    below = np.abs(v) < np.abs(m)
+    square = np.where(large == 0, 1, v * v + m * m)
+    return weight / weight.sum(axis=1, keepdims=True), (
+        np.sign(v) * np.where(below, up, -t * up), np.sign(m) * np.where(below, -t * up, up)), (
+        2 * np.abs(m) / square, 2 * np.abs(v) / square)  # (m^2 + x^2) for (m^2 - x^2)
+
+
+def ada_pool(x, windows, a):
+    """a: (planes or 1, results or 1)."""
+    a = np.broadcast_to(np.asarray(a, WIDE), (len(x), len(windows.positions)))
+
+    def window(v, o):
+        (like, *_), (soft, _), at = _likeness(v), _weights(v, np.ones((len(v), 1), WIDE), None), a[:, o]
+        mag = np.abs(at) * (like * np.abs(v)).sum(axis=1) + (1 + np.abs(at)) * (soft * np.abs(v)).sum(axis=1)
+        return at * (like * v).sum(axis=1) + (1 - at) * (soft * v).sum(axis=1), 32 * roundoff(x.dtype) * mag
+
+    return _forward(x, windows, window)
+
+
+def ada_grad(x, dy, windows, a):
+    """The parameter's numbers are the results."""
+    a, u = np.broadcast_to(np.asarray(a, WIDE), (len(x), len(windows.positions))), roundoff(x.dtype)
+
+    def window(v, d, o):
+        at, d, n = a[:, o : o + 1], d[:, None], v.shape[1]
+        (like, (by_x, by_mean), (x_mag, m_mag)), (soft, below) = _likeness(v), _weights(v, np.ones((len(v), 1), WIDE), None)
+        liked, liked_mag = (like * v).sum(axis=1, keepdims=True), (like * np.abs(v)).sum(axis=1, keepdims=True)
+        mean, mean_mag = (soft * v).sum(axis=1, keepdims=True), (soft * np.abs(v)).sum(axis=1, keepdims=True)
+        pull = (like * (v - liked) * by_mean).sum(axis=1, keepdims=True) / n
+        dx = d * (at * (like + like * (v - liked) * by_x + pull) + (1 - at) * soft * (1 + v - mean))
+        pull_mag = (like * (np.abs(v) + liked_mag) * m_mag).sum(axis=1, keepdims=True) / n
+        mag = np.abs(at) * (like + like * (np.abs(v) + liked_mag) * x_mag + pull_mag)
+        soft_mag = soft * (1 + np.abs(below)) * (1 + np.abs(v) + mean_mag) * (1 + np.abs(at)) / 2
+        return ((dx, 32 * u * np.abs(d) * (mag + soft_mag)),
+                (d * (liked - mean), 32 * u * np.abs(d) * (liked_mag + mean_mag), [o]))
+
+    return _backward(x, dy, windows, window, numbers=len(windows.positions))
+
+
 def _gate(v, weight, bias):
     dot = (weight * v).sum(axis=1, keepdims=True) + bias
     gate = np.where(dot >= 0, 1 / (1 + np.exp(-np.abs(dot))), np.exp(-np.abs(dot)) / (1 + np.exp(-np.abs(dot))))
@@ -652,6 +718,105 @@ def rank_grad(x, dy, windows, weight):
         return (dx, 16 * u * np.abs(dx)), (dweight, 32 * u * np.abs(dweight))
 
     return _backward(x, dy, windows, window, numbers=weight.shape[1])
+
+
+@dataclass(frozen=True)
+class Detail:
+    """How dpp_pool weighs: per plane alpha and lam; the reference is the box's mean, given (planes, results), or of a filter
+    (planes or 1, taps) over windows of its own, with a bias per plane."""
+
+    alpha: object
+    lam: object
+    symmetric: bool = True
+    normalize: str = "none"
+    eps2: float = 1e-3
+    reference: object = None
+    filter: object = None
+    filter_windows: Windows | None = None
+    bias: object = 0.0
+
+    def at(self, x, windows, o):
+        """The elements of window o, what is to be known of each, and the mean."""
+        flat = windows.flatten(x).astype(WIDE)
+        v = flat[:, windows.positions[o]]
+        n, alpha, half = v.shape[1], _column(self.alpha, len(x)), _column(self.lam, len(x)) / 2
+        if self.filter is not None:
+            read = flat[:, self.filter_windows.positions[o]]
+            factors = np.asarray(self.filter, WIDE)[:, self.filter_windows.taps[o]]
+            center = (factors * read).sum(axis=1, keepdims=True) + _column(self.bias, len(x))
+        elif self.reference is not None:
+            center = np.asarray(self.reference, WIDE)[:, o : o + 1]
+        else:
+            center = v.mean(axis=1, keepdims=True)
+        d = v - center if self.symmetric else np.maximum(v - center, 0)
+        square = d * d + WIDE(self.eps2)
+        total = square.sum(axis=1, keepdims=True)
+        scale = {"none": 1, "mean": total / n, "sum": total}[self.normalize]
+        zeta = {"none": 0, "mean": WIDE(1) / n, "sum": 1}[self.normalize]
+        logs = np.log(square) - np.log(WIDE(1) * scale)
+        top = (half * logs).max(axis=1, keepdims=True)
+        top = np.where(alpha > 0, np.maximum(top, np.log(np.where(alpha > 0, alpha, 1))), top)
+        rho, weight = np.exp(half * logs - top), alpha * np.exp(-top)
+        total = (weight + rho).sum(axis=1, keepdims=True)
+        return v, d, square, scale, zeta, logs, half, rho / total, (weight + rho) / total, np.exp(-top) / total
+
+
+def _detail_bound(x):
+    return {4: 1e-5, 8: 2e-14}[x.dtype.itemsize]
+
+
+def dpp_pool(x, windows, detail):
+    def window(v, o):
+        *_, share, _ = detail.at(x, windows, o)
+        return (share * v).sum(axis=1), _detail_bound(x) * (share * np.abs(v)).sum(axis=1)
+
+    return _forward(x, windows, window)
+
+
+def dpp_grad(x, dy, windows, detail):
+    """The gradients by name, per plane: x, alpha, lam, filter (planes, taps), bias, reference (planes, results). The bound
+    of x is in proportion to the largest of them, of the others to the formula in which every summand is its magnitude."""
+    flat, upstream = windows.flatten(x), dy.reshape(len(dy), prod(windows.shape)).astype(WIDE)
+    count, results = len(flat), len(windows.positions)
+    taps = 0 if detail.filter is None else np.shape(detail.filter)[1]
+    sizes = {"x": prod(windows.spatial), "alpha": 1, "lam": 1, "filter": taps, "bias": 1, "reference": results}
+    grads = {name: np.zeros((count, size), WIDE) for name, size in sizes.items()}
+    mags = {name: np.zeros((count, size), WIDE) for name, size in sizes.items()}
+
+    def add(name, places, value, mag):
+        grads[name][:, places] += value
+        mags[name][:, places] += mag
+
+    for o, positions in enumerate(windows.positions):
+        if not positions.size:
+            continue
+        v, d, square, scale, zeta, logs, half, rho, share, unit = detail.at(x, windows, o)
+        dy_o = upstream[:, o : o + 1]
+        apart = (v - (share * v).sum(axis=1, keepdims=True)) * dy_o
+        apart_mag = (np.abs(v) + (share * np.abs(v)).sum(axis=1, keepdims=True)) * np.abs(dy_o)
+
+        def total(terms):
+            return terms.sum(axis=1, keepdims=True)
+
+        dd = 2 * d * (apart * half * rho / square - half / scale * zeta * total(apart * rho))
+        dd_mag = 2 * np.abs(d) * (apart_mag * half * rho / square + half / scale * zeta * total(apart_mag * rho))
+        pull, pull_mag = -total(dd), total(dd_mag)
+        add("x", positions, dy_o * share + dd, 0)
+        add("alpha", [0], total(apart * unit), total(apart_mag * unit))
+        # log(u / Z) is a difference, log u - log Z, but one that has to come out almost as exact as if it were none.
+        logs_mag = np.abs(logs) + roundoff(x.dtype) * (np.abs(np.log(square)) + np.abs(np.log(WIDE(1) * scale)))
+        add("lam", [0], total(apart * rho * logs) / 2, total(apart_mag * rho * logs_mag) / 2)
+        add("reference", [o], pull, pull_mag)
+        add("bias", [0], pull, pull_mag)
+        if detail.filter is not None:
+            read, places = detail.filter_windows.positions[o], detail.filter_windows.taps[o]
+            add("x", read, pull * np.asarray(detail.filter, WIDE)[:, places], 0)
+            add("filter", places, pull * flat[:, read], pull_mag * np.abs(flat[:, read]))
+        elif detail.reference is None:
+            add("x", positions, pull / v.shape[1], 0)
+    bounds = {name: 32 * roundoff(x.dtype) * mags[name] for name in grads}
+    bounds["x"][...] = _detail_bound(x) * (1 + np.abs(x).max(initial=0)) * np.abs(grads["x"]).max(initial=0)
+    return {name: Approximate(grads[name], bounds[name], np.ones_like(bounds[name])) for name in grads}
 
 
 def kmax_pool(rows, k, lengths):

@@ -211,8 +211,12 @@ TAPWISE = {
     "lip": lambda x, y, taps, rng, channels: {"logits": rng.normal(size=x.shape).astype(x.dtype)},
     "stochastic": lambda x, y, taps, rng, channels: {"u": rng.random(y).astype(x.dtype) / 2},
     "mixed": lambda x, y, taps, rng, channels: {"a": rng.normal(size=channels).astype(x.dtype)},
+    "ada": lambda x, y, taps, rng, channels: {"a": rng.normal(size=channels)},
     "gated": lambda x, y, taps, rng, channels: {"weight": rng.normal(size=(channels, taps)), "bias": rng.normal(size=channels)},
-    "rank": lambda x, y, taps, rng, channels: {"weight": rng.normal(size=(channels, max(1, taps // 2)))},
+    "rank": lambda x, y, taps, rng, channels: {"weight": rng.normal(size=(channels, min(max(1, taps // 2), 99)))},
+    "dpp": lambda x, y, taps, rng, channels: {"alpha": rng.random(channels), "lam": rng.random(channels)} | (
+        {"filter": rng.normal(size=(channels, *(2, 3, 2)[: x.ndim - 1])), "bias": rng.normal(size=channels)} if taps > 1
+        else {"reference": rng.normal(size=y).astype(x.dtype)}),
 }
 
 
@@ -245,7 +249,7 @@ def tapwise(log, isa):
     rng = np.random.default_rng(0)
     shapes = [((2, 3, length), (2, 2), {"stride": (1, 1 + length % 3), "padding": (0, 1)}) for length in range(2, 40, 2)]
     shapes += [((3, 2, length), (2, 2), {"axes": (0, 1), "stride": 1}) for length in range(1, 40, 2)]
-    shapes += [((2, 60, 70), (50, 60), {"stride": 3}), ((50, 60, 5), (50, 60), {"axes": (0, 1)}),
+    shapes += [((2, 53, 63), (50, 60), {"stride": 3}), ((50, 60, 5), (50, 60), {"axes": (0, 1)}),
                ((2, 1, 900), (1, 3), {"dilation": (1, 400)}), ((2, 7, 9, 8), (3, 2, 2), {"stride": 1, "padding": 1}),
                ((5, 6, 4, 9), (3, 2, 2), {"axes": (0, 1, 2), "stride": (1, 2, 1)}), ((3, 7, 20), cpool.adaptive(9, 13), {}),
                ((7, 20, 9), cpool.adaptive(3, 7), {"axes": (0, 1)}), ((3, 40, 50), cpool.whole, {"axes": (1, 2)})]

@@ -85,9 +85,13 @@ enum {
     CPOOL_U = 6,       /* numbers in [0, 1) in place of draws, of the shape of the result */
     CPOOL_LOGITS = 7,  /* logarithms of weights, of the shape of x or 1 along the channel axis */
     /* Parameters have the dtype of x or float64, and ndim 0, [1] or [C] where nothing else is said. */
-    CPOOL_P = 8,       /* exponent of CPOOL_LP */
-    CPOOL_BETA = 9,    /* of CPOOL_SOFT */
-    CPOOL_BIAS = 14,   /* of CPOOL_GATED; normalization: what is added, shape of the parameters */
+    CPOOL_P = 8,          /* exponent of CPOOL_LP */
+    CPOOL_BETA = 9,       /* of CPOOL_SOFT */
+    CPOOL_ALPHA = 10,     /* of CPOOL_DPP, finite and at least 0 */
+    CPOOL_LAMBDA = 11,    /* the same */
+    CPOOL_REFERENCE = 12, /* of CPOOL_DPP: of the shape of the result and the dtype of x */
+    CPOOL_FILTER = 13,    /* of CPOOL_DPP: [C or 1, sizes along the spatial axes] */
+    CPOOL_BIAS = 14, /* of CPOOL_GATED, and of the filter of CPOOL_DPP; normalization: what is added, shape of the parameters */
     CPOOL_BLEND = 15,  /* of CPOOL_MIXED: also [C or 1, sizes of the result along the spatial axes] */
     CPOOL_WEIGHT = 16, /* CPOOL_RANK: [R] or [C, R], 1 <= R <= number of taps; CPOOL_GATED: [K] or [C, K], K taps;
                           normalization: the factor, shape of the parameters */
@@ -140,7 +144,14 @@ typedef struct cpool_arg {
  *       sum weight[r] x[r], x sorted downwards, equals by position and NaN first; ranks that a window does not have add nothing.
  *   CPOOL_KMAX             forward  X (LENGTHS) -> Y (INDICES)  backward  GRAD|Y, INDICES -> GRAD|X
  *       The params.k largest along one axis (rank 1, no window) in their order there; of equals the first, NaN is largest.
- *       Elements from a length on do not exist; results that are missing are 0 with index -1. */
+ *       Elements from a length on do not exist; results that are missing are 0 with index -1.
+ *   CPOOL_DPP              forward  X, ALPHA, LAMBDA (REFERENCE, or FILTER (BIAS)) -> Y
+ *                          backward GRAD|Y and the same -> (GRAD| of each of them)
+ *       sum w x / sum w, w = alpha + ((d^2 + params.eps2) / Z)^(lambda / 2), d = x - reference, or with CPOOL_ASYMMETRIC what of it
+ *       is above 0; Z by params.variant. The reference is the mean of the window, or REFERENCE, or sum filter x + bias over windows
+ *       of the filter's own sizes and padding but the same stride, in which padding is 0. With a filter sliding windows only.
+ *   CPOOL_ADA              forward  X, BLEND -> Y             backward  GRAD|Y, X, BLEND -> (GRAD|X) (GRAD|BLEND)
+ *       blend * D + (1 - blend) * S; S as CPOOL_SOFT with beta = 1, D weighted by exp(2 |x m| / (x^2 + m^2)), m the mean. */
 enum {
     CPOOL_MAX = 1,
     CPOOL_MIN = 2,
@@ -155,11 +166,16 @@ enum {
     CPOOL_MIXED_RANDOM = 11,
     CPOOL_GATED = 12,
     CPOOL_RANK = 13,
-    CPOOL_KMAX = 14
+    CPOOL_KMAX = 14,
+    CPOOL_DPP = 15,
+    CPOOL_ADA = 16
 };
 
 /* granularity of CPOOL_MIXED_RANDOM: what shares a draw. The index drawn for is 0, n * C + c, or the linear index of the result. */
 enum { CPOOL_LAYER = 0, CPOOL_MAP = 1, CPOOL_REGION = 2 };
+
+/* variant of CPOOL_DPP: 1, or the mean or the sum of d^2 + eps2 over the window. */
+enum { CPOOL_DPP_PLAIN = 0, CPOOL_DPP_MEAN = 1, CPOOL_DPP_SUM = 2 };
 
 /* geometry. SLIDING: window, stride, dilation, padding. ADAPTIVE: window holds the output size; bin i of an axis of length n
  * covers floor(i n / out) to ceil((i + 1) n / out) - 1. WHOLE: one window, the whole plane. */
@@ -174,6 +190,7 @@ enum { CPOOL_EXPLICIT = 0, CPOOL_VALID = 1, CPOOL_SAME_UPPER = 2, CPOOL_SAME_LOW
 #define CPOOL_DIVISOR UINT32_C(4)
 #define CPOOL_MEAN UINT32_C(8)
 #define CPOOL_ADD UINT32_C(16)
+#define CPOOL_ASYMMETRIC UINT32_C(32)
 
 /* Start from CPOOL_POOL_PARAMS_INIT, then set op, rank, axes and window. Only the first `rank` entries of the arrays are read.
  * A smaller struct_size (an older caller) takes the defaults of INIT for what is missing; a larger one (a newer caller) must
@@ -196,17 +213,20 @@ typedef struct cpool_pool_params {
     uint32_t reserved_flags; /* 0 */
     double divisor;          /* with CPOOL_DIVISOR: finite, not 0 */
     int32_t granularity;     /* CPOOL_MIXED_RANDOM */
-    int32_t reserved_int;    /* 0 */
+    int32_t variant;         /* CPOOL_DPP: CPOOL_DPP_* */
     int64_t k;               /* CPOOL_KMAX: at least 1, and at most the length of the axis where LENGTHS is not given; else 0 */
     double p_max;            /* CPOOL_MIXED_RANDOM: 0 to 1 */
     uint64_t seed, offset;   /* of draws: u of index i is Philox4x32-10 with counter (i, offset) and key seed, in [0, 1) */
-    int64_t reserved[8];     /* 0 */
+    double eps2;             /* CPOOL_DPP: finite, above 0 */
+    int64_t filter_pad_before[3], filter_pad_after[3]; /* CPOOL_DPP: 0 to the filter's size - 1, so that it has as many windows;
+                                                          CPOOL_SIZE_DEFAULT: (size - 1) / 2 before, and what it takes after */
+    int64_t reserved[8];                               /* 0 */
 } cpool_pool_params;
 
 /* channel_axis: the axis before the spatial ones where these are last, else the last that is not spatial; or no axis at all. */
 #define CPOOL_AXIS_DEFAULT INT32_MIN
 #define CPOOL_AXIS_NONE (INT32_MIN + 1)
-/* stride, output_size: not given. 0 is a value like any other, and an error. */
+/* stride, output_size, filter_pad: not given. 0 is a value like any other, and an error. */
 #define CPOOL_SIZE_DEFAULT INT64_MIN
 
 /* clang-format off */
@@ -223,8 +243,10 @@ typedef struct cpool_pool_params {
     {0, 0, 0}, {0, 0, 0},      /* pad_before, pad_after */ \
     {CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT}, /* output_size */ \
     0, 0, 0.0,                 /* flags, reserved_flags, divisor */ \
-    CPOOL_LAYER, 0, 0, 0.5,    /* granularity, reserved_int, k, p_max */ \
-    0, 0,                      /* seed, offset */ \
+    CPOOL_LAYER, 0, 0, 0.5,    /* granularity, variant, k, p_max */ \
+    0, 0, 1e-3,                /* seed, offset, eps2 */ \
+    {CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT}, /* filter_pad_before */ \
+    {CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT}, /* filter_pad_after */ \
     {0, 0, 0, 0, 0, 0, 0, 0} } /* reserved */
 /* clang-format on */
 

@@ -326,7 +326,7 @@ static void wrong_params(const kind *k)
     call c;
     int unpool = k->op == CPOOL_UNPOOL,
         x = k->direction == CPOOL_BACKWARD && k->op != CPOOL_LP ? CPOOL_GRAD | CPOOL_X : CPOOL_X;
-    static const int32_t operators[] = {0, -1, 15, 99, INT32_MAX, INT32_MIN}, ranks[] = {0, -1, 4, INT32_MAX, INT32_MIN};
+    static const int32_t operators[] = {0, -1, 17, 99, INT32_MAX, INT32_MIN}, ranks[] = {0, -1, 4, INT32_MAX, INT32_MIN};
     for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
         REFUSED(CPOOL_UNSUPPORTED, NONE, "op", c.params.op = operators[i]);
     }
@@ -405,7 +405,8 @@ static void wrong_params(const kind *k)
             REFUSED(CPOOL_INVALID_VALUE, NONE, "takes no", c.params.flags |= flags[i]);
         }
     }
-    for (int bit = 5; bit < 32; bit++) {
+    REFUSED(CPOOL_INVALID_VALUE, NONE, "symmetric", c.params.flags |= CPOOL_ASYMMETRIC);
+    for (int bit = 6; bit < 32; bit++) {
         REFUSED(CPOOL_INVALID_VALUE, NONE, "flags", c.params.flags |= UINT32_C(1) << bit);
     }
     if (k->op == CPOOL_AVG) {
@@ -484,8 +485,6 @@ static void wrong_arrays(const kind *k)
     static const int32_t unknown[] = {0,
                                       31,
                                       23,
-                                      13,
-                                      10,
                                       32,
                                       63,
                                       64,

@@ -50,6 +50,9 @@ void cp_info_fill(cpool_info *info, cp_cost cost, int32_t workers)
 
 size_t cp_engine_workspace(cp_cost cost, int32_t workers)
 {
+    if ((double)cost.per_worker * workers + (double)cost.shared >= (double)CP_TOO_MANY_BYTES) {
+        return CP_TOO_MANY_BYTES;
+    }
     size_t bytes = cost.per_worker * (size_t)workers + cost.shared;
     return bytes == 0 ? 0 : bytes + ALIGN - 1;
 }

@@ -30,6 +30,9 @@ cpool_status cp_info_check(const cpool_info *info, int32_t direction, cpool_erro
 /* The workers of a call, those asked for or 1 where the work is too small to share, and their workspace. */
 void cp_info_fill(cpool_info *info, cp_cost cost, int32_t workers);
 
+/* More bytes than there are, for what would overflow. */
+#define CP_TOO_MANY_BYTES ((size_t)1 << (sizeof(size_t) * 8 - 2))
+
 /* Bytes of workspace that a caller must provide. */
 size_t cp_engine_workspace(cp_cost cost, int32_t workers);
 

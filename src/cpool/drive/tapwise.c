@@ -77,19 +77,18 @@ static void write_mask(const cp_pool *pool)
 static void begin_row(cp_tapwise_work *w, int64_t d, int64_t h, int64_t column, int64_t count)
 {
     const cp_tapwise *p = w->plan;
-    const cp_pool *pool = p->pool;
     cp_tapwise_columns(w, column, count);
     cp_tapwise_row(w, d, h);
     if (p->task != CP_TAPWISE_POOL) {
         cp_tapwise_load(w, CP_ON_Y, d, h, column, 1, count, w->dy);
     }
-    if (p->kind == CP_TAP_DRAW && pool->array[CPOOL_U] != NULL) {
+    if (p->layout.grid[CP_ON_U].item != 0) {
         cp_tapwise_load(w, CP_ON_U, d, h, column, 1, count, w->u);
     } else if (p->kind == CP_TAP_DRAW) {
         draw_row(w, CPOOL_REGION, w->u);
     } else if (is_random(p)) {
         mask_row(w);
-    } else if (p->kind == CP_TAP_MIX) {
+    } else if (p->kind == CP_TAP_MIX || p->kind == CP_TAP_ADA) {
         cp_tapwise_load(w, CP_ON_SIDE, d, h, column, 1, count, w->parameter);
     }
 }
@@ -132,7 +131,8 @@ static void terms_block(cp_tapwise_work *w)
 
 static void results(cp_tapwise_work *w)
 {
-    for (w->pass = 0; w->pass < w->kernel->passes; w->pass++) {
+    int passes = w->kernel->passes + (w->plan->task != CP_TAPWISE_POOL ? w->kernel->gradient_passes : 0);
+    for (w->pass = 0; w->pass < passes; w->pass++) {
         each_block(w, w->pass > 0, pass_block);
         w->kernel->finish(&w->windows, w->pass);
     }
@@ -159,6 +159,10 @@ static void terms_row(cp_tapwise_work *w)
     }
     if (w->kernel->finish_terms != NULL) {
         w->kernel->finish_terms(&w->windows);
+    }
+    if (w->plan->pool->grad[CPOOL_REFERENCE] != NULL) {
+        w->rows->store[w->plan->pool->dtype](cp_tapwise_element(w, CP_ON_SIDE, w->d, w->h, w->column), w->tap, w->count,
+                                             w->plan->layout.grid[CP_ON_SIDE].space[2], w->lanes, w->lane_step[CP_ON_SIDE]);
     }
 }
 
@@ -386,8 +390,13 @@ static double task_nanoseconds(const cp_tapwise *p)
 
 static int has_parameter_gradient(const cp_pool *pool)
 {
-    return pool->grad[CPOOL_BETA] != NULL || pool->grad[CPOOL_BIAS] != NULL || pool->grad[CPOOL_BLEND] != NULL ||
-           pool->grad[CPOOL_WEIGHT] != NULL;
+    static const int32_t roles[] = {CPOOL_BETA,   CPOOL_ALPHA, CPOOL_LAMBDA, CPOOL_REFERENCE,
+                                    CPOOL_FILTER, CPOOL_BIAS,  CPOOL_BLEND,  CPOOL_WEIGHT};
+    int any = 0;
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        any |= pool->grad[roles[i]] != NULL;
+    }
+    return any;
 }
 
 static int plan_tasks(cp_tapwise plans[MOST_TASKS], const cp_pool *pool, int32_t direction, cp_cost *cost)
@@ -404,7 +413,10 @@ static int plan_tasks(cp_tapwise plans[MOST_TASKS], const cp_pool *pool, int32_t
             cp_tapwise *p = &plans[n++];
             cp_tapwise_plan(p, pool, CP_TAPWISE_PARAMETER_GRADIENT);
             int64_t size = pool->out[0] * pool->out[1] * pool->out[2], partials = p->per_result ? size : p->numbers * p->blocks;
-            cost->shared = ((size_t)(cp_layout_planes(&p->layout) * partials) * sizeof(double) + 63) / 64 * 64;
+            int64_t planes = cp_layout_planes(&p->layout);
+            cost->shared = (double)planes * (double)partials * sizeof(double) < (double)CP_TOO_MANY_BYTES
+                               ? ((size_t)(planes * partials) * sizeof(double) + 63) / 64 * 64
+                               : CP_TOO_MANY_BYTES;
         }
     }
     for (int i = 0; i < n; i++) {
@@ -459,7 +471,10 @@ static void reduce_parameters(cp_tapwise *p)
         p->blocks = 1;
     }
     reduce(p, CPOOL_BETA, 0, 1);
-    reduce(p, CPOOL_BIAS, 0, 1);
+    reduce(p, CPOOL_ALPHA, 0, 1);
+    reduce(p, CPOOL_LAMBDA, 1, 1);
+    reduce(p, CPOOL_BIAS, p->kind == CP_TAP_DPP ? 2 : 0, 1);
+    reduce(p, CPOOL_FILTER, 3, p->weights);
     reduce(p, CPOOL_BLEND, 0, p->numbers);
     reduce(p, CPOOL_WEIGHT, p->kind == CP_TAP_GATE, p->weights);
 }

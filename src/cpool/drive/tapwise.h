@@ -12,7 +12,7 @@
 #include "plan/layout.h"
 #include "plan/parameters.h"
 
-/* Grids: x, y or dy, dx, the second input and its gradient, taps, what is given for each result (blend, mask), u. */
+/* Grids: x, y or dy, dx, the second input and its gradient; taps, blend, mask, or the gradient of the reference; u or the reference. */
 enum { CP_ON_X, CP_ON_Y, CP_ON_DX, CP_ON_LOGITS, CP_ON_DLOGITS, CP_ON_SIDE, CP_ON_U };
 
 typedef enum cp_tapwise_task { CP_TAPWISE_POOL, CP_TAPWISE_INPUT_GRADIENT, CP_TAPWISE_PARAMETER_GRADIENT } cp_tapwise_task;
@@ -23,9 +23,11 @@ typedef struct cp_tapwise {
     cp_layout layout;
     int32_t kind; /* CP_TAP_* */
     const cp_engine *engine;
-    int32_t leaves;
-    int64_t channels;                         /* planes of one unit, of which the second input's gradient is the sum; else 1 */
-    int64_t weights, ranks;                   /* of a row of weights; slots of CP_TAP_RANK */
+    int32_t leaves, states;
+    int64_t channels;         /* planes of one unit, of which the second input's gradient is the sum; else 1 */
+    const cpool_view *weight; /* weights, or a filter; or NULL */
+    int64_t weights, ranks;   /* of a row of weights; slots of CP_TAP_RANK */
+    cp_detail detail;
     int64_t numbers;                          /* that a window adds to the gradients of parameters */
     int32_t per_result;                       /* ... each of them is of one result */
     int64_t lanes, width, n;                  /* planes and columns of a tile, and their product, rounded up */
@@ -54,9 +56,9 @@ typedef struct cp_tapwise_work {
     /* Scratch. */
     cp_tap_windows windows;
     cp_tap_block block;
-    double *there, *leaf[CP_TAP_LEAVES], *gradient[CP_TAP_GRADIENTS], *number;
+    double *there, *leaf[CP_TAP_LEAVES], *gradient[CP_TAP_GRADIENTS], *number, *inside;
     int64_t (*spot)[3]; /* per tap of the block: source row, as (d, h), and its tap along the row */
-    double *state, *y, *tap, *dy, *parameter, *u, *terms, *weight, *rank_value, *rank_tap, *dense, *factor;
+    double *state, *y, *tap, *dy, *parameter, *lambda, *bias, *u, *terms, *weight, *rank_value, *rank_tap, *dense, *factor;
     double *kept[CP_TAP_LEAVES]; /* [slot][column][lane] */
     int64_t *slot_row, first_column;
     double *band[CP_TAP_GRADIENTS], *total, *total_rest;

@@ -28,6 +28,7 @@ static int shares_logits(const cp_pool *pool)
 static void plan_layout(cp_tapwise *p)
 {
     static const int32_t broadcast[] = {CPOOL_LOGITS, CPOOL_BLEND, CPOOL_MASK};
+    static const int32_t parameters[] = {CPOOL_BETA, CPOOL_ALPHA, CPOOL_LAMBDA, CPOOL_FILTER, CPOOL_BIAS, CPOOL_WEIGHT};
     static const int32_t grids[] = {CP_ON_LOGITS, CP_ON_SIDE, CP_ON_SIDE};
     const cp_pool *pool = p->pool;
     cp_spread spread[3], gradient;
@@ -36,8 +37,8 @@ static void plan_layout(cp_tapwise *p)
     int forward = p->task == CP_TAPWISE_POOL, gradients = p->task == CP_TAPWISE_INPUT_GRADIENT;
     views[CP_ON_Y] = forward ? pool->array[CPOOL_Y] : pool->grad[CPOOL_Y];
     views[CP_ON_DX] = gradients ? dx : NULL;
-    views[CP_ON_SIDE] = pool->array[CPOOL_TAPS];
-    views[CP_ON_U] = pool->array[CPOOL_U];
+    views[CP_ON_SIDE] = p->task == CP_TAPWISE_PARAMETER_GRADIENT ? pool->grad[CPOOL_REFERENCE] : pool->array[CPOOL_TAPS];
+    views[CP_ON_U] = pool->array[CPOOL_U] != NULL ? pool->array[CPOOL_U] : pool->array[CPOOL_REFERENCE];
     for (int i = 0; i < 3; i++) {
         if (pool->array[broadcast[i]] != NULL) {
             cp_parameter_spread(&spread[i], pool, pool->array[broadcast[i]], broadcast[i]);
@@ -50,10 +51,11 @@ static void plan_layout(cp_tapwise *p)
     }
     int shared = views[CP_ON_DLOGITS] != NULL && shares_logits(pool);
     p->channels = shared ? pool->x_shape[pool->channel] : 1;
-    cp_layout_make(&p->layout, pool, views,
-                   shared || cp_parameter_per_channel(pool, pool->array[CPOOL_BETA]) ||
-                       cp_parameter_per_channel(pool, pool->array[CPOOL_BIAS]) ||
-                       cp_parameter_per_channel(pool, pool->array[CPOOL_WEIGHT]));
+    int per_channel = shared;
+    for (size_t i = 0; i < sizeof parameters / sizeof parameters[0]; i++) {
+        per_channel |= cp_parameter_per_channel(pool, pool->array[parameters[i]]);
+    }
+    cp_layout_make(&p->layout, pool, views, per_channel);
     cp_layout_choose_lanes(&p->layout, pool->out[2]);
 }
 
@@ -148,18 +150,27 @@ static void plan_units(cp_tapwise *p)
 
 void cp_tapwise_plan(cp_tapwise *p, const cp_pool *pool, cp_tapwise_task task)
 {
-    static const int32_t leaves[CP_TAPS] = {[CP_TAP_SOFT] = 3, [CP_TAP_LIP] = 3,  [CP_TAP_SHARE] = 3, [CP_TAP_DRAW] = 1,
-                                            [CP_TAP_MIX] = 1,  [CP_TAP_GATE] = 1, [CP_TAP_RANK] = 1};
-    const cpool_view *weight = pool->array[CPOOL_WEIGHT], *blend = pool->array[CPOOL_BLEND];
+    static const int32_t leaves[CP_TAPS] = {[CP_TAP_SOFT] = 3, [CP_TAP_LIP] = 3, [CP_TAP_SHARE] = 3,
+                                            [CP_TAP_DRAW] = 1, [CP_TAP_MIX] = 1, [CP_TAP_GATE] = 1,
+                                            [CP_TAP_RANK] = 1, [CP_TAP_DPP] = 1, [CP_TAP_ADA] = 3};
+    const cpool_view *blend = pool->array[CPOOL_BLEND], *filter = pool->array[CPOOL_FILTER];
     memset(p, 0, sizeof *p);
     p->pool = pool;
     p->task = task;
     p->kind = pool->op->fold;
     p->leaves = leaves[p->kind];
-    p->weights = weight != NULL ? cp_parameter_row(weight) : 0;
+    p->states = p->kind == CP_TAP_DPP || p->kind == CP_TAP_ADA ? CP_TAP_MOST_STATES : CP_TAP_STATES;
+    p->weight = filter != NULL ? filter : pool->array[CPOOL_WEIGHT];
+    p->weights = p->weight != NULL ? cp_parameter_row(p->weight) : 0;
+    p->detail.reference = filter != NULL                         ? CP_DETAIL_FILTER
+                          : pool->array[CPOOL_REFERENCE] != NULL ? CP_DETAIL_GIVEN
+                                                                 : CP_DETAIL_BOX;
+    p->detail.asymmetric = (pool->params.flags & CPOOL_ASYMMETRIC) != 0;
+    p->detail.variant = pool->params.variant;
+    p->detail.eps2 = pool->params.eps2;
     p->ranks = p->kind == CP_TAP_RANK ? p->weights : 0;
     if (task == CP_TAPWISE_PARAMETER_GRADIENT) {
-        p->numbers = p->kind == CP_TAP_RANK ? p->ranks : 1 + p->weights;
+        p->numbers = p->kind == CP_TAP_RANK ? p->ranks : (p->kind == CP_TAP_DPP ? 3 : 1) + p->weights;
         p->per_result = blend != NULL && blend->ndim > 1;
     }
     plan_layout(p);
@@ -191,6 +202,7 @@ size_t cp_tapwise_bind(cp_tapwise_work *work, const cp_tapwise *p, char *memory)
     int64_t dense = cp_max64(cp_max64(p->reach, p->capacity), p->width) * p->lanes + CP_TAP_LANES;
     w->there = take(&arena, block);
     w->number = take(&arena, p->capacity);
+    w->inside = take(&arena, p->capacity);
     w->spot = take(&arena, 3 * p->capacity);
     w->spans = take(&arena, p->width * (int64_t)(sizeof(cp_span) / sizeof(double)));
     w->dense = take(&arena, p->leaves * dense);
@@ -207,11 +219,13 @@ size_t cp_tapwise_bind(cp_tapwise_work *work, const cp_tapwise *p, char *memory)
     }
     w->total = take(&arena, p->channels > 1 ? band : 0);
     w->total_rest = take(&arena, p->channels > 1 ? band : 0);
-    w->state = take(&arena, CP_TAP_STATES * n);
+    w->state = take(&arena, p->states * n);
     w->y = take(&arena, n);
     w->tap = take(&arena, n);
     w->dy = take(&arena, n);
     w->parameter = take(&arena, n);
+    w->lambda = take(&arena, n);
+    w->bias = take(&arena, n);
     w->u = take(&arena, n);
     w->terms = take(&arena, p->numbers * n);
     w->weight = take(&arena, p->weights * n);

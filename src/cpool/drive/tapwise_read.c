@@ -63,7 +63,15 @@ void cp_tapwise_lanes(cp_tapwise_work *w, int64_t outer, int64_t lane, int64_t l
         w->channel = lane;
     }
     memset(w->parameter, 0, (size_t)p->n * sizeof(double));
-    if (pool->array[CPOOL_BETA] != NULL) {
+    memset(w->lambda, 0, (size_t)p->n * sizeof(double));
+    memset(w->bias, 0, (size_t)p->n * sizeof(double));
+    if (p->kind == CP_TAP_DPP) {
+        spread_parameter(w, pool->array[CPOOL_ALPHA], 0, p->width, w->parameter);
+        spread_parameter(w, pool->array[CPOOL_LAMBDA], 0, p->width, w->lambda);
+        if (pool->array[CPOOL_BIAS] != NULL) {
+            spread_parameter(w, pool->array[CPOOL_BIAS], 0, p->width, w->bias);
+        }
+    } else if (pool->array[CPOOL_BETA] != NULL) {
         int64_t columns = p->reach > p->capacity ? p->reach : p->capacity;
         spread_parameter(w, pool->array[CPOOL_BETA], 0, p->width, w->parameter);
         spread_parameter(w, pool->array[CPOOL_BETA], 0, columns, w->factor);
@@ -72,7 +80,7 @@ void cp_tapwise_lanes(cp_tapwise_work *w, int64_t outer, int64_t lane, int64_t l
     }
     for (int64_t i = 0; i < p->weights; i++) {
         memset(w->weight + i * p->n, 0, (size_t)p->n * sizeof(double));
-        spread_parameter(w, pool->array[CPOOL_WEIGHT], i, p->width, w->weight + i * p->n);
+        spread_parameter(w, p->weight, i, p->width, w->weight + i * p->n);
     }
     w->column = -1;
 }
@@ -106,7 +114,7 @@ void cp_tapwise_row(cp_tapwise_work *w, int64_t d, int64_t h)
     w->h = h;
     w->deep = cp_axis_span(&p->pool->axis[0], d);
     w->down = cp_axis_span(&p->pool->axis[1], h);
-    memset(w->state, 0, CP_TAP_STATES * row);
+    memset(w->state, 0, (size_t)p->states * row);
     memset(w->y, 0, row);
     if (p->numbers > 0) {
         memset(w->terms, 0, (size_t)p->numbers * row);
@@ -115,8 +123,8 @@ void cp_tapwise_row(cp_tapwise_work *w, int64_t d, int64_t h)
         w->rows->fill(w->rank_value, -cp_infinity(), p->ranks * p->n);
         w->rows->fill(w->rank_tap, cp_infinity(), p->ranks * p->n);
     }
-    w->windows = (cp_tap_windows){p->n, w->state, w->y,      w->tap,   w->dy,         w->parameter,
-                                  w->u, w->terms, w->weight, p->ranks, w->rank_value, w->rank_tap};
+    w->windows = (cp_tap_windows){p->n,      w->state, w->y,          w->tap,      w->dy,     w->parameter, w->u,     w->terms,
+                                  w->weight, p->ranks, w->rank_value, w->rank_tap, w->lambda, w->bias,      p->detail};
 }
 
 /* ---- Blocks ---- */
@@ -216,10 +224,31 @@ cp_tap_cursor cp_tapwise_first(const cp_tapwise_work *w)
     return cursor;
 }
 
+/* The number of a tap. Where there is a filter, taps are those of the window and of the filter together. */
+static void name_tap(cp_tapwise_work *w, const int64_t *tap, int64_t to)
+{
+    const cp_pool *pool = w->plan->pool;
+    const cp_axis *axis = pool->axis;
+    double number = 0;
+    int inside = 1;
+    if (w->plan->detail.reference != CP_DETAIL_FILTER) {
+        w->number[to] = ((double)tap[0] * (double)axis[1].taps + (double)tap[1]) * (double)axis[2].taps + (double)tap[2];
+        w->inside[to] = 1;
+        return;
+    }
+    for (int s = 0; s < CP_SPACE; s++) {
+        const cp_filtered *f = &pool->filtered[s];
+        int64_t in_window = tap[s] - f->window_at, in_filter = tap[s] - f->filter_at;
+        inside &= in_window >= 0 && in_window % f->dilation == 0 && in_window / f->dilation < f->window;
+        number = number < 0 || in_filter < 0 || in_filter >= f->filter ? -1 : number * (double)f->filter + (double)in_filter;
+    }
+    w->number[to] = number;
+    w->inside[to] = inside;
+}
+
 int cp_tapwise_read(cp_tapwise_work *w, cp_tap_cursor *cursor)
 {
     const cp_tapwise *p = w->plan;
-    const cp_axis *axis = p->pool->axis;
     int64_t lo = INT64_MAX, hi = 0, count = 0, a = cursor->a, b = cursor->b, j = cursor->j;
     for (int64_t c = 0; c < w->count; c++) {
         if (w->spans[c].lo < w->spans[c].hi) {
@@ -233,7 +262,8 @@ int cp_tapwise_read(cp_tapwise_work *w, cp_tap_cursor *cursor)
         n = n < p->capacity - count ? n : p->capacity - count;
         int64_t slot = p->by_rows ? kept_row(w, d, h) : 0;
         for (int64_t t = 0; t < n; t++) {
-            w->number[count + t] = ((double)a * (double)axis[1].taps + (double)b) * (double)axis[2].taps + (double)(j + t);
+            int64_t tap[CP_SPACE] = {a, b, j + t};
+            name_tap(w, tap, count + t);
             w->spot[count + t][0] = d;
             w->spot[count + t][1] = h;
             w->spot[count + t][2] = j + t;
@@ -255,8 +285,14 @@ int cp_tapwise_read(cp_tapwise_work *w, cp_tap_cursor *cursor)
             a++;
         }
     }
-    w->block = (cp_tap_block){
-        count, p->n, cursor->taps, w->there, {w->leaf[0], w->leaf[1], w->leaf[2]}, w->number, {w->gradient[0], w->gradient[1]}};
+    w->block = (cp_tap_block){count,
+                              p->n,
+                              cursor->taps,
+                              w->there,
+                              {w->leaf[0], w->leaf[1], w->leaf[2]},
+                              w->number,
+                              w->inside,
+                              {w->gradient[0], w->gradient[1]}};
     clear_padding(w);
     *cursor = (cp_tap_cursor){a, b, j, cursor->taps + count};
     return lo < hi && a < w->deep.hi && b < w->down.hi;

@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+#include "cpool/cpool.h"
 #include "dtype/list.h"
 #include "kernels/collect_table.h"
 #include "kernels/scatter_table.h"
@@ -117,20 +118,30 @@ enum {
     CP_TAP_MIX,   /* maximum and mean, blended by a parameter */
     CP_TAP_GATE,  /* ... by a weighted sum */
     CP_TAP_RANK,  /* a weighted sum of sorted elements */
+    CP_TAP_DPP,   /* weights that grow with the distance from a reference */
+    CP_TAP_ADA,   /* weights exp(x), blended with weights that grow with the likeness to the mean */
     CP_TAPS
 };
-enum { CP_TAP_LEAVES = 3, CP_TAP_GRADIENTS = 2, CP_TAP_STATES = 10, CP_TAP_LANES = 8 };
+enum { CP_TAP_LEAVES = 3, CP_TAP_GRADIENTS = 2, CP_TAP_STATES = 10, CP_TAP_MOST_STATES = 23, CP_TAP_LANES = 8 };
 
 /* Elements of windows, tap by tap. n, the number of windows, is a multiple of CP_TAP_LANES; windows behind the last are padding
  * whose results mean nothing. */
 typedef struct cp_tap_block {
     int64_t count, n;
-    int64_t first;                      /* how many taps came before this block */
-    const double *there;                /* [count][n]: 1 where the window has the tap, else 0 */
-    double *leaf[CP_TAP_LEAVES];        /* [count][n]: what the operator's map made of the element, see there for absent ones */
-    const double *number;               /* [count]: the tap's number in the unclipped window */
+    int64_t first;               /* how many taps came before this block */
+    const double *there;         /* [count][n]: 1 where the window has the tap, else 0 */
+    double *leaf[CP_TAP_LEAVES]; /* [count][n]: what the operator's map made of the element, see there for absent ones */
+    const double *number;        /* [count]: the tap's number in the unclipped window, or in the filter (-1: not in it) */
+    const double *inside;        /* [count]: 1 where it is a tap of the window, 0 where it is one of the filter alone */
     double *gradient[CP_TAP_GRADIENTS]; /* [count][n]: of x, and of the second input; NULL: not wanted */
 } cp_tap_block;
+
+/* How CP_TAP_DPP weighs. */
+typedef struct cp_detail {
+    enum { CP_DETAIL_BOX, CP_DETAIL_FILTER, CP_DETAIL_GIVEN } reference;
+    int32_t asymmetric, variant; /* CPOOL_DPP_* */
+    double eps2;
+} cp_detail;
 
 /* What n windows hold from pass to pass. */
 typedef struct cp_tap_windows {
@@ -139,14 +150,16 @@ typedef struct cp_tap_windows {
     double *y, *tap;                  /* results, and the taps selected (-1: none) */
     const double *dy, *parameter, *u; /* parameter: beta, blend, or bias */
     double *terms;                    /* [numbers][n]: what each window adds to the gradients of parameters */
-    const double *weight;             /* [ranks][n], or [taps of the unclipped window][n] */
+    const double *weight;             /* [ranks][n], or [taps of the unclipped window, or of the filter][n] */
     int64_t ranks;
     double *rank_value, *rank_tap; /* [ranks][n] */
+    const double *lambda, *bias;   /* CP_TAP_DPP; its alpha is the parameter, its reference u, its filter the weight */
+    cp_detail detail;
 } cp_tap_windows;
 
 typedef struct cp_tap_kernel {
-    int32_t leaves, passes;
-    double absent[CP_TAP_LEAVES]; /* what stands in a leaf for an absent tap */
+    int32_t leaves, passes, gradient_passes; /* the latter are run for gradients only, behind the others */
+    double absent[CP_TAP_LEAVES];            /* what stands in a leaf for an absent tap */
     /* An element once: leaf[0] holds x, leaf[1] the logit or, `parameter`, beta; the leaves take their places. */
     void (*map)(double *const *leaf, const double *parameter, int64_t n);
     void (*pass)(const cp_tap_windows *windows, const cp_tap_block *block, int pass);

@@ -33,6 +33,19 @@ CP_TEMPLATE void NAME_TAP(put)(const cp_tap_windows *w, int row, int64_t i, vf64
     vf64_store(w->state + row * w->n + i, value);
 }
 
+CP_TEMPLATE void NAME_TAP(add_to_row)(const cp_tap_windows *w, int row, int64_t i, vf64 term)
+{
+    vf64 sum = NAME_TAP(get)(w, row, i), rest = NAME_TAP(get)(w, row + 1, i);
+    NAME_TAP(add)(&sum, &rest, term);
+    NAME_TAP(put)(w, row, i, sum);
+    NAME_TAP(put)(w, row + 1, i, rest);
+}
+
+CP_TEMPLATE vf64 NAME_TAP(total_of_row)(const cp_tap_windows *w, int row, int64_t i)
+{
+    return NAME_TAP(total)(NAME_TAP(get)(w, row, i), NAME_TAP(get)(w, row + 1, i));
+}
+
 /* ---- Weighted means ---- */
 
 /* exp(t x) as mantissa and exponent. The product is taken in two doubles, so that only the rounding of the mantissa is left. Beyond
@@ -67,15 +80,26 @@ static void NAME_TAP(map_exp)(double *const *leaf, const double *factor, int64_t
     }
 }
 
-static void NAME_TAP(map_logit)(double *const *leaf, const double *none, int64_t n)
+CP_TEMPLATE void NAME_TAP(map_power)(double *const *leaf, int of, int64_t n)
 {
-    (void)none;
     for (int64_t i = 0; i < n; i += vf64_N) {
         vf64 mantissa, exponent;
-        NAME_TAP(exp)(vf64_set1(1.0), vf64_load(leaf[0] + i), &mantissa, &exponent);
+        NAME_TAP(exp)(vf64_set1(1.0), vf64_load(leaf[of] + i), &mantissa, &exponent);
         vf64_store(leaf[0] + i, mantissa);
         vf64_store(leaf[1] + i, exponent);
     }
+}
+
+static void NAME_TAP(map_logit)(double *const *leaf, const double *none, int64_t n)
+{
+    (void)none;
+    NAME_TAP(map_power)(leaf, 0, n);
+}
+
+static void NAME_TAP(map_self)(double *const *leaf, const double *none, int64_t n)
+{
+    (void)none;
+    NAME_TAP(map_power)(leaf, 2, n);
 }
 
 CP_TEMPLATE vf64 NAME_TAP(positive)(vf64 x) /* max(x, 0), NaN stays */
@@ -563,11 +587,15 @@ static void NAME_TAP(rank_finish_terms)(const cp_tap_windows *w)
     }
 }
 
+#include "kernels/detail.h"
+#include "kernels/likeness.h"
+
 /* ---- All of them ---- */
 
 static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
     [CP_TAP_SOFT] = {3,
                      2,
+                     0,
                      {0, CP_NOTHING, 0},
                      NAME_TAP(map_exp),
                      NAME_TAP(weighted_pass),
@@ -577,6 +605,7 @@ static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
                      NAME_TAP(soft_finish_terms)},
     [CP_TAP_LIP] = {3,
                     2,
+                    0,
                     {0, CP_NOTHING, 0},
                     NAME_TAP(map_logit),
                     NAME_TAP(weighted_pass),
@@ -586,6 +615,7 @@ static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
                     NULL},
     [CP_TAP_SHARE] = {3,
                       2,
+                      0,
                       {0, CP_NOTHING, 0},
                       NAME_TAP(map_positive),
                       NAME_TAP(share_pass),
@@ -593,9 +623,10 @@ static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
                       NAME_TAP(share_gradient),
                       NULL,
                       NULL},
-    [CP_TAP_DRAW] = {1, 2, {0, 0, 0}, NULL, NAME_TAP(draw_pass), NAME_TAP(draw_finish), NULL, NULL, NULL},
+    [CP_TAP_DRAW] = {1, 2, 0, {0, 0, 0}, NULL, NAME_TAP(draw_pass), NAME_TAP(draw_finish), NULL, NULL, NULL},
     [CP_TAP_MIX] = {1,
                     1,
+                    0,
                     {0, 0, 0},
                     NULL,
                     NAME_TAP(mix_pass),
@@ -605,6 +636,7 @@ static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
                     NAME_TAP(mix_finish_terms)},
     [CP_TAP_GATE] = {1,
                      1,
+                     0,
                      {0, 0, 0},
                      NULL,
                      NAME_TAP(gate_pass),
@@ -614,6 +646,7 @@ static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
                      NULL},
     [CP_TAP_RANK] = {1,
                      1,
+                     0,
                      {0, 0, 0},
                      NULL,
                      NAME_TAP(rank_pass),
@@ -621,5 +654,25 @@ static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
                      NAME_TAP(rank_gradient),
                      NULL,
                      NAME_TAP(rank_finish_terms)},
+    [CP_TAP_DPP] = {1,
+                    3,
+                    2,
+                    {0, 0, 0},
+                    NULL,
+                    NAME_TAP(detail_pass),
+                    NAME_TAP(detail_finish),
+                    NAME_TAP(detail_gradient),
+                    NAME_TAP(detail_terms),
+                    NAME_TAP(detail_finish_terms)},
+    [CP_TAP_ADA] = {3,
+                    3,
+                    1,
+                    {0, CP_NOTHING, 0},
+                    NAME_TAP(map_self),
+                    NAME_TAP(ada_pass),
+                    NAME_TAP(ada_finish),
+                    NAME_TAP(ada_gradient),
+                    NULL,
+                    NAME_TAP(ada_finish_terms)},
 };
 #undef NAME_TAP

@@ -21,6 +21,10 @@ const char *cp_role_name(int32_t role)
     case CPOOL_LOGITS: return "logits";
     case CPOOL_P: return "p";
     case CPOOL_BETA: return "beta";
+    case CPOOL_ALPHA: return "alpha";
+    case CPOOL_LAMBDA: return "lam";
+    case CPOOL_REFERENCE: return "reference";
+    case CPOOL_FILTER: return "filter";
     case CPOOL_BIAS: return "bias";
     case CPOOL_BLEND: return "a";
     case CPOOL_MASK: return "mask";
@@ -36,6 +40,10 @@ const char *cp_role_name(int32_t role)
     case CPOOL_GRAD | CPOOL_P: return "the gradient of p";
     case CPOOL_GRAD | CPOOL_BETA: return "the gradient of beta";
     case CPOOL_GRAD | CPOOL_BLEND: return "the gradient of a";
+    case CPOOL_GRAD | CPOOL_ALPHA: return "the gradient of alpha";
+    case CPOOL_GRAD | CPOOL_LAMBDA: return "the gradient of lam";
+    case CPOOL_GRAD | CPOOL_REFERENCE: return "the gradient of reference";
+    case CPOOL_GRAD | CPOOL_FILTER: return "the gradient of filter";
     case CPOOL_GRAD | CPOOL_BIAS: return "the gradient of bias";
     case CPOOL_GRAD | CPOOL_WEIGHT: return "the gradient of weight";
     default: return NULL;

@@ -14,6 +14,9 @@ int cp_parameter_role(int32_t role)
     case CPOOL_LOGITS:
     case CPOOL_P:
     case CPOOL_BETA:
+    case CPOOL_ALPHA:
+    case CPOOL_LAMBDA:
+    case CPOOL_FILTER:
     case CPOOL_BIAS:
     case CPOOL_BLEND:
     case CPOOL_WEIGHT: return 1;
@@ -78,6 +81,21 @@ static cpool_status check_blend(const cp_pool *pool, const cpool_view *view, int
     return view->ndim == 0 ? CPOOL_OK : check_rows(pool, view, role, name, error);
 }
 
+static cpool_status check_filter(const cp_pool *pool, const cpool_view *view, int32_t role, const char *name,
+                                 cpool_error *error)
+{
+    double taps = 1;
+    for (int32_t i = 1; i < view->ndim; i++) {
+        taps *= (double)view->shape[i];
+    }
+    if (view->ndim != pool->params.rank + 1 || taps < 1 || taps > INT32_MAX) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, role,
+                       "%s has shape %s; it must be (channels or 1) and then a size along each of the %" PRId32 " spatial axes",
+                       name, cp_format_shape(view->shape, view->ndim).text, pool->params.rank);
+    }
+    return check_rows(pool, view, role, name, error);
+}
+
 static cpool_status check_like(const cpool_view *view, int32_t role, const char *name, const int64_t *shape, int32_t ndim,
                                int32_t free_axis, cpool_error *error)
 {
@@ -123,6 +141,7 @@ cpool_status cp_parameter_check(const cp_pool *pool, const cpool_view *view, int
     }
     switch (kind) {
     case CPOOL_WEIGHT: return check_weight(pool, view, role, name, error);
+    case CPOOL_FILTER: return check_filter(pool, view, role, name, error);
     case CPOOL_BLEND: return check_blend(pool, view, role, name, error);
     case CPOOL_LOGITS: return check_like(view, role, name, pool->x_shape, pool->ndim, pool->channel, error);
     case CPOOL_U: cp_pool_result_shape(pool, y_shape); return check_like(view, role, name, y_shape, pool->ndim, -1, error);
@@ -153,6 +172,12 @@ static int is_positive(double value, double limit)
 {
     (void)limit;
     return value > 0;
+}
+
+static int is_finite_weight(double value, double limit)
+{
+    (void)limit;
+    return value >= 0 && value - value == 0;
 }
 
 static int is_finite(double value, double limit)
@@ -193,6 +218,12 @@ cpool_status cp_parameter_check_values(const cp_pool *pool, cpool_error *error)
     if (find_wrong(pool->array[CPOOL_BETA], is_finite, 0, &wrong)) {
         return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_BETA, "beta=%g: it must be finite", wrong);
     }
+    if (find_wrong(pool->array[CPOOL_ALPHA], is_finite_weight, 0, &wrong)) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_ALPHA, "alpha=%g: it must be finite and at least 0", wrong);
+    }
+    if (find_wrong(pool->array[CPOOL_LAMBDA], is_finite_weight, 0, &wrong)) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_LAMBDA, "lam=%g: it must be finite and at least 0", wrong);
+    }
     if (find_wrong(pool->array[CPOOL_U], is_fraction, 0, &wrong)) {
         return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_U, "u holds %g; every number must be at least 0 and less than 1",
                        wrong);
@@ -213,7 +244,11 @@ int cp_parameter_per_channel(const cp_pool *pool, const cpool_view *view)
 
 int64_t cp_parameter_row(const cpool_view *view)
 {
-    return view->shape[view->ndim - 1];
+    int64_t row = view->shape[view->ndim - 1];
+    for (int32_t i = view->ndim - 2; i > 0; i--) {
+        row *= view->shape[i];
+    }
+    return row;
 }
 
 double cp_parameter_at(const cp_pool *pool, const cpool_view *view, int64_t channel, int64_t index)
@@ -224,8 +259,10 @@ double cp_parameter_at(const cp_pool *pool, const cpool_view *view, int64_t chan
     if (cp_parameter_per_channel(pool, view)) {
         at += channel * strides[0];
     }
-    if (view == pool->array[CPOOL_WEIGHT]) {
-        at += index * strides[view->ndim - 1];
+    int row = view == pool->array[CPOOL_WEIGHT] || view == pool->array[CPOOL_FILTER];
+    for (int32_t axis = view->ndim - 1; row && (axis > 0 || axis == view->ndim - 1); axis--) {
+        at += index % view->shape[axis] * strides[axis];
+        index /= view->shape[axis];
     }
     return read_value(view, at);
 }

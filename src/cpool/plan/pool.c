@@ -37,7 +37,7 @@ static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, 
                        "params.geometry=%" PRId32 ", params.padding_mode=%" PRId32 " are not both known to this library",
                        p->geometry, p->padding_mode);
     }
-    int reserved = p->reserved_flags != 0 || p->reserved_int != 0;
+    int reserved = p->reserved_flags != 0;
     for (int i = 0; i < 8; i++) {
         reserved |= p->reserved[i] != 0;
     }
@@ -51,6 +51,7 @@ static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, 
                        : p->flags & ~pool->op->flags & CPOOL_DIVISOR           ? "divisor_override"
                        : p->flags & ~pool->op->flags & CPOOL_MEAN              ? "norm"
                        : p->flags & ~pool->op->flags & CPOOL_ADD               ? "duplicates='add'"
+                       : p->flags & ~pool->op->flags & CPOOL_ASYMMETRIC        ? "symmetric=False"
                                                                                : "such flags");
     }
     if (p->flags & CPOOL_DIVISOR && !(p->divisor != 0 && p->divisor - p->divisor == 0)) {
@@ -63,6 +64,13 @@ static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, 
     }
     if (random && !(p->p_max >= 0 && p->p_max <= 1)) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "p_max=%g: it must be 0 to 1", p->p_max);
+    }
+    if (p->variant < CPOOL_DPP_PLAIN || p->variant > (p->op == CPOOL_DPP ? CPOOL_DPP_SUM : CPOOL_DPP_PLAIN)) {
+        return cp_fail(error, p->op == CPOOL_DPP ? CPOOL_UNSUPPORTED : CPOOL_INVALID_VALUE, 0,
+                       "params.variant=%" PRId32 " is not known to %s", p->variant, pool->op->name);
+    }
+    if (p->op == CPOOL_DPP && !(p->eps2 > 0 && p->eps2 - p->eps2 == 0)) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "eps2=%g: it must be finite and greater than 0", p->eps2);
     }
     if (p->op == CPOOL_KMAX ? p->k < 1 : p->k != 0) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "k=%" PRId64 "%s", p->k,
@@ -251,6 +259,72 @@ static cpool_status take_k(cp_pool *pool, cpool_error *error)
     return CPOOL_OK;
 }
 
+/* One axis of a filter with windows of its own: from there on the axis reads what either reads. */
+static cpool_status add_filter(cp_pool *pool, int32_t s, int32_t i, cpool_error *error)
+{
+    const cpool_pool_params *p = &pool->params;
+    int64_t size = pool->array[CPOOL_FILTER]->shape[1 + i], before = p->filter_pad_before[i], after = p->filter_pad_after[i];
+    int64_t pad = p->pad_before[i], extent = (p->window[i] - 1) * p->dilation[i] + 1, stride = p->stride[i], out = pool->out[s];
+    if (before == CPOOL_SIZE_DEFAULT && after == CPOOL_SIZE_DEFAULT) {
+        before = (size - 1) / 2;
+    } else {
+        if (before < 0 || after < 0 || before >= size || after >= size) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, 0,
+                           "filter_padding=(%" PRId64 ", %" PRId64 ") along axis %" PRId32 ": both must be 0 to %" PRId64
+                           ", less than the filter's size %" PRId64,
+                           before, after, pool->space[s], size - 1, size);
+        }
+        int64_t room = pool->in[s] + before + after - size, count = room < 0 ? 0 : room / stride + 1;
+        if (p->flags & CPOOL_CEIL_MODE && room > -stride) {
+            count = (room + stride - 1) / stride + 1;
+            count -= (count - 1) * stride >= pool->in[s] + before;
+        }
+        if (count != out) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_FILTER,
+                           "filter_padding=(%" PRId64 ", %" PRId64 ") along axis %" PRId32 " gives the filter %" PRId64
+                           " windows; there are %" PRId64,
+                           before, after, pool->space[s], count, out);
+        }
+    }
+    int64_t most = before > pad ? before : pad, end = extent - pad > size - before ? extent - pad : size - before;
+    pool->filtered[s] = (cp_filtered){p->window[i], p->dilation[i], most - pad, size, most - before};
+    pool->axis[s] = cp_axis_sliding(pool->in[s], out, most + end, stride, 1, most);
+    return CPOOL_OK;
+}
+
+static cpool_status take_filter(cp_pool *pool, cpool_error *error)
+{
+    const cpool_pool_params *p = &pool->params;
+    const cpool_view *filter = pool->array[CPOOL_FILTER];
+    int32_t unused = CP_SPACE - p->rank;
+    for (int32_t i = 0; i < p->rank; i++) {
+        if ((filter == NULL || p->op != CPOOL_DPP) &&
+            (p->filter_pad_before[i] != CPOOL_SIZE_DEFAULT || p->filter_pad_after[i] != CPOOL_SIZE_DEFAULT)) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, 0, "filter_padding is given without a filter");
+        }
+    }
+    if (filter == NULL) {
+        return pool->op->code == CPOOL_DPP && pool->array[CPOOL_BIAS] != NULL
+                   ? cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_BIAS, "bias belongs to a filter, and there is none")
+                   : CPOOL_OK;
+    }
+    if (pool->array[CPOOL_REFERENCE] != NULL) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_REFERENCE,
+                       "reference takes the place of a filter: give one of the two");
+    }
+    if (p->geometry != CPOOL_SLIDING) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_FILTER,
+                       "dpp_pool takes no %s window with a filter: the filter has windows of one size",
+                       p->geometry == CPOOL_ADAPTIVE ? "adaptive" : "whole");
+    }
+    CP_TRY(cp_parameter_check(pool, filter, CPOOL_FILTER, cp_role_name(CPOOL_FILTER), error));
+    for (int32_t s = 0; s < CP_SPACE; s++) {
+        pool->filtered[s] = (cp_filtered){1, 1, 0, 1, 0};
+        CP_TRY(s < unused ? CPOOL_OK : add_filter(pool, s, s - unused, error));
+    }
+    return CPOOL_OK;
+}
+
 static cpool_status take_windows(cp_pool *pool, cpool_error *error)
 {
     const cpool_pool_params *p = &pool->params;
@@ -311,6 +385,7 @@ static cpool_status take_windows(cp_pool *pool, cpool_error *error)
             pool->out[s] = size;
         }
     }
+    CP_TRY(take_filter(pool, error));
     pool->window_taps = (double)pool->axis[0].taps * (double)pool->axis[1].taps * (double)pool->axis[2].taps;
     pool->taps_bits = pool->window_taps <= 255 ? 8 : pool->window_taps <= (double)INT32_MAX ? 32 : 64;
     return CPOOL_OK;

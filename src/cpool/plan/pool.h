@@ -10,6 +10,11 @@
 /* The spatial axes of a pool are always three, slowest first; those that the rank does not have are of length 1. */
 enum { CP_SPACE = 3 };
 
+/* An axis whose taps are those of a window and of a filter together: where each of the two begins. */
+typedef struct cp_filtered {
+    int64_t window, dilation, window_at, filter, filter_at;
+} cp_filtered;
+
 typedef struct cp_pool {
     cpool_pool_params params;
     const cp_operator *op;
@@ -22,9 +27,10 @@ typedef struct cp_pool {
     int32_t batch_count;
     int32_t channel; /* the array axis of channels; -1: none */
     int64_t in[CP_SPACE], out[CP_SPACE];
-    int64_t padded_end[CP_SPACE]; /* end of input and padding */
-    cp_axis axis[CP_SPACE];       /* not for CPOOL_UNPOOL and CPOOL_KMAX */
-    double window_taps;           /* taps of the largest window */
+    int64_t padded_end[CP_SPACE];   /* end of input and padding */
+    cp_axis axis[CP_SPACE];         /* not for CPOOL_UNPOOL and CPOOL_KMAX */
+    cp_filtered filtered[CP_SPACE]; /* where there is a filter */
+    double window_taps;             /* taps of the largest window */
     int32_t taps_bits;
     int32_t dtype, dtype_bits; /* CP_DTYPE_* of x */
 } cp_pool;
