@@ -64,6 +64,7 @@ from cpool.pooling import (
     max_unpool,
     min_pool,
 )
+from cpool.resampling import blur_pool
 
 __all__ = [
     "Moments",
@@ -75,6 +76,7 @@ __all__ = [
     "adaptive_max_pool",
     "avg_pool",
     "batch_norm",
+    "blur_pool",
     "clipped_weights",
     "dynamic_k",
     "fold_batch_norm",

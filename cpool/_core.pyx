@@ -21,7 +21,8 @@ cdef extern from "cpool/cpool.h" nogil:
         CPOOL_X, CPOOL_Y, CPOOL_TAPS, CPOOL_INDICES, CPOOL_LENGTHS, CPOOL_U, CPOOL_LOGITS, CPOOL_P, CPOOL_BETA, CPOOL_BIAS
         CPOOL_BLEND, CPOOL_WEIGHT, CPOOL_MASK, CPOOL_GRAD
         CPOOL_MAX, CPOOL_MIN, CPOOL_AVG, CPOOL_LP, CPOOL_UNPOOL, CPOOL_SOFT, CPOOL_LIP, CPOOL_STOCHASTIC
-        CPOOL_STOCHASTIC_MEAN, CPOOL_MIXED, CPOOL_MIXED_RANDOM, CPOOL_GATED, CPOOL_RANK, CPOOL_KMAX
+        CPOOL_STOCHASTIC_MEAN, CPOOL_MIXED, CPOOL_MIXED_RANDOM, CPOOL_GATED, CPOOL_RANK, CPOOL_KMAX, CPOOL_BLUR
+        CPOOL_REFLECT, CPOOL_REPLICATE, CPOOL_ZERO
         CPOOL_LAYER, CPOOL_MAP, CPOOL_REGION
         CPOOL_ADAPTIVE, CPOOL_WHOLE
         CPOOL_VALID, CPOOL_SAME_UPPER, CPOOL_SAME_LOWER
@@ -63,6 +64,7 @@ cdef extern from "cpool/cpool.h" nogil:
         uint32_t flags
         double divisor
         int32_t granularity
+        int32_t variant
         int64_t k
         double p_max
         uint64_t seed
@@ -798,8 +800,8 @@ cdef class Saved:
 
     def __reduce__(self):
         cdef cpool_pool_params *p = &self.params
-        numbers = (p.op, p.rank, p.geometry, p.padding_mode, p.channel_axis, p.flags, p.divisor, p.granularity, p.k, p.p_max,
-                   p.seed, p.offset)
+        numbers = (p.op, p.rank, p.geometry, p.padding_mode, p.channel_axis, p.flags, p.divisor, p.granularity, p.variant, p.k,
+                   p.p_max, p.seed, p.offset)
         lengths = [(p.axes[i], p.window[i], p.stride[i], p.dilation[i], p.pad_before[i], p.pad_after[i], p.output_size[i])
                    for i in range(3)]
         return restore, (self.op, numbers, lengths, self.shape, self.typenum == cnp.NPY_DOUBLE, self.kept)
@@ -827,8 +829,8 @@ def restore(op, numbers, lengths, shape, bint wide, kept):
     cdef cpool_pool_params *to = &saved.params
     cdef int i
     to[0] = core_params_init
-    (to.op, to.rank, to.geometry, to.padding_mode, to.channel_axis, to.flags, to.divisor, to.granularity, to.k, to.p_max,
-     to.seed, to.offset) = numbers
+    (to.op, to.rank, to.geometry, to.padding_mode, to.channel_axis, to.flags, to.divisor, to.granularity, to.variant, to.k,
+     to.p_max, to.seed, to.offset) = numbers
     for i, along in zip(range(3), lengths):
         (to.axes[i], to.window[i], to.stride[i], to.dilation[i], to.pad_before[i], to.pad_after[i], to.output_size[i]) = along
     saved.op = op
@@ -998,6 +1000,28 @@ def unpool(op, bint keep, x, indices, window, stride, padding, dilation, axes, c
     return forward(&call, op, keep, a, y, None, {"indices": positions})
 
 
+cdef int fill_blur(cpool_pool_params *params, int ndim, object window, object stride, object border, object axes,
+                   object channel_axis) except -1:
+    fill(params, CPOOL_BLUR, ndim, window, stride, 0, 1, False, axes, channel_axis)
+    borders = {"reflect": CPOOL_REFLECT, "replicate": CPOOL_REPLICATE, "zero": CPOOL_ZERO}
+    if not isinstance(border, str) or border not in borders:
+        raise (ValueError if isinstance(border, str) else TypeError)(
+            f"border={show(border)} must be one of {', '.join(map(repr, borders))}")
+    params.variant = borders[border]
+    return 0
+
+
+def blur(op, bint keep, x, window, stride, border, axes, channel_axis, out):
+    cdef Call call
+    cdef cpool_pool_params params
+    cdef cnp.ndarray a = as_values(x, "x")
+    fill_blur(&params, cnp.PyArray_NDIM(a), window, stride, border, axes, channel_axis)
+    y = as_out(out, cnp.PyArray_TYPE(a))
+    begin(&call, &params)
+    add_array(&call, CPOOL_X, a, "x")
+    return forward(&call, op, keep, a, y, None, {})
+
+
 # ---- Shapes ----------------------------------------------------------------------------------------------------------
 
 cdef tuple shape_of(const cpool_pool_params *params, object x_shape):
@@ -1027,6 +1051,13 @@ def unpool_output_shape(x_shape, window, stride, padding, dilation, axes, channe
     cdef cpool_pool_params params
     x_shape = as_shape(x_shape)
     fill_unpool(&params, len(x_shape), window, stride, padding, dilation, axes, channel_axis, output_size, "overwrite")
+    return shape_of(&params, x_shape)
+
+
+def blur_output_shape(x_shape, window, stride, axes, channel_axis):
+    cdef cpool_pool_params params
+    x_shape = as_shape(x_shape)
+    fill_blur(&params, len(x_shape), window, stride, "reflect", axes, channel_axis)
     return shape_of(&params, x_shape)
 
 

@@ -11,6 +11,7 @@ import cpool
 X, Y, TAPS, INDICES, LENGTHS, U, LOGITS, P, BETA, GRAD = 1, 2, 3, 4, 5, 6, 7, 8, 9, 256
 BIAS, BLEND, WEIGHT, MASK = 14, 15, 16, 17
 MAX, MIN, AVG, LP, UNPOOL, SOFT, LIP, STOCHASTIC, STOCHASTIC_MEAN, MIXED, MIXED_RANDOM, GATED, RANK, KMAX = range(1, 15)
+BLUR = 18
 ROLES = {"x": X, "taps": TAPS, "indices": INDICES, "logits": LOGITS, "p": P, "beta": BETA, "bias": BIAS, "a": BLEND,
          "weight": WEIGHT, "mask": MASK}
 MU, VAR, STATS, MOMENTS, SUMS = 18, 19, 20, 21, 22
@@ -44,7 +45,7 @@ class Params(ctypes.Structure):
                 ("axes", c_int32 * 3), ("channel_axis", c_int32), ("window", c_int64 * 3), ("stride", c_int64 * 3),
                 ("dilation", c_int64 * 3), ("pad_before", c_int64 * 3), ("pad_after", c_int64 * 3),
                 ("output_size", c_int64 * 3), ("flags", c_uint32), ("reserved_flags", c_uint32), ("divisor", c_double),
-                ("granularity", c_int32), ("reserved_int", c_int32), ("k", c_int64), ("p_max", c_double), ("seed", c_uint64),
+                ("granularity", c_int32), ("variant", c_int32), ("k", c_int64), ("p_max", c_double), ("seed", c_uint64),
                 ("offset", c_uint64), ("reserved", c_int64 * 8)]
 
 
@@ -134,8 +135,8 @@ def kept_by(saved):
     """The parameters that a `saved` holds, and its arrays by role."""
     _, numbers, lengths, _, _, kept = saved.__reduce__()[1]
     params = sized(Params)
-    for name, value in zip(("op", "rank", "geometry", "padding_mode", "channel_axis", "flags", "divisor", "granularity", "k",
-                            "p_max", "seed", "offset"), numbers, strict=True):
+    for name, value in zip(("op", "rank", "geometry", "padding_mode", "channel_axis", "flags", "divisor", "granularity",
+                            "variant", "k", "p_max", "seed", "offset"), numbers, strict=True):
         setattr(params, name, value)
     for i, values in enumerate(lengths):
         for name, value in zip(("axes", "window", "stride", "dilation", "pad_before", "pad_after", "output_size"), values,

@@ -140,7 +140,10 @@ typedef struct cpool_arg {
  *       sum weight[r] x[r], x sorted downwards, equals by position and NaN first; ranks that a window does not have add nothing.
  *   CPOOL_KMAX             forward  X (LENGTHS) -> Y (INDICES)  backward  GRAD|Y, INDICES -> GRAD|X
  *       The params.k largest along one axis (rank 1, no window) in their order there; of equals the first, NaN is largest.
- *       Elements from a length on do not exist; results that are missing are 0 with index -1. */
+ *       Elements from a length on do not exist; results that are missing are 0 with index -1.
+ *   CPOOL_BLUR             forward  X -> Y                    backward  GRAD|Y -> GRAD|X
+ *       A binomial filter: along each axis, window numbers of Pascal's triangle (1 to 7 of them) divided by their sum, at every
+ *       stride-th element from the first on, over a border that params.variant says. Sliding windows without padding. */
 enum {
     CPOOL_MAX = 1,
     CPOOL_MIN = 2,
@@ -155,11 +158,15 @@ enum {
     CPOOL_MIXED_RANDOM = 11,
     CPOOL_GATED = 12,
     CPOOL_RANK = 13,
-    CPOOL_KMAX = 14
+    CPOOL_KMAX = 14,
+    CPOOL_BLUR = 18
 };
 
 /* granularity of CPOOL_MIXED_RANDOM: what shares a draw. The index drawn for is 0, n * C + c, or the linear index of the result. */
 enum { CPOOL_LAYER = 0, CPOOL_MAP = 1, CPOOL_REGION = 2 };
+
+/* variant of CPOOL_BLUR: the input goes on beyond its border mirrored at the outermost elements, by repeating them, or with 0. */
+enum { CPOOL_REFLECT = 0, CPOOL_REPLICATE = 1, CPOOL_ZERO = 2 };
 
 /* geometry. SLIDING: window, stride, dilation, padding. ADAPTIVE: window holds the output size; bin i of an axis of length n
  * covers floor(i n / out) to ceil((i + 1) n / out) - 1. WHOLE: one window, the whole plane. */
@@ -196,7 +203,7 @@ typedef struct cpool_pool_params {
     uint32_t reserved_flags; /* 0 */
     double divisor;          /* with CPOOL_DIVISOR: finite, not 0 */
     int32_t granularity;     /* CPOOL_MIXED_RANDOM */
-    int32_t reserved_int;    /* 0 */
+    int32_t variant;         /* CPOOL_BLUR; else 0 */
     int64_t k;               /* CPOOL_KMAX: at least 1, and at most the length of the axis where LENGTHS is not given; else 0 */
     double p_max;            /* CPOOL_MIXED_RANDOM: 0 to 1 */
     uint64_t seed, offset;   /* of draws: u of index i is Philox4x32-10 with counter (i, offset) and key seed, in [0, 1) */
@@ -223,7 +230,7 @@ typedef struct cpool_pool_params {
     {0, 0, 0}, {0, 0, 0},      /* pad_before, pad_after */ \
     {CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT}, /* output_size */ \
     0, 0, 0.0,                 /* flags, reserved_flags, divisor */ \
-    CPOOL_LAYER, 0, 0, 0.5,    /* granularity, reserved_int, k, p_max */ \
+    CPOOL_LAYER, 0, 0, 0.5,    /* granularity, variant, k, p_max */ \
     0, 0,                      /* seed, offset */ \
     {0, 0, 0, 0, 0, 0, 0, 0} } /* reserved */
 /* clang-format on */

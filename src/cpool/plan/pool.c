@@ -37,7 +37,7 @@ static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, 
                        "params.geometry=%" PRId32 ", params.padding_mode=%" PRId32 " are not both known to this library",
                        p->geometry, p->padding_mode);
     }
-    int reserved = p->reserved_flags != 0 || p->reserved_int != 0;
+    int reserved = p->reserved_flags != 0;
     for (int i = 0; i < 8; i++) {
         reserved |= p->reserved[i] != 0;
     }
@@ -63,6 +63,10 @@ static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, 
     }
     if (random && !(p->p_max >= 0 && p->p_max <= 1)) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "p_max=%g: it must be 0 to 1", p->p_max);
+    }
+    if (p->variant < 0 || p->variant > (p->op == CPOOL_BLUR ? CPOOL_ZERO : 0)) {
+        return cp_fail(error, CPOOL_UNSUPPORTED, 0, "params.variant=%" PRId32 " is not known to %s", p->variant,
+                       pool->op->name);
     }
     if (p->op == CPOOL_KMAX ? p->k < 1 : p->k != 0) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "k=%" PRId64 "%s", p->k,
@@ -127,22 +131,67 @@ static cpool_status take_axes(cp_pool *pool, cpool_error *error)
 
 /* ---- Geometry ---- */
 
+/* What a call gives beside windows, of that which some windows do not take; NULL: nothing. */
+static const char *given_beside(const cpool_pool_params *p)
+{
+    const char *extra = p->padding_mode != CPOOL_EXPLICIT ? "padding" : p->flags & CPOOL_CEIL_MODE ? "ceil_mode" : NULL;
+    for (int32_t i = 0; i < p->rank; i++) {
+        extra = p->pad_before[i] != 0 || p->pad_after[i] != 0 ? "padding" : p->dilation[i] != 1 ? "dilation" : extra;
+    }
+    return extra;
+}
+
+static cpool_status check_length(const cp_pool *pool, int32_t s, cpool_error *error)
+{
+    if (pool->in[s] > INT64_MAX / 4) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "x is longer than 2^61 along axis %" PRId32, pool->space[s]);
+    }
+    return CPOOL_OK;
+}
+
+/* The distance of windows, their size where it is not given. */
+static cpool_status take_stride(cp_pool *pool, int32_t s, int32_t i, cpool_error *error)
+{
+    cpool_pool_params *p = &pool->params;
+    if (p->window[i] < 1) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s: every size must be at least 1",
+                       cp_format_sizes(p->window, p->rank).text);
+    }
+    if (p->stride[i] == CPOOL_SIZE_DEFAULT) {
+        p->stride[i] = p->window[i];
+    }
+    if (p->stride[i] < 1) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "stride=%" PRId64 " along axis %" PRId32 ": it must be at least 1",
+                       p->stride[i], pool->space[s]);
+    }
+    if (p->stride[i] > INT64_MAX / 4) {
+        p->stride[i] = INT64_MAX / 4; /* beyond any input: the same one window */
+    }
+    return CPOOL_OK;
+}
+
+/* One axis of a filter, around every stride-th element. */
+static cpool_status filter(cp_pool *pool, int32_t s, int32_t i, cpool_error *error)
+{
+    cpool_pool_params *p = &pool->params;
+    CP_TRY(take_stride(pool, s, i, error));
+    if (p->window[i] > CP_BINOMIALS) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s: filters have sizes of 1 to %d",
+                       cp_format_sizes(p->window, p->rank).text, CP_BINOMIALS);
+    }
+    CP_TRY(check_length(pool, s, error));
+    pool->out[s] = (pool->in[s] - 1) / p->stride[i] + 1;
+    pool->padded_end[s] = pool->in[s];
+    pool->axis[s] = cp_axis_sliding(pool->in[s], pool->out[s], p->window[i], p->stride[i], 1, (p->window[i] - 1) / 2);
+    return CPOOL_OK;
+}
+
 /* One axis of sliding windows; `text` is its place in messages, as in "window[1]". */
 static cpool_status slide(cp_pool *pool, int32_t s, int32_t i, cpool_error *error)
 {
     cpool_pool_params *p = &pool->params;
+    CP_TRY(take_stride(pool, s, i, error));
     int64_t in = pool->in[s], window = p->window[i], stride = p->stride[i], dilation = p->dilation[i], before, after, out;
-    if (window < 1) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s: every size must be at least 1",
-                       cp_format_sizes(p->window, p->rank).text);
-    }
-    if (stride == CPOOL_SIZE_DEFAULT) {
-        stride = p->stride[i] = window;
-    }
-    if (stride < 1) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "stride=%" PRId64 " along axis %" PRId32 ": it must be at least 1",
-                       stride, pool->space[s]);
-    }
     if (dilation < 1) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "dilation=%" PRId64 " along axis %" PRId32 ": it must be at least 1",
                        dilation, pool->space[s]);
@@ -152,12 +201,7 @@ static cpool_status slide(cp_pool *pool, int32_t s, int32_t i, cpool_error *erro
                        cp_format_sizes(p->window, p->rank).text, dilation);
     }
     int64_t extent = (window - 1) * dilation + 1;
-    if (in > INT64_MAX / 4 || stride > INT64_MAX / 4) {
-        if (in > INT64_MAX / 4) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "x is longer than 2^61 along axis %" PRId32, pool->space[s]);
-        }
-        stride = p->stride[i] = INT64_MAX / 4; /* beyond any input: the same one window */
-    }
+    CP_TRY(check_length(pool, s, error));
     if (p->padding_mode == CPOOL_EXPLICIT) {
         before = p->pad_before[i];
         after = p->pad_after[i];
@@ -220,9 +264,7 @@ static cpool_status adapt(cp_pool *pool, int32_t s, int32_t i, cpool_error *erro
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=adaptive%s: every output size must be 1 to %" PRId32,
                        cp_format_sizes(p->window, p->rank).text, INT32_MAX);
     }
-    if (pool->in[s] > INT64_MAX / 4) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "x is longer than 2^61 along axis %" PRId32, pool->space[s]);
-    }
+    CP_TRY(check_length(pool, s, error));
     pool->out[s] = out;
     pool->padded_end[s] = pool->in[s];
     pool->axis[s] = cp_axis_bins(pool->in[s], out);
@@ -257,16 +299,17 @@ static cpool_status take_windows(cp_pool *pool, cpool_error *error)
     int32_t unused = CP_SPACE - p->rank;
     const char *kind = p->geometry == CPOOL_ADAPTIVE ? "an adaptive" : "a whole";
     if (p->geometry != CPOOL_SLIDING) {
-        const char *extra = p->padding_mode != CPOOL_EXPLICIT ? "padding" : p->flags & CPOOL_CEIL_MODE ? "ceil_mode" : NULL;
+        const char *extra = given_beside(p);
         for (int32_t i = 0; i < p->rank; i++) {
-            extra = p->stride[i] != CPOOL_SIZE_DEFAULT              ? "stride"
-                    : p->pad_before[i] != 0 || p->pad_after[i] != 0 ? "padding"
-                    : p->dilation[i] != 1                           ? "dilation"
-                                                                    : extra;
+            extra = p->stride[i] != CPOOL_SIZE_DEFAULT ? "stride" : extra;
         }
         if (p->op == CPOOL_UNPOOL) {
             return cp_fail(error, CPOOL_INVALID_VALUE, 0,
                            "max_unpool takes no %s window: give the window's sizes, and output_size",
+                           p->geometry == CPOOL_ADAPTIVE ? "adaptive" : "whole");
+        }
+        if (pool->op->family == CP_BLUR) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s takes no %s window: give the window's sizes", pool->op->name,
                            p->geometry == CPOOL_ADAPTIVE ? "adaptive" : "whole");
         }
         if (extra != NULL) {
@@ -280,13 +323,17 @@ static cpool_status take_windows(cp_pool *pool, cpool_error *error)
     } else if (p->op == CPOOL_UNPOOL && p->padding_mode != CPOOL_EXPLICIT && p->padding_mode != CPOOL_VALID) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "max_unpool takes no padding='%s': give the numbers, or output_size",
                        p->padding_mode == CPOOL_SAME_UPPER ? "same" : "same_lower");
+    } else if (pool->op->family == CP_BLUR && given_beside(p) != NULL) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s takes no %s", pool->op->name, given_beside(p));
     }
     for (int32_t s = 0; s < CP_SPACE; s++) {
         if (s < unused) {
             pool->out[s] = pool->padded_end[s] = 1;
             pool->axis[s] = cp_axis_sliding(1, 1, 1, 1, 1, 0);
         } else {
-            CP_TRY(p->geometry == CPOOL_SLIDING ? slide(pool, s, s - unused, error) : adapt(pool, s, s - unused, error));
+            CP_TRY(p->geometry != CPOOL_SLIDING  ? adapt(pool, s, s - unused, error)
+                   : pool->op->family == CP_BLUR ? filter(pool, s, s - unused, error)
+                                                 : slide(pool, s, s - unused, error));
         }
     }
     if (p->op == CPOOL_UNPOOL) {

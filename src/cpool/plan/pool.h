@@ -10,6 +10,9 @@
 /* The spatial axes of a pool are always three, slowest first; those that the rank does not have are of length 1. */
 enum { CP_SPACE = 3 };
 
+/* The longest binomial filter. */
+enum { CP_BINOMIALS = 7 };
+
 typedef struct cp_pool {
     cpool_pool_params params;
     const cp_operator *op;

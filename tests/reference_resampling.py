@@ -1,0 +1,44 @@
+"""The operators that resample, as written down in the specification: slow, obvious, and free of the library under test.
+
+Like reference.py: planes of shape ``(B, *spatial)``, sums in ``np.longdouble``.
+"""
+
+from math import comb
+
+import numpy as np
+from reference import WIDE, Approximate, roundoff
+
+# ---- Binomial filters ------------------------------------------------------------------------------------------------
+
+BORDERS = {"reflect": "reflect", "replicate": "edge"}
+
+
+def blur_matrix(n, window, stride, border):
+    """What each result along an axis of length n takes of each element."""
+    weights = [WIDE(comb(window - 1, j)) / 2 ** (window - 1) for j in range(window)]
+    pads = ((window - 1) // 2, window // 2)
+    if border == "zero":
+        place = np.pad(np.arange(n), pads, constant_values=-1)
+    else:
+        place = np.pad(np.arange(n), pads, mode=BORDERS[border])
+    matrix = np.zeros((-(-n // stride), n), WIDE)
+    for o in range(len(matrix)):
+        for j, weight in enumerate(weights):
+            at = place[o * stride + j]
+            if at >= 0:
+                matrix[o, at] += weight
+    return matrix
+
+
+def _along(x, axis, matrix):
+    return np.moveaxis(np.tensordot(matrix, x, (1, axis)), 0, axis)
+
+
+def blur_pool(x, matrices):
+    """A matrix for each spatial axis; the gradient is that of their transpositions."""
+    value, mag = x.astype(WIDE), np.abs(x.astype(WIDE))
+    for axis, matrix in enumerate(matrices, 1):
+        value, mag = _along(value, axis, matrix), _along(mag, axis, matrix)
+    products = sum(int(np.count_nonzero(m, axis=1).max()) for m in matrices)  # each of which a subnormal number may round
+    spread = max(float(m.sum(axis=1).max()) for m in matrices) ** len(matrices)
+    return Approximate(value, 16 * roundoff(x.dtype) * mag, np.full_like(value, 1 + products * spread))
