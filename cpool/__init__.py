@@ -64,7 +64,7 @@ from cpool.pooling import (
     max_unpool,
     min_pool,
 )
-from cpool.resampling import blur_pool
+from cpool.resampling import blur_pool, fractional_max_pool, s3_pool
 
 __all__ = [
     "Moments",
@@ -80,6 +80,7 @@ __all__ = [
     "clipped_weights",
     "dynamic_k",
     "fold_batch_norm",
+    "fractional_max_pool",
     "gated_pool",
     "get_include",
     "get_num_threads",
@@ -102,6 +103,7 @@ __all__ = [
     "num_threads",
     "rank_pool",
     "rms_norm",
+    "s3_pool",
     "set_num_threads",
     "show_config",
     "soft_pool",

@@ -72,6 +72,21 @@ y : ndarray
     "saved": """\
 saved : Saved
     What ``backward`` needs: immutable and picklable. ``saved.op`` is this operator, ``saved.nbytes`` what it keeps alive.""",
+    "draws": """\
+seed : int, numpy.random.Generator or None
+    The key of the draws, 0 to 2**64 - 1; a Generator gives one, None takes fresh entropy. ``saved.seed`` tells it.
+offset : int, default 0
+    Number of the call, for instance of the training step: another one draws other numbers.""",
+    "maxima": """\
+window : int or tuple of int
+    Size of the windows along each spatial axis; an int is the size along all of them.
+    The number of spatial axes, 1 to 3, is the length of the tuple, else of `axes`, else 2 if x has 2 or 4 axes.
+stride : int or tuple of int, optional
+    How many maxima one is kept of, by default the size of the window.
+padding : int, tuple or str, default 0
+    How far windows may reach beyond the input, as of ``max_pool`` with stride 1.
+dilation : int or tuple of int, default 1
+    Distance between neighbouring elements of a window.""",
     "backward": """\
 dy : array_like
     Gradient with respect to the result of ``forward``, of its shape and dtype.

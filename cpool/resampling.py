@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, SupportsIndex
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from cpool import _core
-from cpool.pooling import Array, Out, Sizes, _OneGradient
+from cpool.pooling import Array, Out, Padding, Sizes, _OneGradient
 
-__all__ = ["blur_pool"]
+__all__ = ["blur_pool", "fractional_max_pool", "s3_pool"]
 
 
 class BlurPool(_OneGradient):
@@ -166,4 +167,330 @@ class BlurPool(_OneGradient):
         return _core.blur_output_shape(x_shape, window, stride, axes, channel_axis)
 
 
+class FractionalMaxPool(_OneGradient):
+    """The maximum of windows whose distances are drawn, so many as are asked for [1]_.
+
+    .. code-block:: text
+
+        a = (length - window) / (output_size - 1)                along each axis
+        start[i] = floor((i + u) a) - floor(u a)                 the last is length - window
+        y[i] = max of x[start[i] : start[i] + window]
+        dx at the first maximum of a window += dy
+
+    u is in [0, 1), and drawn for every plane and axis from seed, offset and its place alone (Philox4x32-10), whatever the
+    number of threads and the layout. With a between 1 and 2, as in the paper, several layers shrink what one max pool would.
+
+    References
+    ----------
+    .. [1] B. Graham, "Fractional Max-Pooling", arXiv:1412.6071, 2014.
+
+    Examples
+    --------
+    >>> import numpy as np, cpool
+    >>> cpool.fractional_max_pool(np.arange(7.0), (2,), 4, u=[0.3])
+    array([1., 3., 4., 6.])
+    """
+
+    __slots__ = ()
+    __name__ = "fractional_max_pool"
+
+    def __call__(
+        self,
+        x: ArrayLike,
+        window: Sizes,
+        output_size: Sizes,
+        *,
+        axes: Sizes | None = None,
+        channel_axis: SupportsIndex | None = None,
+        seed: int | np.random.Generator | None = None,
+        offset: int = 0,
+        u: ArrayLike | None = None,
+        out: Out = None,
+    ) -> Array:
+        """Return the maximum of every window.
+
+        Parameters
+        ----------
+        {x}
+        window : int or tuple of int
+            Size of the windows along each spatial axis; an int is the size along all of them.
+            The number of spatial axes, 1 to 3, is the length of the tuple, else of `axes`, else 2 if x has 2 or 4 axes.
+        output_size : int or tuple of int
+            How many windows there are along each spatial axis.
+        {axes}
+        {draws}
+        u : array_like, optional
+            Numbers in [0, 1) in place of the draws, of the dtype of x or float64: its axes are those of x that are not spatial,
+            and then one as long as there are spatial axes.
+        {out}
+
+        Returns
+        -------
+        {y}
+
+        Raises
+        ------
+        {raises}
+
+        Examples
+        --------
+        >>> import numpy as np, cpool
+        >>> cpool.fractional_max_pool(np.zeros((8, 24, 24)), (2, 2), 17, seed=1).shape
+        (8, 17, 17)
+        """
+        return _core.fractional(self, False, x, window, output_size, axes, channel_axis, seed, offset, u, out)
+
+    def forward(
+        self,
+        x: ArrayLike,
+        window: Sizes,
+        output_size: Sizes,
+        *,
+        axes: Sizes | None = None,
+        channel_axis: SupportsIndex | None = None,
+        seed: int | np.random.Generator | None = None,
+        offset: int = 0,
+        u: ArrayLike | None = None,
+        out: Out = None,
+    ) -> tuple[Array, _core.Saved]:
+        """Return the maximum of every window, and which element it is.
+
+        Parameters
+        ----------
+        {x}
+        window : int or tuple of int
+            Size of the windows along each spatial axis; an int is the size along all of them.
+            The number of spatial axes, 1 to 3, is the length of the tuple, else of `axes`, else 2 if x has 2 or 4 axes.
+        output_size : int or tuple of int
+            How many windows there are along each spatial axis.
+        {axes}
+        {draws}
+        u : array_like, optional
+            Numbers in [0, 1) in place of the draws, of the dtype of x or float64: its axes are those of x that are not spatial,
+            and then one as long as there are spatial axes.
+        {out}
+
+        Returns
+        -------
+        {y}
+        {saved}
+            ``saved.indices`` are the positions of the maxima in the flattened spatial plane. It does not keep x.
+
+        Raises
+        ------
+        {raises}
+
+        Examples
+        --------
+        >>> import numpy as np, cpool
+        >>> x = np.array([1.0, 5.0, 2.0, 0.0, 3.0, 4.0, 1.0])
+        >>> y, saved = cpool.fractional_max_pool.forward(x, (2,), 4, u=[0.3])
+        >>> y, saved.indices
+        (array([5., 2., 3., 4.]), array([1, 2, 4, 5]))
+        >>> cpool.fractional_max_pool.backward(np.ones_like(y), saved)
+        array([0., 1., 1., 0., 1., 1., 0.])
+        """
+        return _core.fractional(self, True, x, window, output_size, axes, channel_axis, seed, offset, u, out)
+
+    def output_shape(
+        self,
+        x_shape: Sequence[int],
+        window: Sizes,
+        output_size: Sizes,
+        *,
+        axes: Sizes | None = None,
+        channel_axis: SupportsIndex | None = None,
+    ) -> tuple[int, ...]:
+        """Return the shape of the result for an input of shape `x_shape`.
+
+        Parameters
+        ----------
+        x_shape : tuple of int
+            Shape of x.
+        window, output_size, axes, channel_axis
+            As of the call.
+
+        Returns
+        -------
+        tuple of int
+
+        Raises
+        ------
+        ValueError, TypeError
+            As the call would.
+
+        Examples
+        --------
+        >>> import cpool
+        >>> cpool.fractional_max_pool.output_shape((1, 3, 36, 36), 2, 25)
+        (1, 3, 25, 25)
+        """
+        return _core.fractional_output_shape(x_shape, window, output_size, axes, channel_axis)
+
+
+class S3Pool(_OneGradient):
+    """Maxima of stride 1, of which some rows and columns are kept: stochastic spatial sampling [1]_.
+
+    .. code-block:: text
+
+        m = maximum of windows of stride 1
+        training      of each `grid` neighbouring rows of m ceil(grid / stride) are kept, and of columns likewise:
+                      those with the smallest u, the same in all planes;   dx at the maxima kept += dy
+        inference     y = mean of m over windows and strides of `stride`, padding stride // 2
+
+    u is in [0, 1), and drawn for every row and column from seed, offset and its place alone (Philox4x32-10). Training gives
+    ceil(length of m / stride) results where the grid is a multiple of the stride. Inference gives as many, but one more where
+    an even stride divides that length.
+
+    References
+    ----------
+    .. [1] S. Zhai, H. Wu, A. Kumar, Y. Cheng, Y. Lu, Z. Zhang, R. Feris, "S3Pool: Pooling with Stochastic Spatial Sampling",
+       CVPR 2017.
+
+    Examples
+    --------
+    >>> import numpy as np, cpool
+    >>> x = np.array([1.0, 5.0, 2.0, 0.0, 3.0, 4.0])
+    >>> y, saved = cpool.s3_pool.forward(x, (2,), grid=2, u=[0.5, 0.2, 0.3, 0.1, 0.7])
+    >>> y
+    array([5., 3., 4.])
+    >>> cpool.s3_pool(x, (2,))
+    array([5. , 3.5, 3.5])
+    """
+
+    __slots__ = ()
+    __name__ = "s3_pool"
+
+    def __call__(
+        self,
+        x: ArrayLike,
+        window: Sizes,
+        *,
+        stride: Sizes | None = None,
+        padding: Padding = 0,
+        dilation: Sizes = 1,
+        axes: Sizes | None = None,
+        channel_axis: SupportsIndex | None = None,
+        out: Out = None,
+    ) -> Array:
+        """Return the means of maxima of stride 1: what inference takes.
+
+        Parameters
+        ----------
+        {x}
+        {maxima}
+        {axes}
+        {out}
+
+        Returns
+        -------
+        {y}
+
+        Raises
+        ------
+        {raises}
+
+        Examples
+        --------
+        >>> import numpy as np, cpool
+        >>> x = np.arange(16.0).reshape(4, 4)
+        >>> cpool.s3_pool(x, 2)
+        array([[ 5. ,  6.5],
+               [11. , 12.5]])
+        """
+        return _core.thinned_mean(self, x, window, stride, padding, dilation, axes, channel_axis, out)
+
+    def forward(
+        self,
+        x: ArrayLike,
+        window: Sizes,
+        *,
+        stride: Sizes | None = None,
+        padding: Padding = 0,
+        dilation: Sizes = 1,
+        axes: Sizes | None = None,
+        channel_axis: SupportsIndex | None = None,
+        grid: Sizes | None = None,
+        seed: int | np.random.Generator | None = None,
+        offset: int = 0,
+        u: ArrayLike | None = None,
+        out: Out = None,
+    ) -> tuple[Array, _core.Saved]:
+        """Return the maxima of the rows and columns that are kept, and which elements they are.
+
+        Parameters
+        ----------
+        {x}
+        {maxima}
+        {axes}
+        grid : int or tuple of int, optional
+            How many neighbouring rows or columns are drawn from together, by default all of them.
+        {draws}
+        u : array_like, optional
+            Numbers in [0, 1) in place of the draws, of the dtype of x or float64: one for each row of the maxima of stride 1
+            and then one for each column.
+        {out}
+
+        Returns
+        -------
+        {y}
+        {saved}
+            ``saved.indices`` are the positions of the maxima in the flattened spatial plane, -1 for none. It does not keep x.
+
+        Raises
+        ------
+        {raises}
+
+        Examples
+        --------
+        >>> import numpy as np, cpool
+        >>> y, saved = cpool.s3_pool.forward(np.arange(36.0).reshape(6, 6), 2, grid=2, seed=1)
+        >>> y.shape
+        (3, 3)
+        >>> bool(cpool.s3_pool.backward(y, saved).sum() == y.sum())
+        True
+        """
+        return _core.thinned(self, x, window, stride, padding, dilation, axes, channel_axis, grid, seed, offset, u, out)
+
+    def output_shape(
+        self,
+        x_shape: Sequence[int],
+        window: Sizes,
+        *,
+        stride: Sizes | None = None,
+        padding: Padding = 0,
+        dilation: Sizes = 1,
+        axes: Sizes | None = None,
+        channel_axis: SupportsIndex | None = None,
+        grid: Sizes | None = None,
+    ) -> tuple[int, ...]:
+        """Return the shape of what ``forward`` gives for an input of shape `x_shape`.
+
+        Parameters
+        ----------
+        x_shape : tuple of int
+            Shape of x.
+        window, stride, padding, dilation, axes, channel_axis, grid
+            As of ``forward``.
+
+        Returns
+        -------
+        tuple of int
+
+        Raises
+        ------
+        ValueError, TypeError
+            As ``forward`` would.
+
+        Examples
+        --------
+        >>> import cpool
+        >>> cpool.s3_pool.output_shape((1, 3, 32, 32), 2, grid=8)
+        (1, 3, 16, 16)
+        """
+        return _core.thinned_output_shape(x_shape, window, stride, padding, dilation, axes, channel_axis, grid)
+
+
 blur_pool = BlurPool()
+fractional_max_pool = FractionalMaxPool()
+s3_pool = S3Pool()

@@ -11,7 +11,7 @@ import cpool
 X, Y, TAPS, INDICES, LENGTHS, U, LOGITS, P, BETA, GRAD = 1, 2, 3, 4, 5, 6, 7, 8, 9, 256
 BIAS, BLEND, WEIGHT, MASK = 14, 15, 16, 17
 MAX, MIN, AVG, LP, UNPOOL, SOFT, LIP, STOCHASTIC, STOCHASTIC_MEAN, MIXED, MIXED_RANDOM, GATED, RANK, KMAX = range(1, 15)
-BLUR = 18
+BLUR, FRACTIONAL, S3 = 18, 19, 20
 ROLES = {"x": X, "taps": TAPS, "indices": INDICES, "logits": LOGITS, "p": P, "beta": BETA, "bias": BIAS, "a": BLEND,
          "weight": WEIGHT, "mask": MASK}
 MU, VAR, STATS, MOMENTS, SUMS = 18, 19, 20, 21, 22
@@ -46,7 +46,7 @@ class Params(ctypes.Structure):
                 ("dilation", c_int64 * 3), ("pad_before", c_int64 * 3), ("pad_after", c_int64 * 3),
                 ("output_size", c_int64 * 3), ("flags", c_uint32), ("reserved_flags", c_uint32), ("divisor", c_double),
                 ("granularity", c_int32), ("variant", c_int32), ("k", c_int64), ("p_max", c_double), ("seed", c_uint64),
-                ("offset", c_uint64), ("reserved", c_int64 * 8)]
+                ("offset", c_uint64), ("grid", c_int64 * 3), ("reserved", c_int64 * 8)]
 
 
 class NormParams(ctypes.Structure):
@@ -117,7 +117,7 @@ def make_params(op, window, *, stride=None, padding=0, dilation=1, axes=None, ge
     params.stride = each(SIZE_DEFAULT if stride is None else stride)
     params.dilation = each(dilation)
     params.pad_before = params.pad_after = each(padding)
-    params.output_size = each(SIZE_DEFAULT)
+    params.output_size = params.grid = each(SIZE_DEFAULT)
     return params
 
 
@@ -139,8 +139,8 @@ def kept_by(saved):
                             "variant", "k", "p_max", "seed", "offset"), numbers, strict=True):
         setattr(params, name, value)
     for i, values in enumerate(lengths):
-        for name, value in zip(("axes", "window", "stride", "dilation", "pad_before", "pad_after", "output_size"), values,
-                               strict=True):
+        for name, value in zip(("axes", "window", "stride", "dilation", "pad_before", "pad_after", "output_size",
+                                "grid"), values, strict=True):
             getattr(params, name)[i] = value
     return params, {ROLES[name]: np.asarray(value) for name, value in kept.items()}
 

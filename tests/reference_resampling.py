@@ -6,7 +6,7 @@ Like reference.py: planes of shape ``(B, *spatial)``, sums in ``np.longdouble``.
 from math import comb
 
 import numpy as np
-from reference import WIDE, Approximate, roundoff
+from reference import WIDE, Approximate, Axis, roundoff
 
 # ---- Binomial filters ------------------------------------------------------------------------------------------------
 
@@ -42,3 +42,31 @@ def blur_pool(x, matrices):
     products = sum(int(np.count_nonzero(m, axis=1).max()) for m in matrices)  # each of which a subnormal number may round
     spread = max(float(m.sum(axis=1).max()) for m in matrices) ** len(matrices)
     return Approximate(value, 16 * roundoff(x.dtype) * mag, np.full_like(value, 1 + products * spread))
+
+
+# ---- Windows at drawn places -----------------------------------------------------------------------------------------
+
+
+def axis_of(n, k, starts, dilation=1, before=0):
+    """The windows of an axis that begin `before` in front of these places."""
+    reads = [[start - before + j * dilation for j in range(k)] for start in starts]
+    positions = [[at for at in window if 0 <= at < n] for window in reads]
+    taps = [[j for j, at in enumerate(window) if 0 <= at < n] for window in reads]
+    return Axis(positions, taps, [k] * len(starts), k)
+
+
+def fractional_starts(n, k, out, u):
+    if out == 1:
+        return [n - k]
+    a = (n - k) / (out - 1)
+    return [int((i + u) * a) - int(u * a) for i in range(out - 1)] + [n - k]
+
+
+def kept_places(n, grid, stride, u):
+    """Of every `grid` neighbours of n the ceil(grid / stride) with the smallest u."""
+    kept = []
+    for first in range(0, n, grid):
+        strip = range(first, min(first + grid, n))
+        best = sorted(strip, key=lambda at: (u[at], at))[: -(-len(strip) // stride)]
+        kept += sorted(best)
+    return kept

@@ -298,10 +298,18 @@ def resampling(log, isa):
     rng = np.random.default_rng(0)
     for length, dtype in product(range(1, 40), DTYPES):
         x = rng.normal(size=(3, 4, length)).astype(dtype)
-        for axes, window in [((1, 2), (3, 1 + length % 7)), ((0, 1), (4, 2)), ((0, 1, 2), (2, 3, 1 + length % 7))]:
+        for axes, window in [((1, 2), (3, 1 + length % 7)), ((0, 1), (3, 2)), ((0, 1, 2), (2, 3, 1 + length % 7))]:
             border = ("reflect", "replicate", "zero")[length % 3]
             kwargs = {"axes": axes, "stride": 1 + length % 3, "border": border}
             check_resampling(log, memory, "blur_pool", x, window, kwargs, {}, isa)
+            rest = [n for axis, n in enumerate(x.shape) if axis not in axes]
+            if length > 6 or axes[-1] == 1:
+                size = tuple(1 + x.shape[axis] * 2 // 3 for axis in axes)
+                check_resampling(log, memory, "fractional_max_pool", x, window, {"axes": axes, "output_size": size},
+                                 {"u": rng.random((*rest, len(axes)))}, isa)
+            kwargs = {"axes": axes, "stride": 1 + length % 3, "grid": 1 + length % 5, "padding": tuple(k // 2 for k in window)}
+            places = sum(x.shape[axis] + k // 2 * 2 - k + 1 for axis, k in zip(axes, window, strict=True))
+            check_resampling(log, memory, "s3_pool", x, window, kwargs, {"u": rng.random(places)}, isa)
 
 
 def unpooling(log, isa):

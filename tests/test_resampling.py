@@ -6,6 +6,7 @@ from itertools import product
 import capi
 import numpy as np
 import pytest
+import reference
 import reference_resampling as ref
 from cases import MEMORY, data
 from test_bits import LAYOUTS, assert_same
@@ -190,3 +191,199 @@ def test_blur_saved():
     y, saved = cpool.blur_pool.forward(x, 3)
     assert y.shape == (0, 3, 3, 3) and cpool.blur_pool.backward(y, saved).shape == x.shape
     assert saved.nbytes == 0
+
+
+# ---- Windows at drawn places -----------------------------------------------------------------------------------------
+
+
+def check_selected(op, x, window, named, windows_of):
+    """Values, indices and gradient. windows_of: the windows of a plane, by its number."""
+    rank = len(window)
+    y, saved = op.forward(x, window, **named)
+    dy = data("wide", 7, y.shape, x.dtype)
+    dx = op.backward(dy, saved)
+    flat, indices = planes(y, rank), planes(saved.indices, rank)
+    for i, plane in enumerate(planes(x, rank)):
+        values, where, _ = reference.max_pool(plane[None], windows_of(i))
+        assert same_bits(flat[i], values[0])
+        np.testing.assert_array_equal(indices[i], where[0])
+        expected = reference.select_grad(planes(dy, rank)[i : i + 1], where, plane.shape)
+        check(planes(dx, rank)[i : i + 1], expected, x.dtype)
+
+
+FRACTIONS = [  # spatial, window, output size
+    ((7,), (2,), (4,)), ((20, 33), (2, 3), (11, 20)), ((5, 70), (1, 2), (5, 9)), ((12, 12), (3, 3), (1, 12)),
+    ((4, 5, 26), (2, 2, 2), (3, 2, 17)), ((9, 9), (9, 2), (3, 30)), ((1500,), (3,), (700,)), ((70000,), (2,), (3,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("spatial", "window", "size"), FRACTIONS)
+def test_fractional(spatial, window, size, dtype):
+    op, rank = cpool.fractional_max_pool, len(spatial)
+    channels = 2 if max(spatial) > 1000 else 11
+    x = data("ties" if dtype is np.float32 else "nan", 3, (2, channels, *spatial), dtype)
+
+    def windows_of(u):
+        each = zip(spatial, window, size, u, strict=True)
+        return reference.Windows.product(spatial, [ref.axis_of(n, k, ref.fractional_starts(n, k, out, v))
+                                                   for n, k, out, v in each])
+
+    u = np.random.default_rng(5).random((2, channels, rank))
+    given = {"output_size": size, "u": u}
+    check_selected(op, x, window, given, lambda i: windows_of(u.reshape(-1, rank)[i]))
+    seed, offset, each = 2**63 + 11, 5, range(rank)
+    drawn = {"output_size": size, "seed": seed, "offset": offset}
+    check_selected(op, x, window, drawn, lambda i: windows_of([reference.draw(seed, offset, i * rank + a) for a in each]))
+    expected, dy = check_bits(op, x, window, drawn)
+    assert same_bits(op(x, window, **drawn), expected["y"])
+    assert expected["y"].shape == op.output_shape(x.shape, window, size)
+    _, saved = op.forward(x, window, **given)
+    y = op(x, window, **given)
+    check_splits(saved, {capi.X: x, capi.U: u}, {capi.Y: y, capi.INDICES: saved.indices}, dy, op.backward(dy, saved))
+
+
+THINNED = [  # spatial, window, stride, padding, dilation, grid
+    ((6,), (2,), 2, 0, 1, 2), ((17, 33), (2, 3), (2, 3), 0, 1, (4, 6)), ((9, 70), (3, 3), 2, 1, 1, (1, 16)),
+    ((12, 11), (3, 2), (2, 5), ((2, 0), (0, 1)), 2, None), ((4, 5, 26), (2, 2, 2), 2, 1, 1, (2, 4, 8)),
+    ((1, 30), (2, 3), 2, (1, 2), (2, 1), (7, 5)), ((1500,), (3,), 4, 0, 1, 64), ((300, 4), (40, 2), (3, 1), 0, 1, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("spatial", "window", "stride", "padding", "dilation", "grid"), THINNED)
+def test_thinned(spatial, window, stride, padding, dilation, grid, dtype):
+    op, rank = cpool.s3_pool, len(spatial)
+    x = data("ties" if dtype is np.float32 else "nan", 3, (2, 2 if max(spatial) > 1000 else 11, *spatial), dtype)
+    named = {"stride": stride, "padding": padding, "dilation": dilation}
+    strides, dilations, grids = [v if isinstance(v, tuple) else (v,) * rank for v in (stride, dilation, grid)]
+    pads = [p if isinstance(p, tuple) else (p, p) for p in (padding if isinstance(padding, tuple) else (padding,) * rank)]
+    maps = [reference.output_size(n, k, 1, d, *pad) for n, k, d, pad in zip(spatial, window, dilations, pads, strict=True)]
+
+    def windows_of(u):
+        parts = np.split(np.asarray(u), np.cumsum(maps)[:-1])
+        each = zip(spatial, window, maps, strides, dilations, pads, grids, parts, strict=True)
+        return reference.Windows.product(spatial, [
+            ref.axis_of(n, k, ref.kept_places(m, g or m, s, part), d, before)
+            for n, k, m, s, d, (before, _), g, part in each])
+
+    u = np.round(np.random.default_rng(5).random(sum(maps)), 1) / 2  # with ties
+    given = named | {"grid": grid, "u": u}
+    windows = windows_of(u)
+    check_selected(op, x, window, given, lambda i: windows)
+    drawn = named | {"grid": grid, "seed": 2**63 + 11, "offset": 5}
+    windows = windows_of([reference.draw(2**63 + 11, 5, i) for i in range(sum(maps))])
+    check_selected(op, x, window, drawn, lambda i: windows)
+    expected, dy = check_bits(op, x, window, drawn)
+    assert expected["y"].shape == op.output_shape(x.shape, window, **named, grid=grid)
+    _, saved = op.forward(x, window, **given)
+    results = {capi.Y: op.forward(x, window, **given)[0], capi.INDICES: saved.indices}
+    check_splits(saved, {capi.X: x, capi.U: u}, results, dy, op.backward(dy, saved))
+    every = cpool.max_pool(x, window, stride=1, padding=padding, dilation=dilation)
+    mean = cpool.avg_pool(every, strides, padding=tuple(s // 2 for s in strides))
+    axes = tuple(range(2, rank + 2))
+    assert same_bits(op(x, window, **named, axes=axes), mean)
+    last = op(np.moveaxis(x, 1, -1), window, **named, axes=tuple(a - 1 for a in axes))
+    assert same_bits(np.moveaxis(last, -1, 1), mean)
+
+
+def test_places_by_hand():
+    x = np.arange(7.0)
+    np.testing.assert_array_equal(cpool.fractional_max_pool(x, (2,), 4, u=[0.0]), [1, 2, 4, 6])
+    np.testing.assert_array_equal(cpool.fractional_max_pool(x, (2,), 4, u=[0.3]), [1, 3, 4, 6])
+    assert cpool.s3_pool.output_shape((24, 24), 2) == cpool.s3_pool(np.zeros((24, 24)), 2).shape == (12, 12)
+    assert cpool.s3_pool(np.zeros((25, 25)), 2).shape == (13, 13)  # 24 rows of maxima, and an even stride
+
+
+def test_draws_belong_to_logical_planes():
+    """In whatever order the axes of a batch lie, and whichever of them the channels are."""
+    x = data("normal", 0, (3, 4, 10, 9), np.float32)
+    y, saved = cpool.fractional_max_pool.forward(x, 2, 4, seed=9)
+    last = cpool.fractional_max_pool(np.moveaxis(x, 1, -1), 2, 4, seed=9, axes=(1, 2))
+    assert same_bits(np.moveaxis(last, -1, 1), y)
+    swapped, kept = cpool.fractional_max_pool.forward(x.swapaxes(0, 1), 2, 4, seed=9, axes=(2, 3), channel_axis=0)
+    assert same_bits(swapped.swapaxes(0, 1), y)
+    np.testing.assert_array_equal(kept.indices.swapaxes(0, 1), saved.indices)
+    u = np.random.default_rng(1).random((3, 4, 2)).astype(np.float32) / 2
+    y = cpool.fractional_max_pool(x, 2, 4, u=u)
+    swapped = cpool.fractional_max_pool(x.swapaxes(0, 1), 2, 4, u=u.swapaxes(0, 1), axes=(2, 3), channel_axis=0)
+    assert same_bits(swapped.swapaxes(0, 1), y)
+    assert saved.seed == 9 and saved.offset == 0
+
+
+@pytest.mark.parametrize(("op", "named"), [(cpool.fractional_max_pool, {"output_size": 3, "seed": 4}),
+                                           (cpool.s3_pool, {"grid": 2, "seed": 4})])
+def test_selections(op, named):
+    x = image((2, 3, 7, 6))
+    check_saved(op, x, 2, named)
+    _, saved = op.forward(x, 2, **named)
+    y, again = op.forward(x, 2, **(named | {"seed": saved.seed, "offset": saved.offset}))
+    np.testing.assert_array_equal(saved.indices, again.indices)
+    assert len({op.forward(x, 2, **(named | {"seed": None}))[1].seed for _ in range(3)}) == 3
+    junk = saved.indices.copy()
+    for index in (42, -2, 2**62):
+        junk.flat[3] = index
+        with pytest.raises(ValueError, match=f"indices holds {index}"):
+            op.backward(y, capi.forged(saved, indices=junk))
+    junk.flat[3] = -1
+    assert op.backward(y, capi.forged(saved, indices=junk)).shape == x.shape
+    for value in (np.zeros(3), np.zeros((2, 3, 1, 1), np.int64), 1.0):
+        with pytest.raises((ValueError, TypeError)):
+            op.backward(y, capi.forged(saved, indices=value))
+    for memory in MEMORY.values():
+        place = memory(x)
+        assert same_bits(op.forward(place, 2, **named)[0], op.forward(place.copy(), 2, **named)[0])
+
+
+DRAWS_REFUSED = [
+    ({"seed": -1}, ValueError, "seed=-1"), ({"seed": "1"}, TypeError, "seed='1'"), ({"offset": 2**64}, ValueError, "offset="),
+    ({"window": cpool.whole}, ValueError, "takes no whole window"), ({"axes": (0, 0)}, ValueError, "axes=0"),
+    ({"window": cpool.adaptive(2, 2)}, ValueError, "takes no adaptive window"), ({"window": 0}, ValueError, r"window=\(0, 0\)"),
+    ({"window": 5}, ValueError, r"window=\(5, 5\)"), ({"window": 2.0}, TypeError, "window=2.0"),
+    ({"u": np.zeros(3)}, ValueError, r"u has shape \(3,\)"), ({"u": np.zeros((1, 2, 2), int)}, TypeError, "u has dtype int64"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "error", "message"), [
+    *DRAWS_REFUSED, ({"output_size": 0}, ValueError, r"output_size=\(0, 0\)"),
+    ({"output_size": (2, 2, 2)}, ValueError, "output_size="), ({"output_size": None}, TypeError, "output_size=None"),
+    ({"output_size": 2**31}, ValueError, "output_size="), ({"u": np.full((1, 2, 2), 1.0)}, ValueError, "u holds 1"),
+    ({"u": np.full((1, 2, 2), np.nan)}, ValueError, "u holds"), ({"output_size": 3}, ValueError, "out has shape"),
+])
+def test_fractional_refused(given, error, message):
+    for call in (cpool.fractional_max_pool, cpool.fractional_max_pool.forward):
+        refuse(call, {"output_size": 2} | given, error, message)
+
+
+@pytest.mark.parametrize(("given", "error", "message"), [
+    *DRAWS_REFUSED, ({"grid": 0}, ValueError, "grid=0"), ({"grid": (1, 2, 3)}, ValueError, "grid="),
+    ({"grid": "2"}, TypeError, "grid='2'"), ({"stride": 0}, ValueError, "stride=0"), ({"padding": 2}, ValueError, "padding="),
+    ({"dilation": 0}, ValueError, "dilation=0"), ({"u": np.full(6, 1.0)}, ValueError, "u holds 1"),
+    ({"stride": 1}, ValueError, "out has shape"),
+])
+def test_thinned_refused(given, error, message):
+    refuse(cpool.s3_pool.forward, given, error, message)
+    if not {"u", "seed", "offset", "grid"} & set(given):
+        refuse(cpool.s3_pool, given, error, message)
+
+
+def test_drawn_in_c_refuses():
+    x, y = image((1, 1, 4, 4)), np.zeros((1, 1, 2, 2), np.float32)
+    for op, change, message in [
+            (capi.FRACTIONAL, {"padding": 1}, "takes no padding"), (capi.FRACTIONAL, {"dilation": 2}, "takes no dilation"),
+            (capi.FRACTIONAL, {"stride": 2}, "takes no stride"), (capi.FRACTIONAL, {}, "output_size=NULL"),
+            (capi.S3, {"flags": capi.CEIL_MODE}, "s3_pool takes no ceil_mode")]:
+        with pytest.raises(capi.CpoolError, match=message):
+            capi.Call(capi.make_params(op, (2, 2), **change), {capi.X: x, capi.Y: y}).forward()
+    params = capi.make_params(capi.MAX, (2, 2))
+    params.grid[1] = 2
+    with pytest.raises(capi.CpoolError, match="grid=2 belongs to s3_pool alone"):
+        capi.Call(params, {capi.X: x, capi.Y: y}).forward()
+    with pytest.raises(ValueError, match="out shares memory with x"):
+        cpool.s3_pool(x, 1, out=x)
+    params = capi.make_params(capi.S3, (2, 2))
+    assert capi.Call(params, {capi.X: x}).describe(capi.U) == ((6,), np.float32)
+    params = capi.make_params(capi.FRACTIONAL, (2, 2))
+    params.output_size[0] = params.output_size[1] = 2
+    assert capi.Call(params, {capi.X: x}).describe(capi.U) == ((1, 1, 2), np.float32)
+    assert capi.Call(params, {capi.X: x}).describe(capi.INDICES) == ((1, 1, 2, 2), np.int64)

@@ -82,7 +82,7 @@ enum {
     CPOOL_TAPS = 3,    /* per result, which tap of its window was selected; see cpool_pool_describe for its dtype */
     CPOOL_INDICES = 4, /* int64 positions in the spatial plane; of CPOOL_KMAX along the axis */
     CPOOL_LENGTHS = 5, /* int64, of the leading axes of x: how many elements a row has */
-    CPOOL_U = 6,       /* numbers in [0, 1) in place of draws, of the shape of the result */
+    CPOOL_U = 6,       /* numbers in [0, 1) in place of draws, of the shape of the result or as the operator says */
     CPOOL_LOGITS = 7,  /* logarithms of weights, of the shape of x or 1 along the channel axis */
     /* Parameters have the dtype of x or float64, and ndim 0, [1] or [C] where nothing else is said. */
     CPOOL_P = 8,       /* exponent of CPOOL_LP */
@@ -143,7 +143,16 @@ typedef struct cpool_arg {
  *       Elements from a length on do not exist; results that are missing are 0 with index -1.
  *   CPOOL_BLUR             forward  X -> Y                    backward  GRAD|Y -> GRAD|X
  *       A binomial filter: along each axis, window numbers of Pascal's triangle (1 to 7 of them) divided by their sum, at every
- *       stride-th element from the first on, over a border that params.variant says. Sliding windows without padding. */
+ *       stride-th element from the first on, over a border that params.variant says. Sliding windows without padding.
+ *   CPOOL_FRACTIONAL       forward  X (U) -> Y (INDICES)      backward  GRAD|Y, INDICES -> GRAD|X
+ *       The maximum of params.output_size windows along each axis of a plane, whose distances are drawn: with a = (n - window) /
+ *       (output_size - 1), window i begins at floor((i + u) a) - floor(u a), the last at n - window. One u per plane and axis, drawn
+ *       for index (n C + c) rank + axis; U has the axes of x that are not spatial and then one of length rank. No padding.
+ *   CPOOL_S3               forward  X (U) -> Y (INDICES)      backward  GRAD|Y, INDICES -> GRAD|X
+ *       The maximum of windows of stride 1, of which along each axis some are kept, the same in all planes: of each params.grid
+ *       neighbours ceil(grid / stride), those with the smallest u. Drawn for the number of the window along its axis, counted on
+ *       from axis to axis; U has one axis, of as many. Inference is CPOOL_MAX with stride 1, then CPOOL_AVG with window and stride
+ *       params.stride and padding stride / 2. */
 enum {
     CPOOL_MAX = 1,
     CPOOL_MIN = 2,
@@ -159,7 +168,9 @@ enum {
     CPOOL_GATED = 12,
     CPOOL_RANK = 13,
     CPOOL_KMAX = 14,
-    CPOOL_BLUR = 18
+    CPOOL_BLUR = 18,
+    CPOOL_FRACTIONAL = 19,
+    CPOOL_S3 = 20
 };
 
 /* granularity of CPOOL_MIXED_RANDOM: what shares a draw. The index drawn for is 0, n * C + c, or the linear index of the result. */
@@ -197,7 +208,8 @@ typedef struct cpool_pool_params {
     int64_t stride[3];    /* CPOOL_SIZE_DEFAULT: the window */
     int64_t dilation[3];
     int64_t pad_before[3], pad_after[3]; /* 0 <= pad < (window - 1) * dilation + 1 */
-    int64_t output_size[3]; /* CPOOL_UNPOOL: spatial size of the result; CPOOL_SIZE_DEFAULT: (n - 1) * stride - pads
+    int64_t output_size
+        [3]; /* CPOOL_FRACTIONAL; CPOOL_UNPOOL: spatial size of the result; CPOOL_SIZE_DEFAULT: (n - 1) * stride - pads
                                             + (window - 1) * dilation + 1 */
     uint32_t flags;
     uint32_t reserved_flags; /* 0 */
@@ -207,13 +219,14 @@ typedef struct cpool_pool_params {
     int64_t k;               /* CPOOL_KMAX: at least 1, and at most the length of the axis where LENGTHS is not given; else 0 */
     double p_max;            /* CPOOL_MIXED_RANDOM: 0 to 1 */
     uint64_t seed, offset;   /* of draws: u of index i is Philox4x32-10 with counter (i, offset) and key seed, in [0, 1) */
+    int64_t grid[3];         /* CPOOL_S3; CPOOL_SIZE_DEFAULT: all windows of the axis */
     int64_t reserved[8];     /* 0 */
 } cpool_pool_params;
 
 /* channel_axis: the axis before the spatial ones where these are last, else the last that is not spatial; or no axis at all. */
 #define CPOOL_AXIS_DEFAULT INT32_MIN
 #define CPOOL_AXIS_NONE (INT32_MIN + 1)
-/* stride, output_size: not given. 0 is a value like any other, and an error. */
+/* stride, output_size, grid: not given. 0 is a value like any other, and an error. */
 #define CPOOL_SIZE_DEFAULT INT64_MIN
 
 /* clang-format off */
@@ -232,6 +245,7 @@ typedef struct cpool_pool_params {
     0, 0, 0.0,                 /* flags, reserved_flags, divisor */ \
     CPOOL_LAYER, 0, 0, 0.5,    /* granularity, variant, k, p_max */ \
     0, 0,                      /* seed, offset */ \
+    {CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT}, /* grid */ \
     {0, 0, 0, 0, 0, 0, 0, 0} } /* reserved */
 /* clang-format on */
 

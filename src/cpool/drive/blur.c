@@ -2,6 +2,7 @@
 
 #include "drive/drive.h"
 #include "fpenv.h"
+#include "integers.h"
 #include "plan/layout.h"
 
 /* Binomial filters, in double: along the row first, then down, then from plane to plane, each element from +0 on and in ascending
@@ -47,16 +48,6 @@ typedef struct cp_blur_work {
     int64_t kept_d[SOURCES][SOURCES], kept_h[SOURCES][SOURCES];
 } cp_blur_work;
 
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 /* ---- Sources ---- */
 
 /* The element that stands at a position in or beyond the input; -1: none, which is 0. */
@@ -99,8 +90,8 @@ static void find_sources(const cp_blur *b, int32_t a, int64_t target, cp_sources
     int32_t border = b->pool->params.variant;
     int64_t reach = 2 * axis->window, low = target, high = target;
     if (b->direction == CPOOL_BACKWARD) { /* a result that reads the target begins no farther away, reflected or not */
-        low = max64(target - reach + axis->stride - 1, 0) / axis->stride;
-        high = min64((target + reach) / axis->stride, axis->targets - 1);
+        low = cp_ceil_div(cp_max64(target - reach, 0), axis->stride);
+        high = cp_min64((target + reach) / axis->stride, axis->targets - 1);
     }
     s->count = 0;
     for (int64_t t = low; t <= high; t++) {
@@ -121,13 +112,13 @@ static void inner_targets(const cp_blur *b, int64_t *from, int64_t *to)
     const cp_axis *axis = &b->pool->axis[2];
     int64_t after = axis->window - 1 - axis->pad, end = axis->sources - after;
     if (b->direction == CPOOL_FORWARD) {
-        *from = (axis->pad + axis->stride - 1) / axis->stride;
+        *from = cp_ceil_div(axis->pad, axis->stride);
         *to = end <= 0 ? 0 : (end - 1) / axis->stride + 1;
     } else { /* elements that no border repeats */
         *from = axis->pad + 1;
         *to = end - 1;
     }
-    *to = max64(*to, *from);
+    *to = cp_max64(*to, *from);
 }
 
 /* ---- Planning ---- */
@@ -156,20 +147,20 @@ static void plan_blur(cp_blur *b, const cp_pool *pool, int32_t direction)
     b->planes = pool->axis[0].window > 1 ? SOURCES : 1;
     cp_layout_make(&b->layout, pool, views, 0);
     cp_layout_choose_lanes(&b->layout, b->targets[2]);
-    b->lanes = max64(1, min64(b->layout.lanes, MOST_LANES));
-    b->tiles = (b->layout.lanes + b->lanes - 1) / b->lanes;
+    b->lanes = cp_max64(1, cp_min64(b->layout.lanes, MOST_LANES));
+    b->tiles = cp_ceil_div(b->layout.lanes, b->lanes);
     b->pitch = 1;
     int64_t lane_bytes = (int64_t)bytes_of(b) * b->lanes;
-    b->width = min64(b->targets[2], max64(BUDGET / lane_bytes, 16));
+    b->width = cp_min64(b->targets[2], cp_max64(BUDGET / lane_bytes, 16));
     b->pitch = ((b->width + CP_BINOMIALS) * b->lanes + 7) / 8 * 8; /* the gradient's taps reach beyond the tile */
     b->bytes = bytes_of(b);
     int64_t rows = b->targets[0] * b->targets[1], whole = b->layout.outer * b->tiles;
     b->block_rows = rows;
     if (whole < ENOUGH_UNITS && whole > 0) { /* few planes are cut into blocks of rows; the cut never changes a bit */
-        int64_t parts = (ENOUGH_UNITS + whole - 1) / whole;
-        b->block_rows = max64((rows + parts - 1) / parts, FEWEST_ROWS);
+        int64_t parts = cp_ceil_div(ENOUGH_UNITS, whole);
+        b->block_rows = cp_max64(cp_ceil_div(rows, parts), FEWEST_ROWS);
     }
-    b->blocks = (rows + b->block_rows - 1) / b->block_rows;
+    b->blocks = cp_ceil_div(rows, b->block_rows);
     b->units = whole * b->blocks;
 }
 
@@ -232,7 +223,7 @@ static void filter_columns(const cp_blur_work *w, double *to, int64_t d, int64_t
     /* Results at their places among zeros, from the first on that reads the first column; weights are symmetric. */
     int64_t first = column + axis->pad - window + 1, places = count + window - 1, stride = axis->stride;
     int64_t from = first <= 0 ? 0 : (first - 1) / stride + 1;
-    int64_t end = min64((first + places - 1) / stride + 1, axis->targets);
+    int64_t end = cp_min64((first + places - 1) / stride + 1, axis->targets);
     double *places_at = w->taps, *results = stride == 1 ? places_at : w->taps + 2 * b->pitch;
     w->kernels->fill(places_at, 0.0, places * lanes);
     if (from < end) {
@@ -259,8 +250,8 @@ static const double *filtered_row(cp_blur_work *w, int64_t d, int64_t h)
     w->kept_d[slot_d][slot_h] = d;
     w->kept_h[slot_d][slot_h] = h;
     inner_targets(b, &from, &to);
-    from = min64(max64(from, w->column), end);
-    to = max64(min64(to, end), from);
+    from = cp_min64(cp_max64(from, w->column), end);
+    to = cp_max64(cp_min64(to, end), from);
     for (int64_t c = w->column; c < from; c++) {
         filter_column(w, row + (c - w->column) * w->lanes, d, h, c);
     }
@@ -331,11 +322,11 @@ static void run_unit(cp_blur_work *w, int64_t unit)
     }
     w->read = at[READ];
     w->written = at[WRITTEN];
-    w->lanes = min64(b->lanes, layout->lanes - lane);
+    w->lanes = cp_min64(b->lanes, layout->lanes - lane);
     for (w->column = 0; w->column < b->targets[2]; w->column += b->width) {
-        w->count = min64(b->width, b->targets[2] - w->column);
+        w->count = cp_min64(b->width, b->targets[2] - w->column);
         memset(w->kept_d, 0xFF, sizeof w->kept_d); /* -1: no plane */
-        for (int64_t row = begin; row < min64(begin + b->block_rows, rows); row++) {
+        for (int64_t row = begin; row < cp_min64(begin + b->block_rows, rows); row++) {
             filter_row(w, row / b->targets[1], row % b->targets[1]);
         }
     }

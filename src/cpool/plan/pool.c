@@ -68,6 +68,13 @@ static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, 
         return cp_fail(error, CPOOL_UNSUPPORTED, 0, "params.variant=%" PRId32 " is not known to %s", p->variant,
                        pool->op->name);
     }
+    for (int32_t i = 0; i < p->rank; i++) {
+        int given = p->grid[i] != CPOOL_SIZE_DEFAULT;
+        if (given && (p->op != CPOOL_S3 || p->grid[i] < 1)) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, 0, "grid=%" PRId64 "%s", p->grid[i],
+                           p->op == CPOOL_S3 ? ": it must be at least 1" : " belongs to s3_pool alone");
+        }
+    }
     if (p->op == CPOOL_KMAX ? p->k < 1 : p->k != 0) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "k=%" PRId64 "%s", p->k,
                        p->op == CPOOL_KMAX ? ": it must be at least 1" : " belongs to kmax_pool alone");
@@ -191,7 +198,8 @@ static cpool_status slide(cp_pool *pool, int32_t s, int32_t i, cpool_error *erro
 {
     cpool_pool_params *p = &pool->params;
     CP_TRY(take_stride(pool, s, i, error));
-    int64_t in = pool->in[s], window = p->window[i], stride = p->stride[i], dilation = p->dilation[i], before, after, out;
+    int64_t in = pool->in[s], window = p->window[i], dilation = p->dilation[i], before, after, out;
+    int64_t stride = p->op == CPOOL_S3 ? 1 : p->stride[i];
     if (dilation < 1) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "dilation=%" PRId64 " along axis %" PRId32 ": it must be at least 1",
                        dilation, pool->space[s]);
@@ -256,6 +264,52 @@ static cpool_status slide(cp_pool *pool, int32_t s, int32_t i, cpool_error *erro
     return CPOOL_OK;
 }
 
+int64_t cp_pool_kept(const cp_pool *pool, int32_t axis, int64_t windows)
+{
+    int64_t stride = pool->params.stride[axis - (CP_SPACE - pool->params.rank)];
+    return (windows - 1) / stride + 1;
+}
+
+/* One axis of windows of stride 1, of which some are kept. */
+static cpool_status thin_out(cp_pool *pool, int32_t s, int32_t i, cpool_error *error)
+{
+    CP_TRY(slide(pool, s, i, error));
+    const cp_axis *all = &pool->axis[s];
+    int64_t map = pool->out[s], grid = pool->params.grid[i];
+    int64_t strip = grid == CPOOL_SIZE_DEFAULT || grid > map ? map : grid, kept = cp_pool_kept(pool, s, strip);
+    pool->map[s] = map;
+    pool->strip[s] = strip;
+    pool->out[s] = map / strip * kept + (map % strip != 0 ? cp_pool_kept(pool, s, map % strip) : 0);
+    pool->axis[s] = cp_axis_starts(all->sources, pool->out[s], all->window, all->dilation, all->pad,
+                                   (double)strip / (double)kept, 2.0 * (double)strip);
+    return CPOOL_OK;
+}
+
+/* One axis of so many windows, whose distances are drawn. */
+static cpool_status spread_out(cp_pool *pool, int32_t s, int32_t i, cpool_error *error)
+{
+    const cpool_pool_params *p = &pool->params;
+    int64_t window = p->window[i], out = p->output_size[i];
+    if (p->stride[i] != CPOOL_SIZE_DEFAULT) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s takes no stride", pool->op->name);
+    }
+    CP_TRY(check_length(pool, s, error));
+    if (window < 1 || window > pool->in[s]) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s: along axis %" PRId32 " of x the size must be 1 to %" PRId64,
+                       cp_format_sizes(p->window, p->rank).text, pool->space[s], pool->in[s]);
+    }
+    if (out < 1 || out > INT32_MAX) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "output_size=%s: every size must be 1 to %" PRId32,
+                       out == CPOOL_SIZE_DEFAULT ? "NULL" : cp_format_sizes(p->output_size, p->rank).text, INT32_MAX);
+    }
+    pool->out[s] = out;
+    pool->padded_end[s] = pool->in[s];
+    double pace = out > 1 ? (double)(pool->in[s] - window) / (double)(out - 1) : 0;
+    pool->axis[s] = cp_axis_starts(pool->in[s], out, window, 1, 0, pace, 2);
+    return CPOOL_OK;
+}
+
+/* One axis of bins. */
 static cpool_status adapt(cp_pool *pool, int32_t s, int32_t i, cpool_error *error)
 {
     const cpool_pool_params *p = &pool->params;
@@ -308,7 +362,7 @@ static cpool_status take_windows(cp_pool *pool, cpool_error *error)
                            "max_unpool takes no %s window: give the window's sizes, and output_size",
                            p->geometry == CPOOL_ADAPTIVE ? "adaptive" : "whole");
         }
-        if (pool->op->family == CP_BLUR) {
+        if (pool->op->family == CP_BLUR || pool->op->family == CP_SAMPLE) {
             return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s takes no %s window: give the window's sizes", pool->op->name,
                            p->geometry == CPOOL_ADAPTIVE ? "adaptive" : "whole");
         }
@@ -323,7 +377,7 @@ static cpool_status take_windows(cp_pool *pool, cpool_error *error)
     } else if (p->op == CPOOL_UNPOOL && p->padding_mode != CPOOL_EXPLICIT && p->padding_mode != CPOOL_VALID) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "max_unpool takes no padding='%s': give the numbers, or output_size",
                        p->padding_mode == CPOOL_SAME_UPPER ? "same" : "same_lower");
-    } else if (pool->op->family == CP_BLUR && given_beside(p) != NULL) {
+    } else if ((p->op == CPOOL_BLUR || p->op == CPOOL_FRACTIONAL) && given_beside(p) != NULL) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s takes no %s", pool->op->name, given_beside(p));
     }
     for (int32_t s = 0; s < CP_SPACE; s++) {
@@ -331,9 +385,11 @@ static cpool_status take_windows(cp_pool *pool, cpool_error *error)
             pool->out[s] = pool->padded_end[s] = 1;
             pool->axis[s] = cp_axis_sliding(1, 1, 1, 1, 1, 0);
         } else {
-            CP_TRY(p->geometry != CPOOL_SLIDING  ? adapt(pool, s, s - unused, error)
-                   : pool->op->family == CP_BLUR ? filter(pool, s, s - unused, error)
-                                                 : slide(pool, s, s - unused, error));
+            CP_TRY(p->geometry != CPOOL_SLIDING ? adapt(pool, s, s - unused, error)
+                   : p->op == CPOOL_BLUR        ? filter(pool, s, s - unused, error)
+                   : p->op == CPOOL_S3          ? thin_out(pool, s, s - unused, error)
+                   : p->op == CPOOL_FRACTIONAL  ? spread_out(pool, s, s - unused, error)
+                                                : slide(pool, s, s - unused, error));
         }
     }
     if (p->op == CPOOL_UNPOOL) {
@@ -444,6 +500,29 @@ void cp_pool_result_shape(const cp_pool *pool, int64_t *shape)
     }
 }
 
+int32_t cp_pool_draws_shape(const cp_pool *pool, int64_t *shape)
+{
+    int32_t ndim = 0;
+    if (pool->op->family != CP_SAMPLE) {
+        cp_pool_result_shape(pool, shape);
+        return pool->ndim;
+    }
+    if (pool->op->code == CPOOL_FRACTIONAL) {
+        for (int32_t i = 0; i < pool->ndim; i++) {
+            if (i != pool->space[0] && i != pool->space[1] && i != pool->space[2]) {
+                shape[ndim++] = pool->x_shape[i];
+            }
+        }
+        shape[ndim++] = pool->params.rank;
+        return ndim;
+    }
+    shape[0] = 0;
+    for (int32_t s = CP_SPACE - pool->params.rank; s < CP_SPACE; s++) {
+        shape[0] += pool->map[s];
+    }
+    return 1;
+}
+
 /* Parameters are described as they are given, else as the simplest that they may be. */
 static void parameter_shape(const cp_pool *pool, int32_t kind, cpool_shape *out)
 {
@@ -465,13 +544,20 @@ cpool_status cp_pool_shape(const cp_pool *pool, int32_t role, cpool_shape *out, 
     if (cp_role_name(role) == NULL || (roles_of(pool->op) & cp_role_bit(role)) == 0) {
         return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has no array of role %" PRId32, pool->op->name, role);
     }
-    int like_y = kind == CPOOL_U, like_input = kind == CPOOL_LOGITS && pool->array[CPOOL_LOGITS] == NULL;
-    if (cp_parameter_role(kind) && !(like_y && pool->array[kind] == NULL) && !like_input) {
+    if (kind == CPOOL_U && pool->array[kind] == NULL) {
+        out->ndim = cp_pool_draws_shape(pool, out->shape);
+        out->dtype_code = x->dtype_code;
+        out->dtype_bits = x->dtype_bits;
+        return CPOOL_OK;
+    }
+    int like_input = kind == CPOOL_LOGITS && pool->array[CPOOL_LOGITS] == NULL;
+    if (cp_parameter_role(kind) && !like_input) {
         parameter_shape(pool, kind, out);
         return CPOOL_OK;
     }
     /* A selected tap is carried in a double; powers may be selections, where p is infinite. */
-    if ((kind == CPOOL_TAPS || (role == (CPOOL_GRAD | CPOOL_X) && pool->op->family == CP_POWER)) &&
+    if ((kind == CPOOL_TAPS || (kind == CPOOL_INDICES && pool->op->family == CP_SAMPLE) ||
+         (role == (CPOOL_GRAD | CPOOL_X) && pool->op->family == CP_POWER)) &&
         pool->window_taps > 0x1p53) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s has more than 2^53 taps, too many to name the one selected",
                        cp_format_sizes(pool->params.window, pool->params.rank).text);
