@@ -64,7 +64,7 @@ from cpool.pooling import (
     max_unpool,
     min_pool,
 )
-from cpool.resampling import blur_pool, fractional_max_pool, s3_pool
+from cpool.resampling import blur_pool, dpid_pool, fractional_max_pool, s3_pool
 
 __all__ = [
     "Moments",
@@ -78,6 +78,7 @@ __all__ = [
     "batch_norm",
     "blur_pool",
     "clipped_weights",
+    "dpid_pool",
     "dynamic_k",
     "fold_batch_norm",
     "fractional_max_pool",

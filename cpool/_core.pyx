@@ -19,10 +19,11 @@ cdef extern from "cpool/cpool.h" nogil:
         CPOOL_OK, CPOOL_INVALID_TYPE, CPOOL_NO_MEMORY
         CPOOL_INT, CPOOL_UINT, CPOOL_FLOAT, CPOOL_MAX_NDIM
         CPOOL_X, CPOOL_Y, CPOOL_TAPS, CPOOL_INDICES, CPOOL_LENGTHS, CPOOL_U, CPOOL_LOGITS, CPOOL_P, CPOOL_BETA, CPOOL_BIAS
+        CPOOL_LAMBDA
         CPOOL_BLEND, CPOOL_WEIGHT, CPOOL_MASK, CPOOL_GRAD
         CPOOL_MAX, CPOOL_MIN, CPOOL_AVG, CPOOL_LP, CPOOL_UNPOOL, CPOOL_SOFT, CPOOL_LIP, CPOOL_STOCHASTIC
         CPOOL_STOCHASTIC_MEAN, CPOOL_MIXED, CPOOL_MIXED_RANDOM, CPOOL_GATED, CPOOL_RANK, CPOOL_KMAX, CPOOL_BLUR
-        CPOOL_FRACTIONAL, CPOOL_S3
+        CPOOL_FRACTIONAL, CPOOL_S3, CPOOL_DPID
         CPOOL_REFLECT, CPOOL_REPLICATE, CPOOL_ZERO
         CPOOL_LAYER, CPOOL_MAP, CPOOL_REGION
         CPOOL_ADAPTIVE, CPOOL_WHOLE
@@ -1084,6 +1085,29 @@ def thinned_mean(op, x, window, stride, padding, dilation, axes, channel_axis, o
                    None, out)
 
 
+cdef int fill_shrink(cpool_pool_params *params, int ndim, object factor, object axes, object channel_axis) except -1:
+    if not PyIndex_Check(factor) and not isinstance(factor, (tuple, list)):
+        raise TypeError(f"factor={show(factor)} must be an integer or a tuple of integers")
+    rank = rank_of(factor, axes, ndim, "factor", factor)
+    sizes(params.window, factor, rank, "factor")
+    along = factor if isinstance(factor, (tuple, list)) else (factor,) * rank
+    fill(params, CPOOL_DPID, ndim, along, None, 0, 1, False, axes, channel_axis)
+    return 0
+
+
+def shrink(op, x, factor, lam, axes, channel_axis, out):
+    cdef Call call
+    cdef cpool_pool_params params
+    cdef cnp.ndarray a = as_values(x, "x")
+    fill_shrink(&params, cnp.PyArray_NDIM(a), factor, axes, channel_axis)
+    lam = as_parameter(lam, "lam")
+    y = as_out(out, cnp.PyArray_TYPE(a))
+    begin(&call, &params)
+    add_array(&call, CPOOL_X, a, "x")
+    add_parameter(&call, CPOOL_LAMBDA, lam, "lam")
+    return forward(&call, op, False, a, y, None, {})
+
+
 # ---- Shapes ----------------------------------------------------------------------------------------------------------
 
 cdef tuple shape_of(const cpool_pool_params *params, object x_shape):
@@ -1134,6 +1158,13 @@ def thinned_output_shape(x_shape, window, stride, padding, dilation, axes, chann
     cdef cpool_pool_params params
     x_shape = as_shape(x_shape)
     fill_thinned(&params, len(x_shape), window, stride, padding, dilation, axes, channel_axis, grid)
+    return shape_of(&params, x_shape)
+
+
+def shrink_output_shape(x_shape, factor, axes, channel_axis):
+    cdef cpool_pool_params params
+    x_shape = as_shape(x_shape)
+    fill_shrink(&params, len(x_shape), factor, axes, channel_axis)
     return shape_of(&params, x_shape)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cpool import _core
-from cpool.pooling import Array, Out, Padding, Sizes, _OneGradient
+from cpool.pooling import Array, Out, Padding, Sizes, _OneGradient, _Operator
 
-__all__ = ["blur_pool", "fractional_max_pool", "s3_pool"]
+__all__ = ["blur_pool", "dpid_pool", "fractional_max_pool", "s3_pool"]
 
 
 class BlurPool(_OneGradient):
@@ -491,6 +491,116 @@ class S3Pool(_OneGradient):
         return _core.thinned_output_shape(x_shape, window, stride, padding, dilation, axes, channel_axis, grid)
 
 
+class DpidPool(_Operator):
+    """A downscaled image whose small details stay: detail-preserving image downscaling [1]_.
+
+    .. code-block:: text
+
+        average = mean of each factor x factor window
+        center  = averages of a window and its neighbours, weighted [1 2 1] along each axis where they exist
+        w = |x - center|**lam        the norm over all channels
+        y = sum over the window of w x / sum over the window of w
+
+    lam = 0 is the average; the larger it is, the more the elements that differ from their surroundings decide. Where all
+    equal the center, so does the result. What is left at the end beyond whole windows is not read. It has no gradient.
+
+    References
+    ----------
+    .. [1] N. Weber, M. Waechter, S. C. Amend, S. Guthe, M. Goesele, "Rapid, Detail-Preserving Image Downscaling", ACM
+       Transactions on Graphics 35(6), 2016.
+
+    Examples
+    --------
+    >>> import numpy as np, cpool
+    >>> x = np.array([[1.0, 2, 5, 3], [4, 0, 1, 2], [-1, 3, 2, 2], [0, 6, -2, 4]])
+    >>> cpool.dpid_pool(x, 2).round(6)
+    array([[1.8     , 3.633333],
+           [2.483333, 0.135135]])
+    """
+
+    __slots__ = ()
+    __name__ = "dpid_pool"
+
+    def __call__(
+        self,
+        x: ArrayLike,
+        factor: Sizes,
+        *,
+        lam: float = 1.0,
+        axes: Sizes | None = None,
+        channel_axis: SupportsIndex | None = None,
+        out: Out = None,
+    ) -> Array:
+        """Return the downscaled input.
+
+        Parameters
+        ----------
+        {x}
+        factor : int or tuple of int
+            How much smaller the result is along each spatial axis; an int is the factor along all of them.
+            The number of spatial axes, 1 to 3, is the length of the tuple, else of `axes`, else 2 if x has 2 or 4 axes.
+        lam : float, default 1.0
+            How much details count: a finite number, at least 0. The paper takes 0.5 and 1.
+        axes : int or tuple of int, optional
+            The spatial axes, by default the last ones: ``axes=(0, 1)`` for a photograph. The others are batch axes.
+        channel_axis : int, optional
+            The axis of the channels that a distance is over, by default the one before the spatial axes where these are last,
+            else the last that is not spatial.
+        {out}
+
+        Returns
+        -------
+        {y}
+
+        Raises
+        ------
+        {raises}
+
+        Examples
+        --------
+        >>> import numpy as np, cpool
+        >>> photograph = np.zeros((480, 640, 3), np.float32)
+        >>> cpool.dpid_pool(photograph, 4, axes=(0, 1)).shape
+        (120, 160, 3)
+        """
+        return _core.shrink(self, x, factor, lam, axes, channel_axis, out)
+
+    def output_shape(
+        self,
+        x_shape: Sequence[int],
+        factor: Sizes,
+        *,
+        axes: Sizes | None = None,
+        channel_axis: SupportsIndex | None = None,
+    ) -> tuple[int, ...]:
+        """Return the shape of the result for an input of shape `x_shape`.
+
+        Parameters
+        ----------
+        x_shape : tuple of int
+            Shape of x.
+        factor, axes, channel_axis
+            As of the call.
+
+        Returns
+        -------
+        tuple of int
+
+        Raises
+        ------
+        ValueError, TypeError
+            As the call would.
+
+        Examples
+        --------
+        >>> import cpool
+        >>> cpool.dpid_pool.output_shape((427, 640, 3), 4, axes=(0, 1))
+        (106, 160, 3)
+        """
+        return _core.shrink_output_shape(x_shape, factor, axes, channel_axis)
+
+
 blur_pool = BlurPool()
+dpid_pool = DpidPool()
 fractional_max_pool = FractionalMaxPool()
 s3_pool = S3Pool()

@@ -70,3 +70,34 @@ def kept_places(n, grid, stride, u):
         best = sorted(strip, key=lambda at: (u[at], at))[: -(-len(strip) // stride)]
         kept += sorted(best)
     return kept
+
+
+# ---- Detail-preserving downscaling -----------------------------------------------------------------------------------
+
+
+def dpid_pool(x, factor, lam):
+    """x [N, C, *spatial]; the distance is over C."""
+    rank = x.ndim - 2
+    spatial = [n // f for n, f in zip(x.shape[2:], factor, strict=True)]
+    x = x.astype(WIDE)[(..., *(slice(0, n * f) for n, f in zip(spatial, factor, strict=True)))]
+    cut = [size for n, f in zip(spatial, factor, strict=True) for size in (n, f)]
+    windows = x.reshape(*x.shape[:2], *cut)
+    inside = tuple(range(3, 3 + 2 * rank, 2))
+    average = windows.mean(axis=inside)
+    center, total = np.zeros_like(average), np.zeros(spatial, WIDE)
+    for shift in np.ndindex(*(3,) * rank):
+        weight = WIDE(np.prod([2 if s == 1 else 1 for s in shift]))
+        for at in np.ndindex(*spatial):
+            near = tuple(a + s - 1 for a, s in zip(at, shift, strict=True))
+            if all(0 <= a < n for a, n in zip(near, spatial, strict=True)):
+                center[(..., *at)] += weight * average[(..., *near)]
+                total[at] += weight
+    center = np.expand_dims(center / total, inside)
+    distance = np.sqrt(((windows - center) ** 2).sum(axis=1, keepdims=True))
+    largest = distance.max(axis=inside, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        weight = np.where(largest == 0, 1, (distance / np.where(largest == 0, 1, largest)) ** WIDE(lam))
+        total = weight.sum(axis=inside)
+    value = (weight * windows).sum(axis=inside) / total
+    mag = (weight * np.abs(windows)).sum(axis=inside) / total
+    return value, mag

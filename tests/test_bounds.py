@@ -307,6 +307,14 @@ def resampling(log, isa):
                 size = tuple(1 + x.shape[axis] * 2 // 3 for axis in axes)
                 check_resampling(log, memory, "fractional_max_pool", x, window, {"axes": axes, "output_size": size},
                                  {"u": rng.random((*rest, len(axes)))}, isa)
+            if length > 6 or axes[-1] == 1:
+                lam = np.array(length / 9)
+                y = cpool.dpid_pool(x, window, lam=float(lam), axes=axes)
+                params = capi.make_params(capi.DPID, window, axes=(*axes, *axes)[:3])
+                for layout, at_end in product(["in order", list(STRIDES)[1 + length % 4]], (True, False)):
+                    log(f"dpid_pool x={x.dtype}{x.shape} factor={window} axes={axes} {layout} at_end={at_end} {isa}")
+                    guarded_call(memory, params, capi.FORWARD, {capi.X: x, capi.LAMBDA: lam}, {capi.Y: y}, STRIDES[layout],
+                                 at_end, isa)
             kwargs = {"axes": axes, "stride": 1 + length % 3, "grid": 1 + length % 5, "padding": tuple(k // 2 for k in window)}
             places = sum(x.shape[axis] + k // 2 * 2 - k + 1 for axis, k in zip(axes, window, strict=True))
             check_resampling(log, memory, "s3_pool", x, window, kwargs, {"u": rng.random(places)}, isa)

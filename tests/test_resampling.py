@@ -9,6 +9,7 @@ import pytest
 import reference
 import reference_resampling as ref
 from cases import MEMORY, data
+from reference import Approximate
 from test_bits import LAYOUTS, assert_same
 from test_examples import X, rows
 from test_literature import SENTINEL, differences, image
@@ -387,3 +388,106 @@ def test_drawn_in_c_refuses():
     params.output_size[0] = params.output_size[1] = 2
     assert capi.Call(params, {capi.X: x}).describe(capi.U) == ((1, 1, 2), np.float32)
     assert capi.Call(params, {capi.X: x}).describe(capi.INDICES) == ((1, 1, 2, 2), np.int64)
+
+
+# ---- Detail-preserving downscaling -----------------------------------------------------------------------------------
+
+
+def shrink(x, factor, lam, *, layout="first", isa="scalar", threads=1):
+    flags, arrange, restore = LAYOUTS[layout]
+    rank = x.ndim - 2
+    axes = tuple(range(1, rank + 1)) if flags else tuple(range(2, rank + 2))
+    with cpool.using_isa(isa), cpool.num_threads(threads):
+        return restore(cpool.dpid_pool(arrange(x), factor, lam=lam, axes=axes, channel_axis=-1 if flags else 1))
+
+
+def test_dpid_example():
+    np.testing.assert_allclose(cpool.dpid_pool(X, 2), rows("1.8 3.633333; 2.483333 .135135"), atol=5.01e-7)
+    np.testing.assert_array_equal(cpool.dpid_pool(X, 2, lam=0), cpool.avg_pool(X, 2))
+    np.testing.assert_array_equal(cpool.dpid_pool(X, 1, lam=0), X)
+
+
+SHRUNK = [  # shape, factor, lam
+    ((2, 3, 12, 13), (3, 4), 1.0), ((1, 1, 9, 40), (2, 3), 0.5), ((2, 11, 7, 6), (2, 2), 2.0), ((1, 3, 40), (7,), 1.5),
+    ((2, 2, 6, 5, 9), (2, 3, 2), 1.0), ((1, 3, 30, 25), (30, 25), 0.7), ((1, 2, 90, 20), (4, 5), 30.0),
+    ((1, 9, 5, 5), (5, 1), 0.0), ((1, 3, 4, 7000), (2, 2), 1.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("shape", "factor", "lam"), SHRUNK)
+def test_dpid(shape, factor, lam, dtype):
+    x = data("normal", 4, shape, dtype)
+    y = shrink(x, factor, lam)
+    value, mag = ref.dpid_pool(x, factor, lam)
+    bound = (1e-5 if dtype is np.float32 else 2e-14) * mag
+    check(y, Approximate(value, bound, np.ones_like(value)), dtype)
+    for i, layout in enumerate(LAYOUTS):
+        for isa in ISAS if layout in ("first", "last") else [ISAS[-1 - i % len(ISAS)]]:
+            assert_same({"y": shrink(x, factor, lam, layout=layout, isa=isa, threads=1 + i % 3)}, {"y": y}, (layout, isa))
+    assert same_bits(shrink(x[-1:], factor, lam), y[-1:])
+    params = capi.make_params(capi.DPID, factor)
+    for way in (capi.hostile(3), None):
+        call = capi.Call(params, {capi.X: x, capi.LAMBDA: np.array(lam), capi.Y: np.full_like(y, 9)})
+        size = max(call.query(capi.FORWARD, n).workspace_size for n in (1, 3)) * 3 + 64
+        call.forward(workers=3, parallel_for=way, workspace=np.full(size, 0xFF, np.uint8))
+        assert_same({"y": call.arrays[capi.Y]}, {"y": y}, "split")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ["stress", "zero", "equal", "subnormal", "large", "zeros"])
+def test_dpid_of_anything_finite(kind, dtype):
+    x = data(kind, 3, (2, 3, 6, 6), dtype) / dtype(1 if kind != "large" else 100)
+    for lam in (0.5, 1.0, 100.0, 1e9, 1e-9):
+        y = cpool.dpid_pool(x, 2, lam=lam)
+        blocks = x.reshape(2, 3, 3, 2, 3, 2)
+        slack = 1e-5 * np.abs(blocks).max(axis=(3, 5)) + np.finfo(dtype).smallest_subnormal
+        assert (y <= blocks.max(axis=(3, 5)) + slack).all() and (y >= blocks.min(axis=(3, 5)) - slack).all()
+
+
+def test_dpid_of_nan():
+    """It spoils the windows around it that know it, in all channels."""
+    x = data("normal", 3, (1, 2, 10, 10), np.float64)
+    clean = cpool.dpid_pool(x, 2)
+    x[0, 1, 5, 5] = np.nan
+    y = cpool.dpid_pool(x, 2)
+    assert np.isnan(y[..., 1:4, 1:4]).all()
+    rest = np.ones((5, 5), bool)
+    rest[1:4, 1:4] = False
+    np.testing.assert_array_equal(y[..., rest], clean[..., rest])
+
+
+@pytest.mark.parametrize(("given", "error", "message"), [
+    ({"factor": 0}, ValueError, r"factor=\(0, 0\)"), ({"factor": (2, 5)}, ValueError, r"factor=\(2, 5\).*1 to 4"),
+    ({"factor": 2.0}, TypeError, "factor=2.0"), ({"factor": cpool.whole}, TypeError, "factor="),
+    ({"lam": -1.0}, ValueError, "lam=-1"), ({"lam": np.nan}, ValueError, "lam="), ({"lam": np.inf}, ValueError, "lam=inf"),
+    ({"lam": "1"}, TypeError, "lam='1'"), ({"lam": [1.0, 2.0]}, ValueError, r"lam has shape \(2,\); it must be one number"),
+    ({"lam": None}, TypeError, "lam=None"), ({"axes": (0, 9)}, ValueError, "axes=9"),
+    ({"factor": 1}, ValueError, "out has shape"), ({"factor": (2, 2.0)}, TypeError, r"factor=\(2, 2.0\)"),
+    ({"factor": (2,) * 4}, ValueError, "factor="),
+])
+def test_dpid_refused(given, error, message):
+    out = np.full((1, 2, 2, 2), SENTINEL, np.float32)
+    with pytest.raises(error, match=message):
+        cpool.dpid_pool(image(), **({"factor": 2} | given), out=out)
+    assert (out == SENTINEL).all()
+
+
+def test_dpid_manners():
+    x = image((0, 3, 4, 4))
+    assert cpool.dpid_pool(x, 2).shape == (0, 3, 2, 2)
+    assert cpool.dpid_pool(image((2, 0, 4, 4)), 2).shape == (2, 0, 2, 2)
+    assert cpool.dpid_pool.output_shape((427, 640, 3), (4, 3), axes=(0, 1)) == (106, 213, 3)
+    assert pickle.loads(pickle.dumps(cpool.dpid_pool)) is cpool.dpid_pool
+    photograph = data("positive", 0, (9, 12, 3), np.float32)
+    moved = cpool.dpid_pool(np.moveaxis(photograph, -1, 0), (3, 3))
+    assert same_bits(np.moveaxis(moved, 0, -1), cpool.dpid_pool(photograph, 3, axes=(0, 1)))
+    out = np.empty((3, 4, 3), np.float32)
+    assert cpool.dpid_pool(photograph, 3, axes=(0, 1), out=out) is out
+    with pytest.raises(capi.CpoolError, match="dpid_pool takes no x here"):
+        capi.Call(capi.make_params(capi.DPID, (2, 2)), {capi.X: photograph}).backward()
+    for change, message in [({"stride": 2}, "takes no stride"), ({"padding": 1}, "takes no padding"),
+                            ({"geometry": capi.WHOLE}, "takes no whole window")]:
+        params = capi.make_params(capi.DPID, (2, 2), **change)
+        with pytest.raises(capi.CpoolError, match=message):
+            capi.Call(params, {capi.X: photograph, capi.LAMBDA: np.array(1.0), capi.Y: out}).forward()

@@ -87,6 +87,7 @@ enum {
     /* Parameters have the dtype of x or float64, and ndim 0, [1] or [C] where nothing else is said. */
     CPOOL_P = 8,       /* exponent of CPOOL_LP */
     CPOOL_BETA = 9,    /* of CPOOL_SOFT */
+    CPOOL_LAMBDA = 11, /* of CPOOL_DPID, one number, finite and at least 0 */
     CPOOL_BIAS = 14,   /* of CPOOL_GATED; normalization: what is added, shape of the parameters */
     CPOOL_BLEND = 15,  /* of CPOOL_MIXED: also [C or 1, sizes of the result along the spatial axes] */
     CPOOL_WEIGHT = 16, /* CPOOL_RANK: [R] or [C, R], 1 <= R <= number of taps; CPOOL_GATED: [K] or [C, K], K taps;
@@ -152,7 +153,11 @@ typedef struct cpool_arg {
  *       The maximum of windows of stride 1, of which along each axis some are kept, the same in all planes: of each params.grid
  *       neighbours ceil(grid / stride), those with the smallest u. Drawn for the number of the window along its axis, counted on
  *       from axis to axis; U has one axis, of as many. Inference is CPOOL_MAX with stride 1, then CPOOL_AVG with window and stride
- *       params.stride and padding stride / 2. */
+ *       params.stride and padding stride / 2.
+ *   CPOOL_DPID             forward  X, LAMBDA -> Y
+ *       Detail-preserving downscaling by factors, which are params.window: the mean of a window, weighted by |x - center|^lambda. The
+ *       norm is over all channels, LAMBDA one number, and the center the averages of this and the neighbouring windows, weighted
+ *       1 2 1 along each axis. What is left beyond whole windows is not read. */
 enum {
     CPOOL_MAX = 1,
     CPOOL_MIN = 2,
@@ -170,7 +175,8 @@ enum {
     CPOOL_KMAX = 14,
     CPOOL_BLUR = 18,
     CPOOL_FRACTIONAL = 19,
-    CPOOL_S3 = 20
+    CPOOL_S3 = 20,
+    CPOOL_DPID = 21
 };
 
 /* granularity of CPOOL_MIXED_RANDOM: what shares a draw. The index drawn for is 0, n * C + c, or the linear index of the result. */

@@ -21,6 +21,7 @@ const char *cp_role_name(int32_t role)
     case CPOOL_LOGITS: return "logits";
     case CPOOL_P: return "p";
     case CPOOL_BETA: return "beta";
+    case CPOOL_LAMBDA: return "lam";
     case CPOOL_BIAS: return "bias";
     case CPOOL_BLEND: return "a";
     case CPOOL_MASK: return "mask";

@@ -14,6 +14,7 @@ int cp_parameter_role(int32_t role)
     case CPOOL_LOGITS:
     case CPOOL_P:
     case CPOOL_BETA:
+    case CPOOL_LAMBDA:
     case CPOOL_BIAS:
     case CPOOL_BLEND:
     case CPOOL_WEIGHT: return 1;
@@ -128,6 +129,10 @@ cpool_status cp_parameter_check(const cp_pool *pool, const cpool_view *view, int
     case CPOOL_U: return check_like(view, role, name, draws, cp_pool_draws_shape(pool, draws), -1, error);
     default: break;
     }
+    if (pool->op->code == CPOOL_DPID && cp_view_size(view) != 1) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has shape %s; it must be one number", name,
+                       cp_format_shape(view->shape, view->ndim).text);
+    }
     if (view->ndim > 1) {
         return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has shape %s; it must be one number or one per channel", name,
                        cp_format_shape(view->shape, view->ndim).text);
@@ -161,6 +166,12 @@ static int is_finite(double value, double limit)
     return value - value == 0;
 }
 
+static int is_finite_weight(double value, double limit)
+{
+    (void)limit;
+    return value >= 0 && value - value == 0;
+}
+
 static int is_fraction(double value, double limit)
 {
     (void)limit;
@@ -192,6 +203,9 @@ cpool_status cp_parameter_check_values(const cp_pool *pool, cpool_error *error)
     }
     if (find_wrong(pool->array[CPOOL_BETA], is_finite, 0, &wrong)) {
         return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_BETA, "beta=%g: it must be finite", wrong);
+    }
+    if (find_wrong(pool->array[CPOOL_LAMBDA], is_finite_weight, 0, &wrong)) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_LAMBDA, "lam=%g: it must be finite and at least 0", wrong);
     }
     if (find_wrong(pool->array[CPOOL_U], is_fraction, 0, &wrong)) {
         return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_U, "u holds %g; every number must be at least 0 and less than 1",

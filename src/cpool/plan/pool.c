@@ -193,6 +193,25 @@ static cpool_status filter(cp_pool *pool, int32_t s, int32_t i, cpool_error *err
     return CPOOL_OK;
 }
 
+/* One axis of windows side by side, none of which goes beyond the input. */
+static cpool_status shrink(cp_pool *pool, int32_t s, int32_t i, cpool_error *error)
+{
+    const cpool_pool_params *p = &pool->params;
+    int64_t factor = p->window[i];
+    if (p->stride[i] != CPOOL_SIZE_DEFAULT) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s takes no stride", pool->op->name);
+    }
+    CP_TRY(check_length(pool, s, error));
+    if (factor < 1 || factor > pool->in[s]) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "factor=%s: along axis %" PRId32 " of x it must be 1 to %" PRId64,
+                       cp_format_sizes(p->window, p->rank).text, pool->space[s], pool->in[s]);
+    }
+    pool->out[s] = pool->in[s] / factor;
+    pool->padded_end[s] = pool->in[s];
+    pool->axis[s] = cp_axis_sliding(pool->in[s], pool->out[s], factor, factor, 1, 0);
+    return CPOOL_OK;
+}
+
 /* One axis of sliding windows; `text` is its place in messages, as in "window[1]". */
 static cpool_status slide(cp_pool *pool, int32_t s, int32_t i, cpool_error *error)
 {
@@ -362,7 +381,7 @@ static cpool_status take_windows(cp_pool *pool, cpool_error *error)
                            "max_unpool takes no %s window: give the window's sizes, and output_size",
                            p->geometry == CPOOL_ADAPTIVE ? "adaptive" : "whole");
         }
-        if (pool->op->family == CP_BLUR || pool->op->family == CP_SAMPLE) {
+        if (pool->op->family == CP_BLUR || pool->op->family == CP_SAMPLE || pool->op->family == CP_SHRINK) {
             return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s takes no %s window: give the window's sizes", pool->op->name,
                            p->geometry == CPOOL_ADAPTIVE ? "adaptive" : "whole");
         }
@@ -377,7 +396,7 @@ static cpool_status take_windows(cp_pool *pool, cpool_error *error)
     } else if (p->op == CPOOL_UNPOOL && p->padding_mode != CPOOL_EXPLICIT && p->padding_mode != CPOOL_VALID) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "max_unpool takes no padding='%s': give the numbers, or output_size",
                        p->padding_mode == CPOOL_SAME_UPPER ? "same" : "same_lower");
-    } else if ((p->op == CPOOL_BLUR || p->op == CPOOL_FRACTIONAL) && given_beside(p) != NULL) {
+    } else if ((p->op == CPOOL_BLUR || p->op == CPOOL_FRACTIONAL || p->op == CPOOL_DPID) && given_beside(p) != NULL) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s takes no %s", pool->op->name, given_beside(p));
     }
     for (int32_t s = 0; s < CP_SPACE; s++) {
@@ -389,6 +408,7 @@ static cpool_status take_windows(cp_pool *pool, cpool_error *error)
                    : p->op == CPOOL_BLUR        ? filter(pool, s, s - unused, error)
                    : p->op == CPOOL_S3          ? thin_out(pool, s, s - unused, error)
                    : p->op == CPOOL_FRACTIONAL  ? spread_out(pool, s, s - unused, error)
+                   : p->op == CPOOL_DPID        ? shrink(pool, s, s - unused, error)
                                                 : slide(pool, s, s - unused, error));
         }
     }
