@@ -257,7 +257,7 @@ def test_unpooling_to_a_place_far_away():
     """Gradients of 2**40 places, one of which is asked for."""
     x, indices = np.ones(1, np.float32), np.array([2**39])
     _, saved = cpool.max_unpool.forward(x, np.zeros(1, np.int64), (1,), output_size=(4,))
-    lengths = [(*along[:6], 2**40) for along in saved.__reduce__()[1][2]]
+    lengths = [(*along[:6], 2**40, *along[7:]) for along in saved.__reduce__()[1][2]]
     far = capi.forged(saved, lengths=lengths, indices=indices)
     begin = time.process_time()
     assert cpool.max_unpool.backward(np.broadcast_to(np.float32(3), (2**40,)), far).tolist() == [3]
