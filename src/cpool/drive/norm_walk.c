@@ -16,6 +16,8 @@ enum {
 };
 /* How far ahead arrays are prefetched that are larger than a cache (bytes). */
 enum { NEAR = 1 << 20, BYTES_AHEAD = 2048, ROWS_AHEAD = 8 };
+/* Two jobs of so many elements are at hand at a time. */
+enum { MOST_PAIRED = 1 << 17 };
 enum { MOST_CELLS_ALONG = 128, MOST_CELLS_ACROSS = 1024 };
 enum { GROUP_ARRAYS = sizeof(cp_norm_groups) / sizeof(double *) };
 
@@ -188,6 +190,13 @@ static void cut_jobs(cp_norm_walk *w, const cp_norm *norm)
     w->chunks = most(1, least(w->chunks, w->sum.blocks));
 }
 
+/* A job that is small beside a cache leaves room for another. */
+static int slots_of(const cp_norm_walk *w)
+{
+    int64_t arrays = w->direction == CPOOL_FORWARD ? 1 : 2;
+    return w->fused && w->apply && w->kind != CP_ACROSS && w->jobs > 1 && w->tile * w->each * arrays <= MOST_PAIRED ? 2 : 1;
+}
+
 static void choose_tasks(cp_norm_walk *w, const cp_norm *norm)
 {
     const cp_args *args = &norm->args;
@@ -208,6 +217,7 @@ static void choose_tasks(cp_norm_walk *w, const cp_norm *norm)
         w->ranges = size > MOST_CHUNKS ? MOST_CHUNKS : most(1, (int64_t)size);
         w->ranges = most(1, least(w->ranges, w->jobs));
     }
+    w->slots = slots_of(w);
 }
 
 /* ---- Workspace ---- */
@@ -280,7 +290,7 @@ cp_cost cp_norm_walk_plan(cp_norm_walk *w, const cp_norm *norm, int32_t directio
 
     int64_t cells = w->fused ? 0 : w->cells, parameters = norm->parameters;
     cost.per_worker = doubles(CP_SUM_ROWS * w->tile) + doubles(w->tile) + doubles(sum_lanes(w)) + doubles(stage_size(w)) +
-                      (w->fused ? GROUP_ARRAYS * doubles(w->tile) : 0);
+                      (w->fused ? (size_t)w->slots * GROUP_ARRAYS * doubles(w->tile) : 0);
     cost.shared = 2 * doubles(parameters) + GROUP_ARRAYS * doubles(cells) + doubles((w->chunks - 1) * 3 * cells) +
                   doubles(share_count(w)) + doubles(w->parameters ? 2 * parameters : 0);
     cost.nanoseconds = nanoseconds(w);
@@ -309,8 +319,8 @@ void cp_norm_work_bind(cp_norm_work *work, const cp_norm_walk *w, int worker)
     work->shift = carve(&memory, w->tile);
     work->lanes = carve(&memory, sum_lanes(w));
     work->stage = carve(&memory, stage_size(w));
-    if (w->fused) {
-        carve_groups(&work->groups, &memory, w->tile);
+    for (int slot = 0; slot < w->slots && w->fused; slot++) {
+        carve_groups(&work->groups[slot], &memory, w->tile);
     }
 }
 
@@ -318,7 +328,7 @@ void cp_norm_work_bind(cp_norm_work *work, const cp_norm_walk *w, int worker)
 
 cp_norm_job cp_norm_job_at(const cp_norm_walk *w, int64_t index)
 {
-    cp_norm_job job = {index / w->tiles, index % w->tiles * w->tile, 0};
+    cp_norm_job job = {index / w->tiles, index % w->tiles * w->tile, 0, (int)(index % w->slots)};
     job.count = least(w->tile, w->cell.length - job.cell);
     return job;
 }
@@ -372,10 +382,26 @@ void cp_norm_first_elements(const cp_norm_walk *w, const cp_norm_job *job, int64
     w->engine->kernels->lane[CP_LANE_f64]->load[w->norm->dtype](to, first, job->count, w->cell.step[CP_NORM_X], 1, 0);
 }
 
+static const cp_norm_path *path_of(const cp_norm_walk *w, int task)
+{
+    return task < CP_NORM_APPLY ? &w->sum : &w->use;
+}
+
+/* Makes a tile begin with another of its constants. */
+static void skip_constants(cp_norm_tile *t, int64_t n)
+{
+    const double **constants[] = {&t->center, &t->scale, &t->offset, &t->a, &t->b, &t->c};
+    for (size_t i = 0; i < sizeof constants / sizeof constants[0]; i++) {
+        *constants[i] += *constants[i] != NULL ? n : 0;
+    }
+}
+
 /* Rows whose lanes lie apart pass through scratch as doubles, some lanes at a time; a sum along a row goes on from piece to piece. */
-static void run_staged(const cp_norm_work *work, int task, const cp_norm_tile *whole, const int64_t *lane_step)
+static void run_staged(const cp_norm_work *work, int task, const cp_norm_tile *whole)
 {
     const cp_norm_walk *w = work->walk;
+    const cp_norm_path *path = path_of(w, task);
+    const int64_t *lane_step = whole->kind == CP_ACROSS ? w->cell.step : path->lane.step;
     const cp_lane_kernels *rows = w->engine->kernels->lane[CP_LANE_f64];
     int across = whole->kind == CP_ACROSS, per_lane = across || task == CP_NORM_PARAMETERS;
     double *x = work->stage, *dy = x + STAGE, *out = dy + STAGE;
@@ -383,14 +409,12 @@ static void run_staged(const cp_norm_work *work, int task, const cp_norm_tile *w
         for (int64_t lane = 0; lane < whole->lanes; lane += STAGE) {
             cp_norm_tile t = *whole;
             int64_t constant = across ? lane : row;
+            t.begins = whole->begins && (across ? row : lane) == 0;
             t.dtype = CP_DTYPE_f64;
             t.rows = 1;
             t.lanes = least(STAGE, whole->lanes - lane);
             t.x_ahead = t.out_ahead = 0;
-            const double **constants[] = {&t.center, &t.scale, &t.offset, &t.a, &t.b, &t.c};
-            for (size_t i = 0; i < sizeof constants / sizeof constants[0]; i++) {
-                *constants[i] += *constants[i] != NULL ? constant : 0;
-            }
+            skip_constants(&t, constant);
             t.weight += t.weight != NULL ? lane : 0;
             t.bias += t.bias != NULL ? lane : 0;
             t.sum += t.sum == NULL ? 0 : per_lane ? lane : row * CP_SUM_ROWS * CP_SUM_LANES;
@@ -412,10 +436,28 @@ static void run_staged(const cp_norm_work *work, int task, const cp_norm_tile *w
     }
 }
 
-static void run_tile(const cp_norm_work *work, const cp_norm_path *path, int task, cp_norm_tile *t, const int64_t *offset,
-                     const cp_norm_axis *rows, const int64_t *lane_step)
+int cp_norm_tile_at(const cp_norm_work *work, const cp_norm_job *job, int64_t block, int task, int64_t *row, cp_norm_tile *t)
 {
     const cp_norm_walk *w = work->walk;
+    const cp_norm_path *path = path_of(w, task);
+    const cp_norm_axis one = {1, {0, 0, 0, 0}}, *rows = &w->cell;
+    int64_t offset[CP_NORM_GRIDS];
+    block_range r = range_of(w, path, block);
+    offset_of(w, job, offset);
+    add_offset(path->reduced, path->reduced_count, r.row + *row, offset);
+    if (w->kind == CP_ACROSS) {
+        rows = path->reduced_count > 0 ? &path->reduced[path->reduced_count - 1] : &one;
+        t->rows = least(rows->length - (r.row + *row) % rows->length, r.rows - *row);
+        t->lanes = job->count;
+        *row += t->rows;
+    } else {
+        t->rows = job->count;
+        t->lanes = r.lanes;
+        for (int g = 0; g < CP_NORM_GRIDS; g++) {
+            offset[g] += r.lane * path->lane.step[g];
+        }
+        *row += 1;
+    }
     t->x = w->data[CP_NORM_X] + offset[CP_NORM_X];
     t->dy = w->data[CP_NORM_DY] != NULL ? w->data[CP_NORM_DY] + offset[CP_NORM_DY] : NULL;
     t->out = w->data[CP_NORM_OUT] != NULL ? w->data[CP_NORM_OUT] + offset[CP_NORM_OUT] : NULL;
@@ -426,48 +468,29 @@ static void run_tile(const cp_norm_work *work, const cp_norm_path *path, int tas
         t->x_ahead = w->kind == CP_ACROSS ? ROWS_AHEAD * t->x_step : BYTES_AHEAD;
         t->out_ahead = 2 * BYTES_AHEAD;
     }
-    if (path->staged) {
-        run_staged(work, task, t, lane_step);
-    } else {
-        w->engine->kernels->norm->tile[task](t);
+    if (w->kind == CP_LAYER) {
+        t->weight = w->weight + offset[CP_NORM_PLACE];
+        t->bias = w->bias + offset[CP_NORM_PLACE];
+        t->sum += task == CP_NORM_PARAMETERS ? offset[CP_NORM_PLACE] : 0;
     }
+    return *row == r.rows;
 }
 
-void cp_norm_block_run(const cp_norm_work *work, const cp_norm_job *job, int64_t block, int task, const cp_norm_tile *tile)
+void cp_norm_tile_run(const cp_norm_work *work, int task, cp_norm_tile *t, int64_t rows)
 {
-    const cp_norm_walk *w = work->walk;
-    const cp_norm_path *path = task < CP_NORM_APPLY ? &w->sum : &w->use;
-    block_range r = range_of(w, path, block);
-    int64_t start[CP_NORM_GRIDS], offset[CP_NORM_GRIDS], row = r.row;
-    offset_of(w, job, start);
-    if (w->kind == CP_ACROSS) { /* as many rows at a time as have one step */
-        const cp_norm_axis one = {1, {0, 0, 0, 0}},
-                           *inner = path->reduced_count > 0 ? &path->reduced[path->reduced_count - 1] : &one;
-        while (row < r.row + r.rows) {
-            cp_norm_tile t = *tile;
-            memcpy(offset, start, sizeof offset);
-            add_offset(path->reduced, path->reduced_count, row, offset);
-            t.rows = least(inner->length - row % inner->length, r.row + r.rows - row);
-            t.lanes = job->count;
-            run_tile(work, path, task, &t, offset, inner, w->cell.step);
-            row += t.rows;
-        }
-        return;
+    int64_t behind = t->rows - rows;
+    t->rows = rows;
+    if (path_of(work->walk, task)->staged) {
+        run_staged(work, task, t);
+    } else {
+        work->walk->engine->kernels->norm->tile[task](t);
     }
-    for (; row < r.row + r.rows; row++) {
-        cp_norm_tile t = *tile;
-        memcpy(offset, start, sizeof offset);
-        add_offset(path->reduced, path->reduced_count, row, offset);
-        for (int g = 0; g < CP_NORM_GRIDS; g++) {
-            offset[g] += r.lane * path->lane.step[g];
-        }
-        t.rows = job->count;
-        t.lanes = r.lanes;
-        if (w->kind == CP_LAYER) {
-            t.weight = w->weight + offset[CP_NORM_PLACE];
-            t.bias = w->bias + offset[CP_NORM_PLACE];
-            t.sum += task == CP_NORM_PARAMETERS ? offset[CP_NORM_PLACE] : 0;
-        }
-        run_tile(work, path, task, &t, offset, &w->cell, path->lane.step);
+    t->rows = behind;
+    if (behind > 0) {
+        t->x += rows * t->x_step;
+        t->dy += t->dy != NULL ? rows * t->dy_step : 0;
+        t->out += t->out != NULL ? rows * t->out_step : 0;
+        t->sum += t->sum != NULL ? rows * CP_SUM_ROWS * CP_SUM_LANES : 0;
+        skip_constants(t, rows);
     }
 }
