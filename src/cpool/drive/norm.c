@@ -59,6 +59,24 @@ static void put(cp_flat flat, int64_t i, double value)
     }
 }
 
+/* The n numbers from i on, as doubles. */
+static void get_all(const cp_norm_walk *w, cp_flat flat, int64_t i, int64_t n, double *to)
+{
+    int dtype = flat.view->dtype_bits == 32 ? CP_DTYPE_f32 : CP_DTYPE_f64;
+    if (flat.packed != 0) {
+        w->engine->kernels->lane[CP_LANE_f64]->load[dtype](to, element_of(flat, i), n, flat.packed, 1, 0);
+        return;
+    }
+    for (int64_t k = 0; k < n; k++) {
+        to[k] = get(flat, i + k);
+    }
+}
+
+static void clear(double *at, int64_t n)
+{
+    memset(at, 0, (size_t)n * sizeof *at);
+}
+
 /* ---- Cells ---- */
 
 /* First cell of a job among all, and its groups: those that the job has for itself, or those of all. */
@@ -84,6 +102,21 @@ static const double *of_channels(const cp_norm_walk *w, const double *parameter,
     return parameter == NULL || w->kind == CP_LAYER ? NULL : parameter + job->cell;
 }
 
+/* Of arrays [.., groups], for every cell of a job what row `row` says of its group; 0 where there is no array. */
+static void read_groups(const cp_norm_walk *w, const cp_norm_job *job, cp_flat flat, int64_t row, double *to)
+{
+    int64_t first = row * w->norm->groups + first_group(w, job), members = w->norm->members;
+    if (flat.view == NULL) {
+        clear(to, job->count);
+    } else if (members == 1) {
+        get_all(w, flat, first, job->count, to);
+    } else {
+        for (int64_t i = 0; i < job->count; i++) {
+            to[i] = get(flat, first + i / members);
+        }
+    }
+}
+
 /* What the cells of a job start from, before any sum. */
 static void prepare(const cp_norm_work *work, const cp_norm_job *job)
 {
@@ -99,28 +132,23 @@ static void prepare(const cp_norm_work *work, const cp_norm_job *job)
         if (norm->with_mean && w->each > 0) {
             cp_norm_first_elements(w, job, 0, g.base);
         } else {
-            memset(g.base, 0, (size_t)job->count * sizeof(double));
+            clear(g.base, job->count);
         }
         return;
     }
-    for (int64_t i = 0, n = norm->groups, group = first_group(w, job), next = norm->members; i < job->count; i++) {
-        if (i == next) {
-            group++;
-            next += norm->members;
+    read_groups(w, job, sums, 1, g.mean);
+    read_groups(w, job, sums, 2, g.m2);
+    if (stats.view != NULL) {
+        read_groups(w, job, stats, 0, g.center);
+        read_groups(w, job, stats, 1, g.low);
+        read_groups(w, job, stats, 2, g.rstd);
+    } else {
+        read_groups(w, job, moments.view != NULL ? moments : mean, moments.view != NULL, g.center);
+        read_groups(w, job, moments, 3, g.low);
+        read_groups(w, job, moments.view != NULL ? moments : var, moments.view != NULL ? 2 : 0, g.rstd);
+        for (int64_t i = 0, group = first_group(w, job); i < job->count && moments.view != NULL; i++) {
+            g.rstd[i] /= get(moments, group + i / norm->members);
         }
-        g.mean[i] = sums.view != NULL ? get(sums, n + group) : 0;
-        g.m2[i] = sums.view != NULL ? get(sums, 2 * n + group) : 0;
-        if (stats.view != NULL) {
-            g.center[i] = get(stats, group);
-            g.low[i] = get(stats, n + group);
-            g.rstd[i] = get(stats, 2 * n + group);
-        } else {
-            g.center[i] = moments.view != NULL ? get(moments, n + group) : get(mean, group);
-            g.low[i] = moments.view != NULL ? get(moments, 3 * n + group) : 0;
-            g.rstd[i] = moments.view != NULL ? get(moments, 2 * n + group) / get(moments, group) : get(var, group);
-        }
-    }
-    if (stats.view == NULL) {
         kernels->rstd(g.rstd, job->count, norm->params.eps);
     }
     kernels->affine(&g, job->count, of_channels(w, w->weight, job), of_channels(w, w->bias, job));
@@ -156,11 +184,6 @@ static cp_norm_groups chunk_of(const cp_norm_work *work, const cp_norm_job *job,
         g.m2 = g.rest + w->cells;
     }
     return g;
-}
-
-static void clear(double *at, int64_t n)
-{
-    memset(at, 0, (size_t)n * sizeof *at);
 }
 
 /* What a task does to the blocks of a job, of which some are done. */
@@ -530,13 +553,17 @@ void cp_moments_merge(const cpool_view *a_view, const cpool_view *b_view, const 
 
 /* ---- Running ---- */
 
-static double *as_doubles(double *to, const cpool_view *view, int64_t n, double absent, int fill)
+static double *as_doubles(const cp_norm_walk *w, double *to, const cpool_view *view, double absent)
 {
-    cp_flat flat = flat_of(view);
-    for (int64_t i = 0; i < n && (view != NULL || fill); i++) {
-        to[i] = view != NULL ? get(flat, i) : absent;
+    int64_t n = w->norm->parameters;
+    if (view != NULL) {
+        get_all(w, flat_of(view), 0, n, to);
+        return to;
     }
-    return view != NULL || fill ? to : NULL;
+    for (int64_t i = 0; i < n && w->kind == CP_LAYER; i++) {
+        to[i] = absent;
+    }
+    return w->kind == CP_LAYER ? to : NULL;
 }
 
 cp_cost cp_norm_cost(const cp_norm *norm, int32_t direction)
@@ -555,11 +582,10 @@ cpool_status cp_norm_run(const cp_norm *norm, int32_t direction, const cpool_exe
         return status;
     }
     cp_norm_walk_bind(&walk, &engine);
-    int layer = walk.kind == CP_LAYER;
-    walk.weight = as_doubles(walk.weight, norm->args.array[CPOOL_WEIGHT], norm->parameters, 1, layer);
+    walk.weight = as_doubles(&walk, walk.weight, norm->args.array[CPOOL_WEIGHT], 1);
     int adds = direction == CPOOL_FORWARD || walk.norm->params.flags & CPOOL_RELU;
-    walk.bias = as_doubles(walk.bias, adds ? norm->args.array[CPOOL_BIAS] : NULL, norm->parameters, 0, layer);
-    if (layer && walk.parameters) {
+    walk.bias = as_doubles(&walk, walk.bias, adds ? norm->args.array[CPOOL_BIAS] : NULL, 0);
+    if (walk.kind == CP_LAYER && walk.parameters) {
         memset(walk.shares, 0, (size_t)(walk.ranges * 2 * norm->parameters) * sizeof(double));
     }
     if (walk.fused) {

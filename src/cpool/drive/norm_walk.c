@@ -17,7 +17,7 @@ enum {
 /* How far ahead arrays are prefetched that are larger than a cache (bytes). */
 enum { NEAR = 1 << 20, BYTES_AHEAD = 2048, ROWS_AHEAD = 8 };
 /* Two jobs of so many elements are at hand at a time. */
-enum { MOST_PAIRED = 1 << 17 };
+enum { MOST_PAIRED = 1 << 16 };
 enum { MOST_CELLS_ALONG = 128, MOST_CELLS_ACROSS = 1024 };
 enum { GROUP_ARRAYS = sizeof(cp_norm_groups) / sizeof(double *) };
 
@@ -148,6 +148,23 @@ static void choose_lanes(const cp_norm_walk *w, cp_norm_path *path)
     }
 }
 
+/* ---- Tasks ---- */
+
+static void choose_tasks(cp_norm_walk *w, const cp_norm *norm)
+{
+    const cp_args *args = &norm->args;
+    int32_t stage = norm->params.stage;
+    w->parameters = args->grad[CPOOL_WEIGHT] != NULL || args->grad[CPOOL_BIAS] != NULL;
+    if (w->direction == CPOOL_FORWARD) {
+        w->sums = !norm->constant && stage != CPOOL_STAGE_APPLY;
+        w->apply = stage != CPOOL_STAGE_STATS;
+    } else {
+        w->apply = args->grad[CPOOL_X] != NULL;
+        w->sums = stage == CPOOL_STAGE_SUMS ||
+                  (stage == CPOOL_STAGE_ALL && ((w->apply && !norm->constant) || (w->parameters && w->kind != CP_LAYER)));
+    }
+}
+
 /* ---- Blocks and jobs ---- */
 
 static int64_t count_of(const cp_norm_axis *axes, int32_t n)
@@ -169,6 +186,9 @@ static void cut_blocks(const cp_norm_walk *w, cp_norm_path *path)
     path->block_rows = across               ? CHAIN
                        : path->segments > 1 ? 1
                                             : CHAIN / most(1, (path->segment + CP_SUM_LANES - 1) / CP_SUM_LANES);
+    if (!w->sums && w->kind == CP_ALONG) {
+        path->block_rows = 1;
+    }
     path->blocks = path->segments > 1 ? path->rows * path->segments : (path->rows + path->block_rows - 1) / path->block_rows;
     path->blocks = length == 0 ? 0 : path->blocks;
 }
@@ -181,12 +201,15 @@ static void cut_jobs(cp_norm_walk *w, const cp_norm *norm)
     w->each = across ? w->sum.rows : w->sum.rows * w->sum.lane.length;
     int64_t fit = JOB / arrays / most(w->each, 1);
     w->tile = across ? MOST_CELLS_ACROSS : most(1, least(fit, MOST_CELLS_ALONG));
+    if (!w->sums && w->kind == CP_ALONG) { /* nothing is read twice: jobs as long as they lie in memory */
+        w->tile = most(1, JOB / most(w->use.lane.length, 1));
+    }
     w->tile = most(norm->members, w->tile / norm->members * norm->members);
     w->tile = least(w->tile, most(w->cell.length, 1));
     w->tiles = (w->cell.length + w->tile - 1) / w->tile;
     w->jobs = w->outer * w->tiles;
     double size = (double)w->tile * (double)w->each / CHUNK;
-    w->chunks = size > MOST_CHUNKS ? MOST_CHUNKS : most(1, (int64_t)size);
+    w->chunks = !w->sums ? 1 : size > MOST_CHUNKS ? MOST_CHUNKS : most(1, (int64_t)size);
     w->chunks = most(1, least(w->chunks, w->sum.blocks));
 }
 
@@ -197,19 +220,8 @@ static int slots_of(const cp_norm_walk *w)
     return w->fused && w->apply && w->kind != CP_ACROSS && w->jobs > 1 && w->tile * w->each * arrays <= MOST_PAIRED ? 2 : 1;
 }
 
-static void choose_tasks(cp_norm_walk *w, const cp_norm *norm)
+static void choose_phases(cp_norm_walk *w)
 {
-    const cp_args *args = &norm->args;
-    int32_t stage = norm->params.stage;
-    w->parameters = args->grad[CPOOL_WEIGHT] != NULL || args->grad[CPOOL_BIAS] != NULL;
-    if (w->direction == CPOOL_FORWARD) {
-        w->sums = !norm->constant && stage != CPOOL_STAGE_APPLY;
-        w->apply = stage != CPOOL_STAGE_STATS;
-    } else {
-        w->apply = args->grad[CPOOL_X] != NULL;
-        w->sums = stage == CPOOL_STAGE_SUMS ||
-                  (stage == CPOOL_STAGE_ALL && ((w->apply && !norm->constant) || (w->parameters && w->kind != CP_LAYER)));
-    }
     w->fused = w->sums && w->chunks == 1;
     w->ranges = w->jobs;
     if (w->parameters && w->kind == CP_LAYER) {
@@ -279,12 +291,13 @@ cp_cost cp_norm_walk_plan(cp_norm_walk *w, const cp_norm *norm, int32_t directio
     w->direction = direction;
     take_axes(w, norm);
     choose_kind(w, norm);
+    choose_tasks(w, norm);
     choose_lanes(w, &w->sum);
     choose_lanes(w, &w->use);
     cut_blocks(w, &w->sum);
     cut_blocks(w, &w->use);
     cut_jobs(w, norm);
-    choose_tasks(w, norm);
+    choose_phases(w);
     double bytes = (double)w->cells * (double)w->each * (double)item;
     w->far = bytes >= NEAR;
 
