@@ -208,21 +208,29 @@ static sweep begin_sums(const cp_norm_work *work, const cp_norm_job *job, int64_
     s.end = (chunk + 1) * w->sum.blocks / w->chunks;
     s.tile = tile_of(w, &s.groups);
     s.tile.sum = w->kind == CP_ACROSS ? work->sums : work->lanes;
-    s.tile.sum_pitch = job->count;
+    s.tile.sum_pitch = job->count * w->together;
+    cp_norm_repeat(work, &s.tile, job->count);
     if (forward) {
         s.tile.center = work->shift;
     }
     clear(s.groups.mean, job->count);
     clear(s.groups.m2, job->count);
-    clear(work->shift, job->count);
+    clear(work->shift, job->count * w->together);
     return s;
 }
 
 static void begin_block(const sweep *s)
 {
     const cp_norm_walk *w = s->work->walk;
+    int64_t n = s->job.count;
     if (s->task != CP_NORM_SUMS && w->norm->with_mean) {
         cp_norm_first_elements(w, &s->job, s->block, s->work->shift);
+        for (int64_t k = 1; k < w->together; k++) {
+            memcpy(s->work->shift + k * n, s->work->shift, (size_t)n * sizeof(double));
+        }
+    }
+    if (w->together > 1) { /* not every lane need have a term */
+        clear(s->work->sums, CP_SUM_ROWS * n * w->together);
     }
 }
 
@@ -231,18 +239,20 @@ static void end_block(sweep *s)
     const cp_norm_work *work = s->work;
     const cp_norm_walk *w = work->walk;
     const cp_norm_kernels *kernels = w->engine->kernels->norm;
-    int64_t n = s->job.count;
+    int64_t n = s->job.count, pitch = n * w->together;
+    int exact = s->task == CP_NORM_EXACT;
     if (w->kind != CP_ACROSS) {
-        kernels->fold(work->lanes, work->sums, n, n, s->task == CP_NORM_EXACT);
+        kernels->fold(work->lanes, work->sums, pitch, n, exact);
+    } else {
+        kernels->fold_across(work->sums, pitch, n, w->together, exact);
     }
     if (s->task != CP_NORM_SUMS) {
         double count = (double)cp_norm_block_elements(w, s->block);
-        kernels->block(&s->groups, n, s->before, work->sums, n, work->shift, count, w->norm->with_mean,
-                       s->task == CP_NORM_EXACT);
+        kernels->block(&s->groups, n, s->before, work->sums, pitch, work->shift, count, w->norm->with_mean, exact);
         s->before += count;
     } else {
         kernels->add(s->groups.mean, work->sums, NULL, n);
-        kernels->add(s->groups.m2, work->sums + n, NULL, n);
+        kernels->add(s->groups.m2, work->sums + pitch, NULL, n);
     }
 }
 
@@ -255,7 +265,7 @@ static void go_on(sweep *s, int64_t elements)
             begin_block(s);
         }
         s->part = s->tile;
-        s->part.begins = sums && s->task != CP_NORM_PARAMETERS && s->row == 0;
+        s->part.begins = sums && s->task != CP_NORM_PARAMETERS && s->row == 0 && s->work->walk->together == 1;
         s->last = cp_norm_tile_at(s->work, &s->job, s->block, s->task, &s->row, &s->part);
     }
     int64_t rows = elements / s->part.lanes;
@@ -381,6 +391,7 @@ static sweep begin_use(const cp_norm_work *work, const cp_norm_job *job, int64_t
     sweep s = {.work = work, .job = *job, .block = from, .end = to, .groups = groups_of(work, job)};
     s.task = w->direction == CPOOL_FORWARD ? CP_NORM_APPLY : w->norm->constant ? CP_NORM_CONSTANT : CP_NORM_GRADIENT;
     s.tile = tile_of(w, &s.groups);
+    cp_norm_repeat(work, &s.tile, job->count);
     return s;
 }
 

@@ -32,6 +32,7 @@ typedef struct cp_norm_walk {
     const cp_norm *norm;
     const cp_engine *engine;
     int32_t direction, kind; /* CP_ALONG, ... */
+    int64_t together;        /* across: rows that are summed in lanes of their own, so that few channels fill vectors */
     int used[CP_NORM_PLACE]; /* which arrays there are */
     char *data[CP_NORM_PLACE];
     cp_norm_axis kept[CPOOL_MAX_NDIM], cell; /* the last kept axis apart */
@@ -63,6 +64,7 @@ typedef struct cp_norm_work {
     const cp_norm_walk *walk;
     cp_norm_groups groups[2];             /* of the jobs' cells, where fused */
     double *sums, *shift, *lanes, *stage; /* CP_SUM_ROWS rows of the job's cells; their virtual lanes */
+    double *repeated;                     /* constants, once for each of the rows that are together */
 } cp_norm_work;
 void cp_norm_work_bind(cp_norm_work *work, const cp_norm_walk *walk, int worker);
 
@@ -80,6 +82,9 @@ cp_norm_job cp_norm_job_at(const cp_norm_walk *walk, int64_t index);
 int64_t cp_norm_block_elements(const cp_norm_walk *walk, int64_t block);
 /* First element of every cell in a block of sums, as doubles. */
 void cp_norm_first_elements(const cp_norm_walk *walk, const cp_norm_job *job, int64_t block, double *to);
+/* Gives a tile constants that repeat for each row of those together; n of each there are. */
+void cp_norm_repeat(const cp_norm_work *work, cp_norm_tile *tile, int64_t n);
+
 /* Makes `tile`, which has the constants and sums of a task for the first cell of the job, the part of a block that begins with
  * `row`, and moves that behind it: a row of all cells, or, across, all rows of one step. True for the last part of the block. */
 int cp_norm_tile_at(const cp_norm_work *work, const cp_norm_job *job, int64_t block, int task, int64_t *row,

@@ -18,6 +18,9 @@ enum {
 enum { NEAR = 1 << 20, BYTES_AHEAD = 2048, ROWS_AHEAD = 8 };
 /* Two jobs of so many elements are at hand at a time. */
 enum { MOST_PAIRED = 1 << 16 };
+/* Fewer channels than these lanes have some rows together, each in lanes of its own. */
+enum { ENOUGH_LANES = 32, MOST_TOGETHER = 16 };
+enum { CONSTANTS = 6 }; /* of a tile */
 enum { MOST_CELLS_ALONG = 128, MOST_CELLS_ACROSS = 1024 };
 enum { GROUP_ARRAYS = sizeof(cp_norm_groups) / sizeof(double *) };
 
@@ -128,6 +131,10 @@ static void choose_kind(cp_norm_walk *w, const cp_norm *norm)
     int32_t closest = closest_axis(&w->sum);
     int across = w->cell.length > 1 && (closest < 0 || magnitude(w->cell.step[0]) < magnitude(w->sum.reduced[closest].step[0]));
     w->kind = norm->per_element ? CP_LAYER : across ? CP_ACROSS : CP_ALONG;
+    w->together = 1;
+    while (w->kind == CP_ACROSS && w->together < MOST_TOGETHER && w->cell.length * w->together < ENOUGH_LANES) {
+        w->together *= 2;
+    }
 }
 
 static void choose_lanes(const cp_norm_walk *w, cp_norm_path *path)
@@ -183,7 +190,7 @@ static void cut_blocks(const cp_norm_walk *w, cp_norm_path *path)
     path->rows = count_of(path->reduced, path->reduced_count);
     path->segment = across ? 0 : least(length, SEGMENT);
     path->segments = path->segment == 0 ? 1 : (length + path->segment - 1) / path->segment;
-    path->block_rows = across               ? CHAIN
+    path->block_rows = across               ? CHAIN * w->together
                        : path->segments > 1 ? 1
                                             : CHAIN / most(1, (path->segment + CP_SUM_LANES - 1) / CP_SUM_LANES);
     if (!w->sums && w->kind == CP_ALONG) {
@@ -276,6 +283,11 @@ static int64_t stage_size(const cp_norm_walk *w)
     return w->sum.staged || w->use.staged ? CP_NORM_PLACE * STAGE : 0;
 }
 
+static int64_t repeated_size(const cp_norm_walk *w)
+{
+    return w->together > 1 ? CONSTANTS * w->tile * w->together : 0;
+}
+
 static double nanoseconds(const cp_norm_walk *w)
 {
     double each =
@@ -302,7 +314,8 @@ cp_cost cp_norm_walk_plan(cp_norm_walk *w, const cp_norm *norm, int32_t directio
     w->far = bytes >= NEAR;
 
     int64_t cells = w->fused ? 0 : w->cells, parameters = norm->parameters;
-    cost.per_worker = doubles(CP_SUM_ROWS * w->tile) + doubles(w->tile) + doubles(sum_lanes(w)) + doubles(stage_size(w)) +
+    cost.per_worker = doubles(CP_SUM_ROWS * w->tile * w->together) + doubles(w->tile * w->together) + doubles(sum_lanes(w)) +
+                      doubles(stage_size(w)) + doubles(repeated_size(w)) +
                       (w->fused ? (size_t)w->slots * GROUP_ARRAYS * doubles(w->tile) : 0);
     cost.shared = 2 * doubles(parameters) + GROUP_ARRAYS * doubles(cells) + doubles((w->chunks - 1) * 3 * cells) +
                   doubles(share_count(w)) + doubles(w->parameters ? 2 * parameters : 0);
@@ -328,10 +341,11 @@ void cp_norm_work_bind(cp_norm_work *work, const cp_norm_walk *w, int worker)
 {
     char *memory = cp_engine_worker(w->engine, worker);
     work->walk = w;
-    work->sums = carve(&memory, CP_SUM_ROWS * w->tile);
-    work->shift = carve(&memory, w->tile);
+    work->sums = carve(&memory, CP_SUM_ROWS * w->tile * w->together);
+    work->shift = carve(&memory, w->tile * w->together);
     work->lanes = carve(&memory, sum_lanes(w));
     work->stage = carve(&memory, stage_size(w));
+    work->repeated = carve(&memory, repeated_size(w));
     for (int slot = 0; slot < w->slots && w->fused; slot++) {
         carve_groups(&work->groups[slot], &memory, w->tile);
     }
@@ -403,9 +417,22 @@ static const cp_norm_path *path_of(const cp_norm_walk *w, int task)
 /* Makes a tile begin with another of its constants. */
 static void skip_constants(cp_norm_tile *t, int64_t n)
 {
-    const double **constants[] = {&t->center, &t->scale, &t->offset, &t->a, &t->b, &t->c};
-    for (size_t i = 0; i < sizeof constants / sizeof constants[0]; i++) {
+    const double **constants[CONSTANTS] = {&t->center, &t->scale, &t->offset, &t->a, &t->b, &t->c};
+    for (int i = 0; i < CONSTANTS; i++) {
         *constants[i] += *constants[i] != NULL ? n : 0;
+    }
+}
+
+void cp_norm_repeat(const cp_norm_work *work, cp_norm_tile *t, int64_t n)
+{
+    const double **constants[CONSTANTS] = {&t->center, &t->scale, &t->offset, &t->a, &t->b, &t->c};
+    int64_t together = work->walk->together;
+    for (int i = 0; i < CONSTANTS && together > 1; i++) {
+        double *to = work->repeated + i * n * together;
+        for (int64_t k = 0; k < together && *constants[i] != NULL; k++) {
+            memcpy(to + k * n, *constants[i], (size_t)n * sizeof *to);
+        }
+        *constants[i] = *constants[i] != NULL ? to : NULL;
     }
 }
 
@@ -456,6 +483,7 @@ int cp_norm_tile_at(const cp_norm_work *work, const cp_norm_job *job, int64_t bl
     const cp_norm_axis one = {1, {0, 0, 0, 0}}, *rows = &w->cell;
     int64_t offset[CP_NORM_GRIDS];
     block_range r = range_of(w, path, block);
+    t->row = *row;
     offset_of(w, job, offset);
     add_offset(path->reduced, path->reduced_count, r.row + *row, offset);
     if (w->kind == CP_ACROSS) {
@@ -489,14 +517,62 @@ int cp_norm_tile_at(const cp_norm_work *work, const cp_norm_job *job, int64_t bl
     return *row == r.rows;
 }
 
-void cp_norm_tile_run(const cp_norm_work *work, int task, cp_norm_tile *t, int64_t rows)
+static void run_tile(const cp_norm_work *work, int task, const cp_norm_tile *t)
 {
-    int64_t behind = t->rows - rows;
-    t->rows = rows;
     if (path_of(work->walk, task)->staged) {
         run_staged(work, task, t);
     } else {
         work->walk->engine->kernels->norm->tile[task](t);
+    }
+}
+
+/* Some rows of a tile, `step` apart, from row `from` on; `side_by_side` of each lie together. */
+static void run_rows(const cp_norm_work *work, int task, const cp_norm_tile *whole, int64_t from, int64_t rows, int64_t step,
+                     int64_t side_by_side)
+{
+    cp_norm_tile t = *whole;
+    int64_t lane = (whole->row + from) % work->walk->together * whole->lanes;
+    t.x += from * t.x_step;
+    t.dy += t.dy != NULL ? from * t.dy_step : 0;
+    t.out += t.out != NULL ? from * t.out_step : 0;
+    t.sum += t.sum != NULL ? lane : 0;
+    t.rows = rows;
+    t.lanes *= side_by_side;
+    t.x_step *= step;
+    t.dy_step *= step;
+    t.out_step *= step;
+    t.x_ahead = t.x_ahead != 0 ? BYTES_AHEAD : 0;
+    if (rows > 0) {
+        run_tile(work, task, &t);
+    }
+}
+
+/* Rows of few channels, each in the lanes that it has of those together. */
+static void run_together(const cp_norm_work *work, int task, const cp_norm_tile *t)
+{
+    int64_t together = work->walk->together, row = t->lanes * (t->dtype == CP_DTYPE_f64 ? 8 : 4);
+    int packed = t->x_step == row && (t->dy == NULL || t->dy_step == row) && (task < CP_NORM_APPLY || t->out_step == row);
+    if (packed && !path_of(work->walk, task)->staged) {
+        int64_t first = least(t->rows, (together - t->row % together) % together), whole = (t->rows - first) / together;
+        int64_t last = t->rows - first - whole * together;
+        run_rows(work, task, t, 0, first > 0, 1, first);
+        run_rows(work, task, t, first, whole, together, together);
+        run_rows(work, task, t, t->rows - last, last > 0, 1, last);
+    } else {
+        for (int64_t from = 0; from < least(together, t->rows); from++) {
+            run_rows(work, task, t, from, (t->rows - from + together - 1) / together, together, 1);
+        }
+    }
+}
+
+void cp_norm_tile_run(const cp_norm_work *work, int task, cp_norm_tile *t, int64_t rows)
+{
+    int64_t behind = t->rows - rows;
+    t->rows = rows;
+    if (work->walk->together > 1) {
+        run_together(work, task, t);
+    } else {
+        run_tile(work, task, t);
     }
     t->rows = behind;
     if (behind > 0) {

@@ -92,6 +92,7 @@ static const cp_norm_kernels NORM(table) = {
     .tile[CP_NORM_GRADIENT] = NORM(input_gradient),
     .tile[CP_NORM_CONSTANT] = NORM(constant_gradient),
     .fold = NORM(fold),
+    .fold_across = NORM(fold_across),
     .block = NORM(block),
     .merge = NORM(merge),
     .unite = NORM(unite),

@@ -393,6 +393,28 @@ static void NORM(fold)(const double *sums, double *to, int64_t pitch, int64_t n,
     }
 }
 
+static void NORM(fold_across)(double *sums, int64_t pitch, int64_t n, int64_t together, int exact)
+{
+    for (int64_t half = together / 2 * n; half >= n; half /= 2) {
+        for (int row = 0; row < 2; row++) {
+            double *sum = sums + row * pitch, *lost = sum + 2 * pitch;
+            for (int64_t i = 0; i < half; i += vf64_N) {
+                int64_t m = half - i < vf64_N ? half - i : vf64_N;
+                vf64 a_lost = vf64_set1(0.0), b_lost = a_lost;
+                if (exact) {
+                    a_lost = NORM(lanes)(lost, i, m);
+                    b_lost = NORM(lanes)(lost, i + half, m);
+                }
+                vf64 folded = NORM(both)(NORM(lanes)(sum, i, m), NORM(lanes)(sum, i + half, m), &a_lost, b_lost, exact);
+                NORM(keep)(sum, i, m, folded);
+                if (exact) {
+                    NORM(keep)(lost, i, m, a_lost);
+                }
+            }
+        }
+    }
+}
+
 /* ---- Groups ---- */
 
 /* Of vf64_N groups. */
