@@ -474,8 +474,12 @@ static void whole_units(const cp_norm_work *work, int64_t lo, int64_t hi)
             if (w->parameters && w->kind == CP_LAYER) { /* before dx takes the place of dy */
                 add_parameters(work, &job, unit);
             }
-            use = begin_use(work, &job, 0, w->apply ? w->use.blocks : 0);
-            if (w->slots == 1) {
+            if (w->slots > 1) {
+                use = begin_use(work, &job, 0, w->use.blocks);
+            }
+            for (int64_t block = w->slots > 1 || !w->apply ? 0 : w->use.blocks;
+                 block-- > 0;) { /* what was read last is nearest */
+                use = begin_use(work, &job, block, block + 1);
                 run_to_end(&use);
             }
         }
@@ -504,13 +508,15 @@ static void parameter_units(const cp_norm_work *work, int64_t lo, int64_t hi)
     }
 }
 
-/* In the order in which the elements lie where lanes run along rows: segments of a row, jobs, rows. */
+/* In the order in which the elements lie where lanes run along rows: segments of a row, jobs, rows. Backwards where all has just been
+ * read: the last of it may still be near. */
 static void use_units(const cp_norm_work *work, int64_t lo, int64_t hi)
 {
     const cp_norm_walk *w = work->walk;
     for (int64_t unit = lo; unit < hi; unit++) {
-        cp_norm_job job = cp_norm_job_at(w, unit / w->use.segments % w->jobs);
-        int64_t block = unit / w->use.segments / w->jobs * w->use.segments + unit % w->use.segments;
+        int64_t at = w->sums ? w->jobs * w->use.blocks - 1 - unit : unit;
+        cp_norm_job job = cp_norm_job_at(w, at / w->use.segments % w->jobs);
+        int64_t block = at / w->use.segments / w->jobs * w->use.segments + at % w->use.segments;
         sweep use = begin_use(work, &job, block, block + 1);
         run_to_end(&use);
     }
