@@ -6,6 +6,7 @@ import sys
 
 import cpool
 from benchmarks import norm, pool
+from benchmarks.harness import Rounds
 
 
 def main(args: list[str]) -> None:
@@ -16,11 +17,15 @@ def main(args: list[str]) -> None:
         command.set_defaults(run=run)
         command.add_argument("--only", metavar="PATTERN", default="", help="regular expression that names of rows must contain")
         command.add_argument("--quick", action="store_true", help="few and very short rounds: to see that it runs")
+        command.add_argument("--rounds", type=int, default=Rounds().count, metavar="N",
+                             help="how often every contestant has its turn (default: %(default)s); more where others compute")
         command.add_argument("--check", action="store_true", help="also print every target with the worst case measured")
         command.add_argument("--threads", type=int, default=1, metavar="N", help="threads of everything (default: 1)")
         command.add_argument("--isa", choices=cpool.isas(), default=cpool.isa(), metavar="NAME",
                              help=f"instruction set of cpool: {', '.join(cpool.isas())} (default: %(default)s)")
     options = parser.parse_args(args)
+    if options.rounds < 1:
+        parser.error(f"--rounds {options.rounds} must be at least 1")
     available = len(os.sched_getaffinity(0))
     if not 1 <= options.threads <= available:
         parser.error(f"--threads {options.threads} must be from 1 to {available}, the CPUs this process may use")

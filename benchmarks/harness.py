@@ -78,7 +78,11 @@ def _helpers(threads: int) -> ThreadPoolExecutor:
 
 def copier(traffic: int, threads: int) -> Callable[[], None]:
     """A call that reads and writes `traffic` bytes, half each, on so many threads."""
-    source, target = np.ones(traffic // 2, np.uint8), np.ones(traffic // 2, np.uint8)
+    return copier_of(np.ones(traffic // 2, np.uint8), np.ones(traffic // 2, np.uint8), threads)
+
+
+def copier_of(source: np.ndarray, target: np.ndarray, threads: int) -> Callable[[], None]:
+    """A call that copies an array on so many threads."""
     if threads == 1:
         return lambda: np.copyto(target, source)
     ends = np.linspace(0, len(source), threads + 1, dtype=int)

@@ -6,14 +6,14 @@ array, which ``to_numpy`` turns into the shape of channels-first. What a library
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import copier
+from benchmarks.harness import copier_of
 
 Call = Callable[[], Any]
 
@@ -76,13 +76,18 @@ def calls(problem: Problem, versions: dict[str, str | None]) -> Iterator[tuple[s
 
 def copies(traffic: int, threads: int, versions: dict[str, str | None]) -> dict[str, Call]:
     """What the limit of a row is the fastest of: NumPy's copy, and PyTorch's, which uses other instructions."""
-    found = {"copy": copier(traffic, threads)}
+    source, target = np.ones((2, traffic // 2), np.uint8)
+    return copies_of(source, target, threads, versions)
+
+
+def copies_of(source: np.ndarray, target: np.ndarray, threads: int, versions: dict[str, str | None]) -> dict[str, Call]:
+    found = {"copy": copier_of(source, target, threads)}
     if versions["torch"]:
         import torch
 
         torch.set_num_threads(threads)
-        source, target = torch.ones(2, traffic // 2, dtype=torch.uint8)
-        found["copy by torch"] = lambda: target.copy_(source)
+        a, b = torch.from_numpy(source), torch.from_numpy(target)
+        found["copy by torch"] = lambda: b.copy_(a)
     return found
 
 
@@ -198,8 +203,6 @@ def _torch_mkldnn(problem: Problem) -> Call:
 
 
 def _onnxruntime(problem: Problem) -> Iterator[tuple[str, Call]]:
-    import onnx
-    import onnxruntime
     from onnx import TensorProto, helper
 
     if problem.form == "backward" or problem.kind == "adaptive" or (problem.x.dtype != np.float32 and problem.op != "max"):
@@ -218,28 +221,41 @@ def _onnxruntime(problem: Problem) -> Iterator[tuple[str, Call]]:
                helper.make_tensor_value_info("indices", TensorProto.INT64, problem.y.shape)][: len(results)]
     graph = helper.make_graph([helper.make_node(name, ["x"], results, **attributes)], "pool",
                               [helper.make_tensor_value_info("x", element, problem.x.shape)], outputs)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(model)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = problem.threads
-    options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnx_session(graph, problem.threads)
     if problem.fresh:
         inputs = {"x": problem.x}
         yield "onnxruntime", lambda: session.run(None, inputs)[0]
         return
-    binding = session.io_binding()
     y, indices = np.empty_like(problem.y), np.empty(problem.y.shape, np.int64)
-    binding.bind_input("x", "cpu", 0, problem.x.dtype, problem.x.shape, problem.x.ctypes.data)
-    for name, array in zip(results, (y, indices), strict=False):
+    yield "onnxruntime", onnx_call(session, problem.x, dict(zip(results, (y, indices), strict=False)))
+
+
+def onnx_session(graph: Any, threads: int) -> Any:
+    import onnx
+    import onnxruntime
+
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def onnx_call(session: Any, x: np.ndarray, results: dict[str, np.ndarray]) -> Call:
+    """A call that reads x and writes given arrays, of which it returns the first."""
+    binding = session.io_binding()
+    binding.bind_input("x", "cpu", 0, x.dtype, x.shape, x.ctypes.data)
+    for name, array in results.items():
         binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+    first = next(iter(results.values()))
 
     def run() -> np.ndarray:
         session.run_with_iobinding(binding)
-        return y
+        return first
 
-    run.keeps = problem.x, indices  # the binding knows addresses only
-    yield "onnxruntime", run
+    run.keeps = x, results  # type: ignore[attr-defined]  # the binding knows addresses only
+    return run
 
 
 def _openvino(problem: Problem) -> Iterator[tuple[str, Call]]:
@@ -263,25 +279,36 @@ def _openvino(problem: Problem) -> Iterator[tuple[str, Call]]:
     else:
         node = ops.avg_pool(x, problem.stride, problem.padding, problem.padding, problem.window, True)
     results = node.outputs() if problem.form == "training" else node.outputs()[:1]
-    model = openvino.Model([ops.result(result) for result in results], [x])
-    compiled = openvino.Core().compile_model(model, "CPU", {
-        "INFERENCE_NUM_THREADS": problem.threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32",
-        "ENABLE_CPU_PINNING": False})
-    request = compiled.create_infer_request()
+    request = openvino_request(openvino.Model([ops.result(result) for result in results], [x]), problem.threads)
     if problem.fresh:
         yield "openvino", lambda: request.infer([problem.x], share_inputs=True)[0]
         return
     y, indices = np.empty_like(problem.y), np.empty(problem.y.shape, np.int32)
-    request.set_input_tensor(openvino.Tensor(problem.x, shared_memory=True))
-    for i, array in zip(range(len(results)), (y, indices), strict=False):
+    yield "openvino", openvino_call(request, problem.x, (y, indices)[: len(results)])
+
+
+def openvino_request(model: Any, threads: int) -> Any:
+    import openvino
+
+    return openvino.Core().compile_model(model, "CPU", {
+        "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32",
+        "ENABLE_CPU_PINNING": False}).create_infer_request()
+
+
+def openvino_call(request: Any, x: np.ndarray, results: Sequence[np.ndarray]) -> Call:
+    """A call that reads x and writes given arrays, of which it returns the first."""
+    import openvino
+
+    request.set_input_tensor(openvino.Tensor(x, shared_memory=True))
+    for i, array in enumerate(results):
         request.set_output_tensor(i, openvino.Tensor(array, shared_memory=True))
 
     def run() -> np.ndarray:
         request.infer(share_outputs=True)
-        return y
+        return results[0]
 
-    run.keeps = problem.x, indices
-    yield "openvino", run
+    run.keeps = x  # type: ignore[attr-defined]
+    return run
 
 
 # ---- NumPy and scikit-image ------------------------------------------------------------------------------------------

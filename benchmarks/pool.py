@@ -415,7 +415,7 @@ def targets(rows: list[Row], ratios: dict[str, dict[str, float]], memory: dict[s
 
 def run(options: argparse.Namespace) -> None:
     """pooling: every case beside its limit and its peers"""
-    rounds = QUICK if options.quick else Rounds()
+    rounds = QUICK if options.quick else Rounds(options.rounds)
     versions, facts = peers.installed(), machine()
     say(heading(facts, rounds, versions))
     pattern = re.compile(options.only)

@@ -1329,9 +1329,9 @@ cdef int fill_norm(cpool_norm_params *params, int32_t op, object channel_axis, o
     return 0
 
 
-cdef object parameter(object value, str name):
-    """An array of parameters or None; a copy, since the caller's optimizer may write the original before backward reads it."""
-    return None if value is None else as_values(value, name).copy()
+cdef object parameter(object value, str name, bint keep):
+    """An array of parameters or None; to keep, a copy, since the caller's optimizer may write it before backward reads it."""
+    return None if value is None else as_values(value, name).copy() if keep else as_values(value, name)
 
 
 cdef int add_given(Call *call, int32_t role, object a, str name) except -1:
@@ -1358,8 +1358,8 @@ def normalize(op, bint keep, int32_t code, x, weight, bias, mean, var, moments, 
     cdef cnp.ndarray a = as_values(x, "x")
     cdef cnp.ndarray y
     fill_norm(&params, code, channel_axis, axes, groups, eps, relu)
-    weight, bias, mean, var = [parameter(value, name) for value, name in (
-        (weight, "weight"), (bias, "bias"), (mean, "mean"), (var, "var"))]
+    weight, bias = parameter(weight, "weight", keep), parameter(bias, "bias", keep)
+    mean, var = parameter(mean, "mean", keep), parameter(var, "var", keep)
     y = as_out(out, cnp.PyArray_TYPE(a))
     if moments is not None:
         params.stage = CPOOL_STAGE_APPLY

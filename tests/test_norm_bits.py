@@ -83,6 +83,29 @@ def test_layout_of_results(case, dtype, isa):
     assert_same(actual, {key: expected[key] for key in actual}, "transposed")
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels", [3, 20, 40])
+def test_gaps_between_rows(channels, dtype):
+    """They change no bit: few channels are summed several rows at a time, also where the rows of an image lie apart."""
+    rng, scale = np.random.default_rng(0), 2.0 ** np.arange(-20, 21)
+    x, dy = ((rng.normal(size=(3, 45, 7, channels)) * rng.choice(scale, (3, 45, 7, channels))).astype(dtype) for _ in range(2))
+
+    def gradients(x, dy, **out):
+        y, saved = cpool.batch_norm.forward(x, relu=True, weight=np.ones(channels), channel_axis=-1, **out)
+        result = cpool.batch_norm.backward(dy, saved)
+        return {"y": y, "dx": result.x, "dweight": result.weight}
+
+    def apart(a):
+        whole = np.full((3, 47, 10, channels + 1), np.nan, dtype)
+        whole[:, 1:-1, 2:-1, :-1] = a
+        return whole[:, 1:-1, 2:-1, :-1]
+
+    expected = gradients(x, dy)
+    assert_same(gradients(apart(x), apart(dy)), expected, "both apart")
+    assert_same(gradients(apart(x), dy), expected, "x apart")
+    assert_same(gradients(x, apart(dy), out=apart(x)), expected, "dy and y apart")
+
+
 @pytest.mark.parametrize("case", LARGE)
 def test_threads(case):
     x, dy, parameters = inputs(case, np.float32)

@@ -5,6 +5,9 @@
 #include "dtype/list.h"
 #include "fpenv.h"
 
+/* Elements of a piece of a job, where two take turns. */
+enum { PIECE = 1024 };
+
 /* ---- Arrays of parameters and statistics ---- */
 
 /* A view by the number of an element; in C order, as they nearly always are, that takes no division. */
@@ -56,6 +59,24 @@ static void put(cp_flat flat, int64_t i, double value)
     }
 }
 
+/* The n numbers from i on, as doubles. */
+static void get_all(const cp_norm_walk *w, cp_flat flat, int64_t i, int64_t n, double *to)
+{
+    int dtype = flat.view->dtype_bits == 32 ? CP_DTYPE_f32 : CP_DTYPE_f64;
+    if (flat.packed != 0) {
+        w->engine->kernels->lane[CP_LANE_f64]->load[dtype](to, element_of(flat, i), n, flat.packed, 1, 0);
+        return;
+    }
+    for (int64_t k = 0; k < n; k++) {
+        to[k] = get(flat, i + k);
+    }
+}
+
+static void clear(double *at, int64_t n)
+{
+    memset(at, 0, (size_t)n * sizeof *at);
+}
+
 /* ---- Cells ---- */
 
 /* First cell of a job among all, and its groups: those that the job has for itself, or those of all. */
@@ -67,18 +88,33 @@ static int64_t first_cell(const cp_norm_walk *w, const cp_norm_job *job)
 static cp_norm_groups groups_of(const cp_norm_work *work, const cp_norm_job *job)
 {
     const cp_norm_walk *w = work->walk;
-    return w->fused ? work->groups : cp_norm_groups_at(&w->groups, first_cell(w, job));
+    return w->fused ? work->groups[job->slot] : cp_norm_groups_at(&w->groups, first_cell(w, job));
 }
 
-/* The group of a cell, as its number in the arrays of statistics. */
-static int64_t group_of(const cp_norm_walk *w, int64_t cell)
+/* The group of a job's first cell, as its number in the arrays of statistics; jobs hold whole groups. */
+static int64_t first_group(const cp_norm_walk *w, const cp_norm_job *job)
 {
-    return cell / w->norm->members; /* channels are a multiple of members */
+    return first_cell(w, job) / w->norm->members;
 }
 
 static const double *of_channels(const cp_norm_walk *w, const double *parameter, const cp_norm_job *job)
 {
     return parameter == NULL || w->kind == CP_LAYER ? NULL : parameter + job->cell;
+}
+
+/* Of arrays [.., groups], for every cell of a job what row `row` says of its group; 0 where there is no array. */
+static void read_groups(const cp_norm_walk *w, const cp_norm_job *job, cp_flat flat, int64_t row, double *to)
+{
+    int64_t first = row * w->norm->groups + first_group(w, job), members = w->norm->members;
+    if (flat.view == NULL) {
+        clear(to, job->count);
+    } else if (members == 1) {
+        get_all(w, flat, first, job->count, to);
+    } else {
+        for (int64_t i = 0; i < job->count; i++) {
+            to[i] = get(flat, first + i / members);
+        }
+    }
 }
 
 /* What the cells of a job start from, before any sum. */
@@ -96,25 +132,23 @@ static void prepare(const cp_norm_work *work, const cp_norm_job *job)
         if (norm->with_mean && w->each > 0) {
             cp_norm_first_elements(w, job, 0, g.base);
         } else {
-            memset(g.base, 0, (size_t)job->count * sizeof(double));
+            clear(g.base, job->count);
         }
         return;
     }
-    for (int64_t i = 0; i < job->count; i++) {
-        int64_t group = group_of(w, first_cell(w, job) + i), n = norm->groups;
-        g.mean[i] = sums.view != NULL ? get(sums, n + group) : 0;
-        g.m2[i] = sums.view != NULL ? get(sums, 2 * n + group) : 0;
-        if (stats.view != NULL) {
-            g.center[i] = get(stats, group);
-            g.low[i] = get(stats, n + group);
-            g.rstd[i] = get(stats, 2 * n + group);
-        } else {
-            g.center[i] = moments.view != NULL ? get(moments, n + group) : get(mean, group);
-            g.low[i] = moments.view != NULL ? get(moments, 3 * n + group) : 0;
-            g.rstd[i] = moments.view != NULL ? get(moments, 2 * n + group) / get(moments, group) : get(var, group);
+    read_groups(w, job, sums, 1, g.mean);
+    read_groups(w, job, sums, 2, g.m2);
+    if (stats.view != NULL) {
+        read_groups(w, job, stats, 0, g.center);
+        read_groups(w, job, stats, 1, g.low);
+        read_groups(w, job, stats, 2, g.rstd);
+    } else {
+        read_groups(w, job, moments.view != NULL ? moments : mean, moments.view != NULL, g.center);
+        read_groups(w, job, moments, 3, g.low);
+        read_groups(w, job, moments.view != NULL ? moments : var, moments.view != NULL ? 2 : 0, g.rstd);
+        for (int64_t i = 0, group = first_group(w, job); i < job->count && moments.view != NULL; i++) {
+            g.rstd[i] /= get(moments, group + i / norm->members);
         }
-    }
-    if (stats.view == NULL) {
         kernels->rstd(g.rstd, job->count, norm->params.eps);
     }
     kernels->affine(&g, job->count, of_channels(w, w->weight, job), of_channels(w, w->bias, job));
@@ -152,46 +186,104 @@ static cp_norm_groups chunk_of(const cp_norm_work *work, const cp_norm_job *job,
     return g;
 }
 
-static void clear(double *at, int64_t n)
-{
-    memset(at, 0, (size_t)n * sizeof *at);
-}
+/* What a task does to the blocks of a job, of which some are done. */
+typedef struct sweep {
+    const cp_norm_work *work;
+    cp_norm_job job;
+    int task;
+    int64_t block, end, row; /* what comes next */
+    int last;                /* part of the block */
+    cp_norm_groups groups;
+    cp_norm_tile tile, part; /* part: of the block, what is left of it */
+    double before;           /* elements that have been summed */
+} sweep;
 
-static void sum_blocks(const cp_norm_work *work, const cp_norm_job *job, int64_t chunk)
+static sweep begin_sums(const cp_norm_work *work, const cp_norm_job *job, int64_t chunk)
 {
     const cp_norm_walk *w = work->walk;
-    const cp_norm_kernels *kernels = w->engine->kernels->norm;
-    int64_t n = job->count, from = chunk * w->sum.blocks / w->chunks, to = (chunk + 1) * w->sum.blocks / w->chunks;
-    int forward = w->direction == CPOOL_FORWARD, across = w->kind == CP_ACROSS;
-    int task = !forward ? CP_NORM_SUMS : w->norm->dtype == CP_DTYPE_f64 ? CP_NORM_EXACT : CP_NORM_MOMENTS;
-    cp_norm_groups g = chunk_of(work, job, chunk);
-    cp_norm_tile t = tile_of(w, &g);
-    double before = 0;
-    t.sum = across ? work->sums : work->lanes;
-    t.sum_pitch = n;
+    sweep s = {.work = work, .job = *job, .groups = chunk_of(work, job, chunk)};
+    int forward = w->direction == CPOOL_FORWARD;
+    s.task = !forward ? CP_NORM_SUMS : w->norm->dtype == CP_DTYPE_f64 ? CP_NORM_EXACT : CP_NORM_MOMENTS;
+    s.block = chunk * w->sum.blocks / w->chunks;
+    s.end = (chunk + 1) * w->sum.blocks / w->chunks;
+    s.tile = tile_of(w, &s.groups);
+    s.tile.sum = w->kind == CP_ACROSS ? work->sums : work->lanes;
+    s.tile.sum_pitch = job->count * w->together;
+    cp_norm_repeat(work, &s.tile, job->count);
     if (forward) {
-        t.center = work->shift;
+        s.tile.center = work->shift;
     }
-    clear(g.mean, n);
-    clear(g.m2, n);
-    clear(work->shift, n);
-    for (int64_t block = from; block < to; block++) {
-        double count = (double)cp_norm_block_elements(w, block);
-        if (forward && w->norm->with_mean) {
-            cp_norm_first_elements(w, job, block, work->shift);
+    clear(s.groups.mean, job->count);
+    clear(s.groups.m2, job->count);
+    clear(work->shift, job->count * w->together);
+    return s;
+}
+
+static void begin_block(const sweep *s)
+{
+    const cp_norm_walk *w = s->work->walk;
+    int64_t n = s->job.count;
+    if (s->task != CP_NORM_SUMS && w->norm->with_mean) {
+        cp_norm_first_elements(w, &s->job, s->block, s->work->shift);
+        for (int64_t k = 1; k < w->together; k++) {
+            memcpy(s->work->shift + k * n, s->work->shift, (size_t)n * sizeof(double));
         }
-        clear(t.sum, n * CP_SUM_ROWS * (across ? 1 : CP_SUM_LANES));
-        cp_norm_block_run(work, job, block, task, &t);
-        if (!across) {
-            kernels->fold(work->lanes, work->sums, n, n, task == CP_NORM_EXACT);
+    }
+    if (w->together > 1) { /* not every lane need have a term */
+        clear(s->work->sums, CP_SUM_ROWS * n * w->together);
+    }
+}
+
+static void end_block(sweep *s)
+{
+    const cp_norm_work *work = s->work;
+    const cp_norm_walk *w = work->walk;
+    const cp_norm_kernels *kernels = w->engine->kernels->norm;
+    int64_t n = s->job.count, pitch = n * w->together;
+    int exact = s->task == CP_NORM_EXACT;
+    if (w->kind != CP_ACROSS) {
+        kernels->fold(work->lanes, work->sums, pitch, n, exact);
+    } else {
+        kernels->fold_across(work->sums, pitch, n, w->together, exact);
+    }
+    if (s->task != CP_NORM_SUMS) {
+        double count = (double)cp_norm_block_elements(w, s->block);
+        kernels->block(&s->groups, n, s->before, work->sums, pitch, work->shift, count, w->norm->with_mean, exact);
+        s->before += count;
+    } else {
+        kernels->add(s->groups.mean, work->sums, NULL, n);
+        kernels->add(s->groups.m2, work->sums + pitch, NULL, n);
+    }
+}
+
+/* Goes on for about so many elements, at most to the end of a block. */
+static void go_on(sweep *s, int64_t elements)
+{
+    int sums = s->task < CP_NORM_PARAMETERS;
+    if (s->part.rows == 0) {
+        if (sums && s->row == 0) {
+            begin_block(s);
         }
-        if (forward) {
-            kernels->block(&g, n, before, work->sums, n, work->shift, count, w->norm->with_mean);
-            before += count;
-        } else {
-            kernels->add(g.mean, work->sums, NULL, n);
-            kernels->add(g.m2, work->sums + n, NULL, n);
+        s->part = s->tile;
+        s->part.begins = sums && s->task != CP_NORM_PARAMETERS && s->row == 0 && s->work->walk->together == 1;
+        s->last = cp_norm_tile_at(s->work, &s->job, s->block, s->task, &s->row, &s->part);
+    }
+    int64_t rows = elements / s->part.lanes;
+    rows = rows < 1 ? 1 : rows;
+    cp_norm_tile_run(s->work, s->task, &s->part, rows < s->part.rows ? rows : s->part.rows);
+    if (s->last && s->part.rows == 0) {
+        if (sums) {
+            end_block(s);
         }
+        s->block++;
+        s->row = 0;
+    }
+}
+
+static void run_to_end(sweep *s)
+{
+    while (s->block < s->end) {
+        go_on(s, INT64_MAX);
     }
 }
 
@@ -233,8 +325,8 @@ static void finish_forward(const cp_norm_work *work, const cp_norm_job *job)
         kernels->finish(&g, job->count, (double)norm->elements, norm->params.eps, norm->with_mean);
         kernels->affine(&g, job->count, of_channels(w, w->weight, job), of_channels(w, w->bias, job));
     }
-    for (int64_t i = 0; i < job->count; i += norm->members) {
-        int64_t group = group_of(w, first_cell(w, job) + i), n = norm->groups;
+    int64_t n = norm->groups, group = first_group(w, job);
+    for (int64_t i = 0; i < job->count && (moments.view != NULL || stats.view != NULL); i += norm->members, group++) {
         if (moments.view != NULL) {
             put(moments, group, (double)norm->elements);
             put(moments, n + group, norm->elements > 0 ? g.center[i] : 0);
@@ -293,28 +385,25 @@ static void finish(const cp_norm_work *work, const cp_norm_job *job)
 
 /* ---- Results ---- */
 
-static void apply_blocks(const cp_norm_work *work, const cp_norm_job *job, int64_t from, int64_t to)
+static sweep begin_use(const cp_norm_work *work, const cp_norm_job *job, int64_t from, int64_t to)
 {
     const cp_norm_walk *w = work->walk;
-    cp_norm_groups g = groups_of(work, job);
-    cp_norm_tile t = tile_of(w, &g);
-    int task = w->direction == CPOOL_FORWARD ? CP_NORM_APPLY : w->norm->constant ? CP_NORM_CONSTANT : CP_NORM_GRADIENT;
-    for (int64_t block = from; block < to; block++) {
-        cp_norm_block_run(work, job, block, task, &t);
-    }
+    sweep s = {.work = work, .job = *job, .block = from, .end = to, .groups = groups_of(work, job)};
+    s.task = w->direction == CPOOL_FORWARD ? CP_NORM_APPLY : w->norm->constant ? CP_NORM_CONSTANT : CP_NORM_GRADIENT;
+    s.tile = tile_of(w, &s.groups);
+    cp_norm_repeat(work, &s.tile, job->count);
+    return s;
 }
 
 /* Gradients of parameters by element: what the cells of a job add to those of their range. */
 static void add_parameters(const cp_norm_work *work, const cp_norm_job *job, int64_t range)
 {
     const cp_norm_walk *w = work->walk;
-    cp_norm_groups g = groups_of(work, job);
-    cp_norm_tile t = tile_of(w, &g);
-    t.sum = w->shares + range * 2 * w->norm->parameters;
-    t.sum_pitch = w->norm->parameters;
-    for (int64_t block = 0; block < w->sum.blocks; block++) {
-        cp_norm_block_run(work, job, block, CP_NORM_PARAMETERS, &t);
-    }
+    sweep s = {.work = work, .job = *job, .task = CP_NORM_PARAMETERS, .end = w->sum.blocks, .groups = groups_of(work, job)};
+    s.tile = tile_of(w, &s.groups);
+    s.tile.sum = w->shares + range * 2 * w->norm->parameters;
+    s.tile.sum_pitch = w->norm->parameters;
+    run_to_end(&s);
 }
 
 /* Adds up the shares of cells, or of ranges, in order. */
@@ -341,7 +430,7 @@ static void write_parameters(const cp_norm_walk *w)
 
 /* ---- Units ---- */
 
-typedef void unit_body(cp_norm_work *work, int64_t unit);
+typedef void unit_body(const cp_norm_work *work, int64_t lo, int64_t hi);
 
 typedef struct phase {
     const cp_norm_walk *walk;
@@ -354,9 +443,7 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
     cp_fpenv environment = cp_fpenv_enter();
     cp_norm_work work;
     cp_norm_work_bind(&work, p->walk, worker);
-    for (int64_t unit = lo; unit < hi; unit++) {
-        p->body(&work, unit);
-    }
+    p->body(&work, lo, hi);
     cp_fpenv_leave(environment);
 }
 
@@ -366,46 +453,73 @@ static void run_phase(const cp_norm_walk *w, unit_body *body, int64_t units, dou
     cp_engine_run(w->engine, units, share * w->engine->cost.nanoseconds / (double)(units > 0 ? units : 1), run_units, &p);
 }
 
-/* All of a range of jobs: what is read for its sums is still in the cache when it is used. */
-static void whole_unit(cp_norm_work *work, int64_t unit)
+/* All of the jobs of a range: what is read for its sums is still in the cache when it is used. A piece of one job is used and a
+ * piece of the next one summed in turn, so that memory is never idle. */
+static void whole_units(const cp_norm_work *work, int64_t lo, int64_t hi)
 {
     const cp_norm_walk *w = work->walk;
-    for (int64_t j = unit * w->jobs / w->ranges; j < (unit + 1) * w->jobs / w->ranges; j++) {
-        cp_norm_job job = cp_norm_job_at(w, j);
-        prepare(work, &job);
-        sum_blocks(work, &job, 0);
-        finish(work, &job);
-        if (w->parameters && w->kind == CP_LAYER) { /* before dx takes the place of dy */
+    sweep sums, use = {.work = work};
+    for (int64_t unit = lo; unit < hi; unit++) {
+        for (int64_t j = unit * w->jobs / w->ranges; j < (unit + 1) * w->jobs / w->ranges; j++) {
+            cp_norm_job job = cp_norm_job_at(w, j);
+            prepare(work, &job);
+            sums = begin_sums(work, &job, 0);
+            while (sums.block < sums.end && use.block < use.end) {
+                go_on(&use, PIECE);
+                go_on(&sums, PIECE);
+            }
+            run_to_end(&use);
+            run_to_end(&sums);
+            finish(work, &job);
+            if (w->parameters && w->kind == CP_LAYER) { /* before dx takes the place of dy */
+                add_parameters(work, &job, unit);
+            }
+            if (w->slots > 1) {
+                use = begin_use(work, &job, 0, w->use.blocks);
+            }
+            for (int64_t block = w->slots > 1 || !w->apply ? 0 : w->use.blocks;
+                 block-- > 0;) { /* what was read last is nearest */
+                use = begin_use(work, &job, block, block + 1);
+                run_to_end(&use);
+            }
+        }
+    }
+    run_to_end(&use);
+}
+
+static void sum_units(const cp_norm_work *work, int64_t lo, int64_t hi)
+{
+    const cp_norm_walk *w = work->walk;
+    for (int64_t unit = lo; unit < hi; unit++) {
+        cp_norm_job job = cp_norm_job_at(w, unit / w->chunks);
+        sweep sums = begin_sums(work, &job, unit % w->chunks);
+        run_to_end(&sums);
+    }
+}
+
+static void parameter_units(const cp_norm_work *work, int64_t lo, int64_t hi)
+{
+    const cp_norm_walk *w = work->walk;
+    for (int64_t unit = lo; unit < hi; unit++) {
+        for (int64_t j = unit * w->jobs / w->ranges; j < (unit + 1) * w->jobs / w->ranges; j++) {
+            cp_norm_job job = cp_norm_job_at(w, j);
             add_parameters(work, &job, unit);
         }
-        if (w->apply) {
-            apply_blocks(work, &job, 0, w->use.blocks);
-        }
     }
 }
 
-static void sum_unit(cp_norm_work *work, int64_t unit)
-{
-    cp_norm_job job = cp_norm_job_at(work->walk, unit / work->walk->chunks);
-    sum_blocks(work, &job, unit % work->walk->chunks);
-}
-
-static void parameter_unit(cp_norm_work *work, int64_t unit)
+/* In the order in which the elements lie where lanes run along rows: segments of a row, jobs, rows. Backwards where all has just been
+ * read: the last of it may still be near. */
+static void use_units(const cp_norm_work *work, int64_t lo, int64_t hi)
 {
     const cp_norm_walk *w = work->walk;
-    for (int64_t j = unit * w->jobs / w->ranges; j < (unit + 1) * w->jobs / w->ranges; j++) {
-        cp_norm_job job = cp_norm_job_at(w, j);
-        add_parameters(work, &job, unit);
+    for (int64_t unit = lo; unit < hi; unit++) {
+        int64_t at = w->sums ? w->jobs * w->use.blocks - 1 - unit : unit;
+        cp_norm_job job = cp_norm_job_at(w, at / w->use.segments % w->jobs);
+        int64_t block = at / w->use.segments / w->jobs * w->use.segments + at % w->use.segments;
+        sweep use = begin_use(work, &job, block, block + 1);
+        run_to_end(&use);
     }
-}
-
-/* In the order in which the elements lie where lanes run along rows: segments of a row, jobs, rows. */
-static void apply_unit(cp_norm_work *work, int64_t unit)
-{
-    const cp_norm_walk *w = work->walk;
-    cp_norm_job job = cp_norm_job_at(w, unit / w->use.segments % w->jobs);
-    int64_t block = unit / w->use.segments / w->jobs * w->use.segments + unit % w->use.segments;
-    apply_blocks(work, &job, block, block + 1);
 }
 
 static void run_in_phases(const cp_norm_walk *w)
@@ -417,7 +531,7 @@ static void run_in_phases(const cp_norm_walk *w)
         prepare(&work, &job);
     }
     if (w->sums) {
-        run_phase(w, sum_unit, w->jobs * w->chunks, 0.4);
+        run_phase(w, sum_units, w->jobs * w->chunks, 0.4);
     }
     for (int64_t j = 0; j < w->jobs; j++) {
         cp_norm_job job = cp_norm_job_at(w, j);
@@ -427,10 +541,10 @@ static void run_in_phases(const cp_norm_walk *w)
         finish(&work, &job);
     }
     if (w->parameters && w->kind == CP_LAYER) {
-        run_phase(w, parameter_unit, w->ranges, 0.4);
+        run_phase(w, parameter_units, w->ranges, 0.4);
     }
     if (w->apply) {
-        run_phase(w, apply_unit, w->jobs * w->use.blocks, 0.4);
+        run_phase(w, use_units, w->jobs * w->use.blocks, 0.4);
     }
 }
 
@@ -456,13 +570,17 @@ void cp_moments_merge(const cpool_view *a_view, const cpool_view *b_view, const 
 
 /* ---- Running ---- */
 
-static double *as_doubles(double *to, const cpool_view *view, int64_t n, double absent, int fill)
+static double *as_doubles(const cp_norm_walk *w, double *to, const cpool_view *view, double absent)
 {
-    cp_flat flat = flat_of(view);
-    for (int64_t i = 0; i < n && (view != NULL || fill); i++) {
-        to[i] = view != NULL ? get(flat, i) : absent;
+    int64_t n = w->norm->parameters;
+    if (view != NULL) {
+        get_all(w, flat_of(view), 0, n, to);
+        return to;
     }
-    return view != NULL || fill ? to : NULL;
+    for (int64_t i = 0; i < n && w->kind == CP_LAYER; i++) {
+        to[i] = absent;
+    }
+    return w->kind == CP_LAYER ? to : NULL;
 }
 
 cp_cost cp_norm_cost(const cp_norm *norm, int32_t direction)
@@ -481,15 +599,14 @@ cpool_status cp_norm_run(const cp_norm *norm, int32_t direction, const cpool_exe
         return status;
     }
     cp_norm_walk_bind(&walk, &engine);
-    int layer = walk.kind == CP_LAYER;
-    walk.weight = as_doubles(walk.weight, norm->args.array[CPOOL_WEIGHT], norm->parameters, 1, layer);
+    walk.weight = as_doubles(&walk, walk.weight, norm->args.array[CPOOL_WEIGHT], 1);
     int adds = direction == CPOOL_FORWARD || walk.norm->params.flags & CPOOL_RELU;
-    walk.bias = as_doubles(walk.bias, adds ? norm->args.array[CPOOL_BIAS] : NULL, norm->parameters, 0, layer);
-    if (layer && walk.parameters) {
+    walk.bias = as_doubles(&walk, walk.bias, adds ? norm->args.array[CPOOL_BIAS] : NULL, 0);
+    if (walk.kind == CP_LAYER && walk.parameters) {
         memset(walk.shares, 0, (size_t)(walk.ranges * 2 * norm->parameters) * sizeof(double));
     }
     if (walk.fused) {
-        run_phase(&walk, whole_unit, walk.ranges, 1);
+        run_phase(&walk, whole_units, walk.ranges, 1);
     } else {
         run_in_phases(&walk);
     }

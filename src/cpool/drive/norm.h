@@ -32,6 +32,7 @@ typedef struct cp_norm_walk {
     const cp_norm *norm;
     const cp_engine *engine;
     int32_t direction, kind; /* CP_ALONG, ... */
+    int64_t together;        /* across: rows that are summed in lanes of their own, so that few channels fill vectors */
     int used[CP_NORM_PLACE]; /* which arrays there are */
     char *data[CP_NORM_PLACE];
     cp_norm_axis kept[CPOOL_MAX_NDIM], cell; /* the last kept axis apart */
@@ -44,6 +45,7 @@ typedef struct cp_norm_walk {
     int sums, parameters, apply, fused; /* what there is to do */
     int64_t ranges;                     /* of jobs, for gradients of parameters by element */
     int far;                            /* arrays are prefetched */
+    int slots;                          /* jobs that a worker has at a time: 2 where it sums one while it uses the other */
 
     /* Workspace. */
     double *weight, *bias; /* as doubles; NULL: 1, 0 */
@@ -60,8 +62,9 @@ void cp_norm_walk_bind(cp_norm_walk *walk, const cp_engine *engine);
 /* A job's own workspace. */
 typedef struct cp_norm_work {
     const cp_norm_walk *walk;
-    cp_norm_groups groups;                /* of the job's cells, where fused */
+    cp_norm_groups groups[2];             /* of the jobs' cells, where fused */
     double *sums, *shift, *lanes, *stage; /* CP_SUM_ROWS rows of the job's cells; their virtual lanes */
+    double *repeated;                     /* constants, once for each of the rows that are together */
 } cp_norm_work;
 void cp_norm_work_bind(cp_norm_work *work, const cp_norm_walk *walk, int worker);
 
@@ -71,6 +74,7 @@ cp_norm_groups cp_norm_groups_at(const cp_norm_groups *groups, int64_t first);
 /* A job: cells [cell, cell + count) of kept index `outer`. */
 typedef struct cp_norm_job {
     int64_t outer, cell, count;
+    int slot;
 } cp_norm_job;
 cp_norm_job cp_norm_job_at(const cp_norm_walk *walk, int64_t index);
 
@@ -78,8 +82,15 @@ cp_norm_job cp_norm_job_at(const cp_norm_walk *walk, int64_t index);
 int64_t cp_norm_block_elements(const cp_norm_walk *walk, int64_t block);
 /* First element of every cell in a block of sums, as doubles. */
 void cp_norm_first_elements(const cp_norm_walk *walk, const cp_norm_job *job, int64_t block, double *to);
-/* Runs a task of the kernels over a block; `tile` has its constants and sums, for the first cell of the job. */
-void cp_norm_block_run(const cp_norm_work *work, const cp_norm_job *job, int64_t block, int task, const cp_norm_tile *tile);
+/* Gives a tile constants that repeat for each row of those together; n of each there are. */
+void cp_norm_repeat(const cp_norm_work *work, cp_norm_tile *tile, int64_t n);
+
+/* Makes `tile`, which has the constants and sums of a task for the first cell of the job, the part of a block that begins with
+ * `row`, and moves that behind it: a row of all cells, or, across, all rows of one step. True for the last part of the block. */
+int cp_norm_tile_at(const cp_norm_work *work, const cp_norm_job *job, int64_t block, int task, int64_t *row,
+                    cp_norm_tile *tile);
+/* Runs the task over so many rows of that tile, which then begins behind them. Across and where sums are by lane, over all. */
+void cp_norm_tile_run(const cp_norm_work *work, int task, cp_norm_tile *tile, int64_t rows);
 
 /* out = a and b merged, checked float64 [4, C]. */
 void cp_moments_merge(const cpool_view *a, const cpool_view *b, const cpool_view *out);

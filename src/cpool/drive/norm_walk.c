@@ -16,6 +16,11 @@ enum {
 };
 /* How far ahead arrays are prefetched that are larger than a cache (bytes). */
 enum { NEAR = 1 << 20, BYTES_AHEAD = 2048, ROWS_AHEAD = 8 };
+/* Two jobs of so many elements are at hand at a time. */
+enum { MOST_PAIRED = 1 << 16 };
+/* Fewer channels than these lanes have some rows together, each in lanes of its own. */
+enum { ENOUGH_LANES = 32, MOST_TOGETHER = 16 };
+enum { CONSTANTS = 6 }; /* of a tile */
 enum { MOST_CELLS_ALONG = 128, MOST_CELLS_ACROSS = 1024 };
 enum { GROUP_ARRAYS = sizeof(cp_norm_groups) / sizeof(double *) };
 
@@ -126,6 +131,10 @@ static void choose_kind(cp_norm_walk *w, const cp_norm *norm)
     int32_t closest = closest_axis(&w->sum);
     int across = w->cell.length > 1 && (closest < 0 || magnitude(w->cell.step[0]) < magnitude(w->sum.reduced[closest].step[0]));
     w->kind = norm->per_element ? CP_LAYER : across ? CP_ACROSS : CP_ALONG;
+    w->together = 1;
+    while (w->kind == CP_ACROSS && w->together < MOST_TOGETHER && w->cell.length * w->together < ENOUGH_LANES) {
+        w->together *= 2;
+    }
 }
 
 static void choose_lanes(const cp_norm_walk *w, cp_norm_path *path)
@@ -143,6 +152,23 @@ static void choose_lanes(const cp_norm_walk *w, cp_norm_path *path)
     for (int g = 0; g < CP_NORM_PLACE; g++) {
         int read = w->used[g] && (g != CP_NORM_OUT || path == &w->use);
         path->staged |= read && lanes->length > 1 && lanes->step[g] != item;
+    }
+}
+
+/* ---- Tasks ---- */
+
+static void choose_tasks(cp_norm_walk *w, const cp_norm *norm)
+{
+    const cp_args *args = &norm->args;
+    int32_t stage = norm->params.stage;
+    w->parameters = args->grad[CPOOL_WEIGHT] != NULL || args->grad[CPOOL_BIAS] != NULL;
+    if (w->direction == CPOOL_FORWARD) {
+        w->sums = !norm->constant && stage != CPOOL_STAGE_APPLY;
+        w->apply = stage != CPOOL_STAGE_STATS;
+    } else {
+        w->apply = args->grad[CPOOL_X] != NULL;
+        w->sums = stage == CPOOL_STAGE_SUMS ||
+                  (stage == CPOOL_STAGE_ALL && ((w->apply && !norm->constant) || (w->parameters && w->kind != CP_LAYER)));
     }
 }
 
@@ -164,9 +190,12 @@ static void cut_blocks(const cp_norm_walk *w, cp_norm_path *path)
     path->rows = count_of(path->reduced, path->reduced_count);
     path->segment = across ? 0 : least(length, SEGMENT);
     path->segments = path->segment == 0 ? 1 : (length + path->segment - 1) / path->segment;
-    path->block_rows = across               ? CHAIN
+    path->block_rows = across               ? CHAIN * w->together
                        : path->segments > 1 ? 1
                                             : CHAIN / most(1, (path->segment + CP_SUM_LANES - 1) / CP_SUM_LANES);
+    if (!w->sums && w->kind == CP_ALONG) {
+        path->block_rows = 1;
+    }
     path->blocks = path->segments > 1 ? path->rows * path->segments : (path->rows + path->block_rows - 1) / path->block_rows;
     path->blocks = length == 0 ? 0 : path->blocks;
 }
@@ -179,28 +208,27 @@ static void cut_jobs(cp_norm_walk *w, const cp_norm *norm)
     w->each = across ? w->sum.rows : w->sum.rows * w->sum.lane.length;
     int64_t fit = JOB / arrays / most(w->each, 1);
     w->tile = across ? MOST_CELLS_ACROSS : most(1, least(fit, MOST_CELLS_ALONG));
+    if (!w->sums && w->kind == CP_ALONG) { /* nothing is read twice: jobs as long as they lie in memory */
+        w->tile = most(1, JOB / most(w->use.lane.length, 1));
+    }
     w->tile = most(norm->members, w->tile / norm->members * norm->members);
     w->tile = least(w->tile, most(w->cell.length, 1));
     w->tiles = (w->cell.length + w->tile - 1) / w->tile;
     w->jobs = w->outer * w->tiles;
     double size = (double)w->tile * (double)w->each / CHUNK;
-    w->chunks = size > MOST_CHUNKS ? MOST_CHUNKS : most(1, (int64_t)size);
+    w->chunks = !w->sums ? 1 : size > MOST_CHUNKS ? MOST_CHUNKS : most(1, (int64_t)size);
     w->chunks = most(1, least(w->chunks, w->sum.blocks));
 }
 
-static void choose_tasks(cp_norm_walk *w, const cp_norm *norm)
+/* A job that is small beside a cache leaves room for another. */
+static int slots_of(const cp_norm_walk *w)
 {
-    const cp_args *args = &norm->args;
-    int32_t stage = norm->params.stage;
-    w->parameters = args->grad[CPOOL_WEIGHT] != NULL || args->grad[CPOOL_BIAS] != NULL;
-    if (w->direction == CPOOL_FORWARD) {
-        w->sums = !norm->constant && stage != CPOOL_STAGE_APPLY;
-        w->apply = stage != CPOOL_STAGE_STATS;
-    } else {
-        w->apply = args->grad[CPOOL_X] != NULL;
-        w->sums = stage == CPOOL_STAGE_SUMS ||
-                  (stage == CPOOL_STAGE_ALL && ((w->apply && !norm->constant) || (w->parameters && w->kind != CP_LAYER)));
-    }
+    int64_t arrays = w->direction == CPOOL_FORWARD ? 1 : 2;
+    return w->fused && w->apply && w->kind != CP_ACROSS && w->jobs > 1 && w->tile * w->each * arrays <= MOST_PAIRED ? 2 : 1;
+}
+
+static void choose_phases(cp_norm_walk *w)
+{
     w->fused = w->sums && w->chunks == 1;
     w->ranges = w->jobs;
     if (w->parameters && w->kind == CP_LAYER) {
@@ -208,6 +236,7 @@ static void choose_tasks(cp_norm_walk *w, const cp_norm *norm)
         w->ranges = size > MOST_CHUNKS ? MOST_CHUNKS : most(1, (int64_t)size);
         w->ranges = most(1, least(w->ranges, w->jobs));
     }
+    w->slots = slots_of(w);
 }
 
 /* ---- Workspace ---- */
@@ -254,6 +283,11 @@ static int64_t stage_size(const cp_norm_walk *w)
     return w->sum.staged || w->use.staged ? CP_NORM_PLACE * STAGE : 0;
 }
 
+static int64_t repeated_size(const cp_norm_walk *w)
+{
+    return w->together > 1 ? CONSTANTS * w->tile * w->together : 0;
+}
+
 static double nanoseconds(const cp_norm_walk *w)
 {
     double each =
@@ -269,18 +303,20 @@ cp_cost cp_norm_walk_plan(cp_norm_walk *w, const cp_norm *norm, int32_t directio
     w->direction = direction;
     take_axes(w, norm);
     choose_kind(w, norm);
+    choose_tasks(w, norm);
     choose_lanes(w, &w->sum);
     choose_lanes(w, &w->use);
     cut_blocks(w, &w->sum);
     cut_blocks(w, &w->use);
     cut_jobs(w, norm);
-    choose_tasks(w, norm);
+    choose_phases(w);
     double bytes = (double)w->cells * (double)w->each * (double)item;
     w->far = bytes >= NEAR;
 
     int64_t cells = w->fused ? 0 : w->cells, parameters = norm->parameters;
-    cost.per_worker = doubles(CP_SUM_ROWS * w->tile) + doubles(w->tile) + doubles(sum_lanes(w)) + doubles(stage_size(w)) +
-                      (w->fused ? GROUP_ARRAYS * doubles(w->tile) : 0);
+    cost.per_worker = doubles(CP_SUM_ROWS * w->tile * w->together) + doubles(w->tile * w->together) + doubles(sum_lanes(w)) +
+                      doubles(stage_size(w)) + doubles(repeated_size(w)) +
+                      (w->fused ? (size_t)w->slots * GROUP_ARRAYS * doubles(w->tile) : 0);
     cost.shared = 2 * doubles(parameters) + GROUP_ARRAYS * doubles(cells) + doubles((w->chunks - 1) * 3 * cells) +
                   doubles(share_count(w)) + doubles(w->parameters ? 2 * parameters : 0);
     cost.nanoseconds = nanoseconds(w);
@@ -305,12 +341,13 @@ void cp_norm_work_bind(cp_norm_work *work, const cp_norm_walk *w, int worker)
 {
     char *memory = cp_engine_worker(w->engine, worker);
     work->walk = w;
-    work->sums = carve(&memory, CP_SUM_ROWS * w->tile);
-    work->shift = carve(&memory, w->tile);
+    work->sums = carve(&memory, CP_SUM_ROWS * w->tile * w->together);
+    work->shift = carve(&memory, w->tile * w->together);
     work->lanes = carve(&memory, sum_lanes(w));
     work->stage = carve(&memory, stage_size(w));
-    if (w->fused) {
-        carve_groups(&work->groups, &memory, w->tile);
+    work->repeated = carve(&memory, repeated_size(w));
+    for (int slot = 0; slot < w->slots && w->fused; slot++) {
+        carve_groups(&work->groups[slot], &memory, w->tile);
     }
 }
 
@@ -318,7 +355,7 @@ void cp_norm_work_bind(cp_norm_work *work, const cp_norm_walk *w, int worker)
 
 cp_norm_job cp_norm_job_at(const cp_norm_walk *w, int64_t index)
 {
-    cp_norm_job job = {index / w->tiles, index % w->tiles * w->tile, 0};
+    cp_norm_job job = {index / w->tiles, index % w->tiles * w->tile, 0, (int)(index % w->slots)};
     job.count = least(w->tile, w->cell.length - job.cell);
     return job;
 }
@@ -372,10 +409,39 @@ void cp_norm_first_elements(const cp_norm_walk *w, const cp_norm_job *job, int64
     w->engine->kernels->lane[CP_LANE_f64]->load[w->norm->dtype](to, first, job->count, w->cell.step[CP_NORM_X], 1, 0);
 }
 
+static const cp_norm_path *path_of(const cp_norm_walk *w, int task)
+{
+    return task < CP_NORM_APPLY ? &w->sum : &w->use;
+}
+
+/* Makes a tile begin with another of its constants. */
+static void skip_constants(cp_norm_tile *t, int64_t n)
+{
+    const double **constants[CONSTANTS] = {&t->center, &t->scale, &t->offset, &t->a, &t->b, &t->c};
+    for (int i = 0; i < CONSTANTS; i++) {
+        *constants[i] += *constants[i] != NULL ? n : 0;
+    }
+}
+
+void cp_norm_repeat(const cp_norm_work *work, cp_norm_tile *t, int64_t n)
+{
+    const double **constants[CONSTANTS] = {&t->center, &t->scale, &t->offset, &t->a, &t->b, &t->c};
+    int64_t together = work->walk->together;
+    for (int i = 0; i < CONSTANTS && together > 1; i++) {
+        double *to = work->repeated + i * n * together;
+        for (int64_t k = 0; k < together && *constants[i] != NULL; k++) {
+            memcpy(to + k * n, *constants[i], (size_t)n * sizeof *to);
+        }
+        *constants[i] = *constants[i] != NULL ? to : NULL;
+    }
+}
+
 /* Rows whose lanes lie apart pass through scratch as doubles, some lanes at a time; a sum along a row goes on from piece to piece. */
-static void run_staged(const cp_norm_work *work, int task, const cp_norm_tile *whole, const int64_t *lane_step)
+static void run_staged(const cp_norm_work *work, int task, const cp_norm_tile *whole)
 {
     const cp_norm_walk *w = work->walk;
+    const cp_norm_path *path = path_of(w, task);
+    const int64_t *lane_step = whole->kind == CP_ACROSS ? w->cell.step : path->lane.step;
     const cp_lane_kernels *rows = w->engine->kernels->lane[CP_LANE_f64];
     int across = whole->kind == CP_ACROSS, per_lane = across || task == CP_NORM_PARAMETERS;
     double *x = work->stage, *dy = x + STAGE, *out = dy + STAGE;
@@ -383,14 +449,12 @@ static void run_staged(const cp_norm_work *work, int task, const cp_norm_tile *w
         for (int64_t lane = 0; lane < whole->lanes; lane += STAGE) {
             cp_norm_tile t = *whole;
             int64_t constant = across ? lane : row;
+            t.begins = whole->begins && (across ? row : lane) == 0;
             t.dtype = CP_DTYPE_f64;
             t.rows = 1;
             t.lanes = least(STAGE, whole->lanes - lane);
             t.x_ahead = t.out_ahead = 0;
-            const double **constants[] = {&t.center, &t.scale, &t.offset, &t.a, &t.b, &t.c};
-            for (size_t i = 0; i < sizeof constants / sizeof constants[0]; i++) {
-                *constants[i] += *constants[i] != NULL ? constant : 0;
-            }
+            skip_constants(&t, constant);
             t.weight += t.weight != NULL ? lane : 0;
             t.bias += t.bias != NULL ? lane : 0;
             t.sum += t.sum == NULL ? 0 : per_lane ? lane : row * CP_SUM_ROWS * CP_SUM_LANES;
@@ -412,10 +476,29 @@ static void run_staged(const cp_norm_work *work, int task, const cp_norm_tile *w
     }
 }
 
-static void run_tile(const cp_norm_work *work, const cp_norm_path *path, int task, cp_norm_tile *t, const int64_t *offset,
-                     const cp_norm_axis *rows, const int64_t *lane_step)
+int cp_norm_tile_at(const cp_norm_work *work, const cp_norm_job *job, int64_t block, int task, int64_t *row, cp_norm_tile *t)
 {
     const cp_norm_walk *w = work->walk;
+    const cp_norm_path *path = path_of(w, task);
+    const cp_norm_axis one = {1, {0, 0, 0, 0}}, *rows = &w->cell;
+    int64_t offset[CP_NORM_GRIDS];
+    block_range r = range_of(w, path, block);
+    t->row = *row;
+    offset_of(w, job, offset);
+    add_offset(path->reduced, path->reduced_count, r.row + *row, offset);
+    if (w->kind == CP_ACROSS) {
+        rows = path->reduced_count > 0 ? &path->reduced[path->reduced_count - 1] : &one;
+        t->rows = least(rows->length - (r.row + *row) % rows->length, r.rows - *row);
+        t->lanes = job->count;
+        *row += t->rows;
+    } else {
+        t->rows = job->count;
+        t->lanes = r.lanes;
+        for (int g = 0; g < CP_NORM_GRIDS; g++) {
+            offset[g] += r.lane * path->lane.step[g];
+        }
+        *row += 1;
+    }
     t->x = w->data[CP_NORM_X] + offset[CP_NORM_X];
     t->dy = w->data[CP_NORM_DY] != NULL ? w->data[CP_NORM_DY] + offset[CP_NORM_DY] : NULL;
     t->out = w->data[CP_NORM_OUT] != NULL ? w->data[CP_NORM_OUT] + offset[CP_NORM_OUT] : NULL;
@@ -426,48 +509,77 @@ static void run_tile(const cp_norm_work *work, const cp_norm_path *path, int tas
         t->x_ahead = w->kind == CP_ACROSS ? ROWS_AHEAD * t->x_step : BYTES_AHEAD;
         t->out_ahead = 2 * BYTES_AHEAD;
     }
-    if (path->staged) {
-        run_staged(work, task, t, lane_step);
+    if (w->kind == CP_LAYER) {
+        t->weight = w->weight + offset[CP_NORM_PLACE];
+        t->bias = w->bias + offset[CP_NORM_PLACE];
+        t->sum += task == CP_NORM_PARAMETERS ? offset[CP_NORM_PLACE] : 0;
+    }
+    return *row == r.rows;
+}
+
+static void run_tile(const cp_norm_work *work, int task, const cp_norm_tile *t)
+{
+    if (path_of(work->walk, task)->staged) {
+        run_staged(work, task, t);
     } else {
-        w->engine->kernels->norm->tile[task](t);
+        work->walk->engine->kernels->norm->tile[task](t);
     }
 }
 
-void cp_norm_block_run(const cp_norm_work *work, const cp_norm_job *job, int64_t block, int task, const cp_norm_tile *tile)
+/* Some rows of a tile, `step` apart, from row `from` on; `side_by_side` of each lie together. */
+static void run_rows(const cp_norm_work *work, int task, const cp_norm_tile *whole, int64_t from, int64_t rows, int64_t step,
+                     int64_t side_by_side)
 {
-    const cp_norm_walk *w = work->walk;
-    const cp_norm_path *path = task < CP_NORM_APPLY ? &w->sum : &w->use;
-    block_range r = range_of(w, path, block);
-    int64_t start[CP_NORM_GRIDS], offset[CP_NORM_GRIDS], row = r.row;
-    offset_of(w, job, start);
-    if (w->kind == CP_ACROSS) { /* as many rows at a time as have one step */
-        const cp_norm_axis one = {1, {0, 0, 0, 0}},
-                           *inner = path->reduced_count > 0 ? &path->reduced[path->reduced_count - 1] : &one;
-        while (row < r.row + r.rows) {
-            cp_norm_tile t = *tile;
-            memcpy(offset, start, sizeof offset);
-            add_offset(path->reduced, path->reduced_count, row, offset);
-            t.rows = least(inner->length - row % inner->length, r.row + r.rows - row);
-            t.lanes = job->count;
-            run_tile(work, path, task, &t, offset, inner, w->cell.step);
-            row += t.rows;
-        }
-        return;
+    cp_norm_tile t = *whole;
+    int64_t lane = (whole->row + from) % work->walk->together * whole->lanes;
+    t.x += from * t.x_step;
+    t.dy += t.dy != NULL ? from * t.dy_step : 0;
+    t.out += t.out != NULL ? from * t.out_step : 0;
+    t.sum += t.sum != NULL ? lane : 0;
+    t.rows = rows;
+    t.lanes *= side_by_side;
+    t.x_step *= step;
+    t.dy_step *= step;
+    t.out_step *= step;
+    t.x_ahead = t.x_ahead != 0 ? BYTES_AHEAD : 0;
+    if (rows > 0) {
+        run_tile(work, task, &t);
     }
-    for (; row < r.row + r.rows; row++) {
-        cp_norm_tile t = *tile;
-        memcpy(offset, start, sizeof offset);
-        add_offset(path->reduced, path->reduced_count, row, offset);
-        for (int g = 0; g < CP_NORM_GRIDS; g++) {
-            offset[g] += r.lane * path->lane.step[g];
+}
+
+/* Rows of few channels, each in the lanes that it has of those together. */
+static void run_together(const cp_norm_work *work, int task, const cp_norm_tile *t)
+{
+    int64_t together = work->walk->together, row = t->lanes * (t->dtype == CP_DTYPE_f64 ? 8 : 4);
+    int packed = t->x_step == row && (t->dy == NULL || t->dy_step == row) && (task < CP_NORM_APPLY || t->out_step == row);
+    if (packed && !path_of(work->walk, task)->staged) {
+        int64_t first = least(t->rows, (together - t->row % together) % together), whole = (t->rows - first) / together;
+        int64_t last = t->rows - first - whole * together;
+        run_rows(work, task, t, 0, first > 0, 1, first);
+        run_rows(work, task, t, first, whole, together, together);
+        run_rows(work, task, t, t->rows - last, last > 0, 1, last);
+    } else {
+        for (int64_t from = 0; from < least(together, t->rows); from++) {
+            run_rows(work, task, t, from, (t->rows - from + together - 1) / together, together, 1);
         }
-        t.rows = job->count;
-        t.lanes = r.lanes;
-        if (w->kind == CP_LAYER) {
-            t.weight = w->weight + offset[CP_NORM_PLACE];
-            t.bias = w->bias + offset[CP_NORM_PLACE];
-            t.sum += task == CP_NORM_PARAMETERS ? offset[CP_NORM_PLACE] : 0;
-        }
-        run_tile(work, path, task, &t, offset, &w->cell, path->lane.step);
+    }
+}
+
+void cp_norm_tile_run(const cp_norm_work *work, int task, cp_norm_tile *t, int64_t rows)
+{
+    int64_t behind = t->rows - rows;
+    t->rows = rows;
+    if (work->walk->together > 1) {
+        run_together(work, task, t);
+    } else {
+        run_tile(work, task, t);
+    }
+    t->rows = behind;
+    if (behind > 0) {
+        t->x += rows * t->x_step;
+        t->dy += t->dy != NULL ? rows * t->dy_step : 0;
+        t->out += t->out != NULL ? rows * t->out_step : 0;
+        t->sum += t->sum != NULL ? rows * CP_SUM_ROWS * CP_SUM_LANES : 0;
+        skip_constants(t, rows);
     }
 }

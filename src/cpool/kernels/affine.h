@@ -34,8 +34,9 @@ CP_TEMPLATE vf64 NORM(element)(int task, int kind, int wide, int relu, const cp_
     return task == CP_NORM_CONSTANT ? e : vf64_add(vf64_add(e, k->c), vf64_mul(vf64_sub(x, k->center), k->b));
 }
 
-CP_TEMPLATE void NORM(elements)(int task, int kind, int wide, int relu, const cp_norm_tile *t)
+CP_TEMPLATE void NORM(elements)(int task, int kind, int wide, int relu, const cp_norm_tile *tile)
 {
+    const cp_norm_tile own = *tile, *t = &own; /* which no store through a pointer can mean */
     const int64_t item = wide ? 8 : 4;
     for (int64_t row = 0; row < t->rows; row++) {
         NORM(constants) k;
@@ -91,6 +92,7 @@ static const cp_norm_kernels NORM(table) = {
     .tile[CP_NORM_GRADIENT] = NORM(input_gradient),
     .tile[CP_NORM_CONSTANT] = NORM(constant_gradient),
     .fold = NORM(fold),
+    .fold_across = NORM(fold_across),
     .block = NORM(block),
     .merge = NORM(merge),
     .unite = NORM(unite),

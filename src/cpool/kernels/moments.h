@@ -131,9 +131,13 @@ CP_TEMPLATE NORM(state) NORM(accumulate)(int task, NORM(state) s, vf64 p, vf64 q
     return s;
 }
 
-CP_TEMPLATE NORM(state) NORM(state_load)(int task, const double *from, int64_t pitch, int64_t n)
+CP_TEMPLATE NORM(state) NORM(state_load)(int task, int begins, const double *from, int64_t pitch, int64_t n)
 {
     NORM(state) s;
+    if (begins) {
+        s.first = s.second = s.first_lost = s.second_lost = vf64_set1(0.0);
+        return s;
+    }
     s.first = NORM(lanes)(from, 0, n);
     s.second = NORM(lanes)(from + pitch, 0, n);
     s.first_lost = task == CP_NORM_EXACT ? NORM(lanes)(from + 2 * pitch, 0, n) : s.first;
@@ -176,8 +180,9 @@ CP_TEMPLATE NORM(state) NORM(add_terms)(int task, int kind, int wide, int relu, 
     return NORM(accumulate)(task, s, e, vf64_mul(e, d), e);
 }
 
-CP_TEMPLATE void NORM(sums_along)(int task, int kind, int wide, int relu, const cp_norm_tile *t)
+CP_TEMPLATE void NORM(sums_along)(int task, int kind, int wide, int relu, const cp_norm_tile *tile)
 {
+    const cp_norm_tile own = *tile, *t = &own; /* which no store through a pointer can mean */
     const int64_t item = wide ? 8 : 4;
     for (int64_t row = 0; row < t->rows; row++) {
         NORM(constants) k;
@@ -187,7 +192,7 @@ CP_TEMPLATE void NORM(sums_along)(int task, int kind, int wide, int relu, const 
         const char *dy_next = NORM(is_moments)(task) ? NULL : t->dy + row * t->dy_step + t->x_ahead;
         NORM(take)(&k, task, kind, relu, t, row, 0, vf64_N);
         for (int u = 0; u < NORM(UNIT); u++) {
-            s[u] = NORM(state_load)(task, sum + u * vf64_N, CP_SUM_LANES, vf64_N);
+            s[u] = NORM(state_load)(task, t->begins, sum + u * vf64_N, CP_SUM_LANES, vf64_N);
         }
         int64_t i = 0;
         for (; i + CP_SUM_LANES <= t->lanes; i += CP_SUM_LANES) {
@@ -217,7 +222,7 @@ CP_TEMPLATE void NORM(sums_stripe)(int task, int kind, int wide, int relu, const
     NORM(constants) k[NORM(WIDTH)];
     NORM(state) s[NORM(WIDTH)];
     for (int w = 0; w < width; w++) {
-        s[w] = NORM(state_load)(task, t->sum + i + w * vf64_N, t->sum_pitch, n);
+        s[w] = NORM(state_load)(task, t->begins && from == 0, t->sum + i + w * vf64_N, t->sum_pitch, n);
         NORM(take)(&k[w], task, kind, relu, t, from, i + w * vf64_N, n);
     }
     for (int64_t row = from; row < to; row++) {
@@ -239,8 +244,9 @@ CP_TEMPLATE void NORM(sums_stripe)(int task, int kind, int wide, int relu, const
     }
 }
 
-CP_TEMPLATE void NORM(sums_across)(int task, int kind, int wide, int relu, const cp_norm_tile *t)
+CP_TEMPLATE void NORM(sums_across)(int task, int kind, int wide, int relu, const cp_norm_tile *tile)
 {
+    const cp_norm_tile own = *tile, *t = &own; /* which no store through a pointer can mean */
     for (int64_t from = 0; from < t->rows; from += NORM(STRIPE)) {
         int64_t to = from + NORM(STRIPE) < t->rows ? from + NORM(STRIPE) : t->rows, i = 0;
         for (; i + NORM(WIDTH) * vf64_N <= t->lanes; i += NORM(WIDTH) * vf64_N) {
@@ -292,127 +298,215 @@ static void NORM(parameter_sums)(const cp_norm_tile *t)
 }
 
 /* a + b rounded, and what that loses is added to *lost. */
-static inline double NORM(sum_one)(double a, double b, double *lost)
+CP_TEMPLATE vf64 NORM(plus)(vf64 a, vf64 b, vf64 *lost)
 {
-    double sum = a + b, back = sum - a;
-    *lost += (a - (sum - back)) + (b - back);
+    vf64 sum = vf64_add(a, b);
+    *lost = vf64_add(*lost, NORM(lost)(a, b, sum));
     return sum;
 }
 
-/* What the product of a and b, `product` once rounded, lacks of it (Dekker); 0 where that overflows. */
-static inline double NORM(product_lost)(double a, double b, double product)
+/* ... and exact, with what a and b have lost before. */
+CP_TEMPLATE vf64 NORM(both)(vf64 a, vf64 b, vf64 *a_lost, vf64 b_lost, int exact)
 {
-    const double splitter = 0x1p27 + 1;
-    double a_high = a * splitter - (a * splitter - a), b_high = b * splitter - (b * splitter - b);
-    double a_low = a - a_high, b_low = b - b_high;
-    double lost = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low;
-    return lost - lost == 0 ? lost : 0;
+    if (!exact) {
+        return vf64_add(a, b);
+    }
+    *a_lost = vf64_add(*a_lost, b_lost);
+    return NORM(plus)(a, b, a_lost);
+}
+
+CP_TEMPLATE vf64 NORM(high)(vf64 a)
+{
+    vf64 split = vf64_mul(a, vf64_set1(0x1p27 + 1));
+    return vf64_sub(split, vf64_sub(split, a));
+}
+
+/* What the product of a and b, `product` once rounded, lacks of it (Dekker); 0 where that overflows. */
+CP_TEMPLATE vf64 NORM(product_lost)(vf64 a, vf64 b, vf64 product)
+{
+    const vf64 zero = vf64_set1(0.0);
+    vf64 a_high = NORM(high)(a), b_high = NORM(high)(b), a_low = vf64_sub(a, a_high), b_low = vf64_sub(b, b_high);
+    vf64 lost = vf64_add(vf64_sub(vf64_mul(a_high, b_high), product), vf64_mul(a_high, b_low));
+    lost = vf64_add(vf64_add(lost, vf64_mul(a_low, b_high)), vf64_mul(a_low, b_low));
+    return vf64_select(vf64_eq(vf64_sub(lost, lost), zero), lost, zero);
 }
 
 /* a / b rounded, and what that lacks is added to *rest. */
-static inline double NORM(quotient)(double a, double b, double *rest)
+CP_TEMPLATE vf64 NORM(quotient)(vf64 a, vf64 b, vf64 *rest)
 {
-    double quotient = a / b, product = quotient * b;
-    *rest += ((a - product) - NORM(product_lost)(quotient, b, product)) / b;
+    vf64 quotient = vf64_div(a, b), product = vf64_mul(quotient, b);
+    *rest = vf64_add(*rest, vf64_div(vf64_sub(vf64_sub(a, product), NORM(product_lost)(quotient, b, product)), b));
     return quotient;
+}
+
+/* Folds a sum of so many cells by halves: first the vectors of each, then vectors of half of the cells into those of the others,
+ * lanes of both in turn. */
+CP_TEMPLATE void NORM(fold_row)(const double *sums, double *to, double *to_lost, int64_t cells, int exact)
+{
+    const int64_t step = CP_SUM_ROWS * CP_SUM_LANES;
+    vf64 sum[vf64_N], lost[vf64_N];
+    for (int c = 0; c < vf64_N; c++) {
+        vf64 part[NORM(UNIT)], part_lost[NORM(UNIT)];
+        for (int u = 0; u < NORM(UNIT); u++) {
+            const double *from = sums + (c < cells ? c : 0) * step + u * vf64_N;
+            part[u] = vf64_load(from);
+            part_lost[u] = exact ? vf64_load(from + 2 * CP_SUM_LANES) : part[u];
+        }
+        for (int half = NORM(UNIT) / 2; half > 0; half /= 2) {
+            for (int u = 0; u < half; u++) {
+                part[u] = NORM(both)(part[u], part[u + half], &part_lost[u], part_lost[u + half], exact);
+            }
+        }
+        sum[c] = part[0];
+        lost[c] = part_lost[0];
+    }
+    for (int half = vf64_N / 2; half > 0; half /= 2) {
+        for (int c = 0; c < half; c++) {
+            vf64 a, b, a_lost = lost[c], b_lost = lost[c];
+            vf64_zip(sum[c], sum[c + half], &a, &b);
+            if (exact) {
+                vf64_zip(lost[c], lost[c + half], &a_lost, &b_lost);
+            }
+            sum[c] = NORM(both)(a, b, &a_lost, b_lost, exact);
+            lost[c] = a_lost;
+        }
+    }
+    NORM(keep)(to, 0, cells, sum[0]);
+    if (exact) {
+        NORM(keep)(to_lost, 0, cells, lost[0]);
+    }
 }
 
 static void NORM(fold)(const double *sums, double *to, int64_t pitch, int64_t n, int exact)
 {
-    for (int64_t i = 0; i < n; i++) {
-        double lane[CP_SUM_ROWS][CP_SUM_LANES];
-        memcpy(lane, sums + i * CP_SUM_ROWS * CP_SUM_LANES, sizeof lane);
-        for (int half = CP_SUM_LANES / 2; half > 0; half /= 2) {
-            for (int l = 0; l < half && !exact; l++) {
-                lane[0][l] += lane[0][l + half];
-                lane[1][l] += lane[1][l + half];
-            }
-            for (int l = 0; l < half && exact; l++) {
-                for (int row = 0; row < 2; row++) {
-                    lane[row + 2][l] += lane[row + 2][l + half];
-                    lane[row][l] = NORM(sum_one)(lane[row][l], lane[row][l + half], &lane[row + 2][l]);
-                }
+    for (int64_t i = 0; i < n; i += vf64_N) {
+        int64_t m = n - i < vf64_N ? n - i : vf64_N;
+        for (int row = 0; row < 2; row++) {
+            const double *from = sums + (i * CP_SUM_ROWS + row) * CP_SUM_LANES;
+            double *row_to = to + row * pitch + i;
+            if (exact) {
+                NORM(fold_row)(from, row_to, row_to + 2 * pitch, m, 1);
+            } else {
+                NORM(fold_row)(from, row_to, NULL, m, 0);
             }
         }
-        for (int row = 0; row < CP_SUM_ROWS; row++) {
-            to[row * pitch + i] = lane[row][0];
+    }
+}
+
+static void NORM(fold_across)(double *sums, int64_t pitch, int64_t n, int64_t together, int exact)
+{
+    for (int64_t half = together / 2 * n; half >= n; half /= 2) {
+        for (int row = 0; row < 2; row++) {
+            double *sum = sums + row * pitch, *lost = sum + 2 * pitch;
+            for (int64_t i = 0; i < half; i += vf64_N) {
+                int64_t m = half - i < vf64_N ? half - i : vf64_N;
+                vf64 a_lost = vf64_set1(0.0), b_lost = a_lost;
+                if (exact) {
+                    a_lost = NORM(lanes)(lost, i, m);
+                    b_lost = NORM(lanes)(lost, i + half, m);
+                }
+                vf64 folded = NORM(both)(NORM(lanes)(sum, i, m), NORM(lanes)(sum, i + half, m), &a_lost, b_lost, exact);
+                NORM(keep)(sum, i, m, folded);
+                if (exact) {
+                    NORM(keep)(lost, i, m, a_lost);
+                }
+            }
         }
     }
 }
 
 /* ---- Groups ---- */
 
+/* Of vf64_N groups. */
 typedef struct NORM(moments_of) {
-    double mean, rest, m2;
+    vf64 mean, rest, m2;
 } NORM(moments_of);
 
 /* Chan, Golub, LeVeque 1983; the mean as a sum of two. */
-static inline NORM(moments_of) NORM(merged)(NORM(moments_of) a, double before, NORM(moments_of) b, double count)
+CP_TEMPLATE NORM(moments_of) NORM(merged)(NORM(moments_of) a, double before, NORM(moments_of) b, double count)
 {
     if (before == 0) {
         return b;
     }
     if (count != 0) {
-        double share_rest = 0, share = NORM(quotient)(count, before + count, &share_rest);
-        double apart_rest = b.rest - a.rest, apart = NORM(sum_one)(b.mean, -a.mean, &apart_rest), step = apart * share;
-        a.rest += NORM(product_lost)(apart, share, step) + apart * share_rest + apart_rest * share;
-        a.mean = NORM(sum_one)(a.mean, step, &a.rest);
-        apart += apart_rest;
-        a.m2 = a.m2 + b.m2 + apart * apart * (before * share);
+        vf64 share_rest = vf64_set1(0.0), share = NORM(quotient)(vf64_set1(count), vf64_set1(before + count), &share_rest);
+        vf64 apart_rest = vf64_sub(b.rest, a.rest), apart = NORM(plus)(b.mean, vf64_sub(vf64_set1(-0.0), a.mean), &apart_rest);
+        vf64 step = vf64_mul(apart, share),
+             both = vf64_add(NORM(product_lost)(apart, share, step), vf64_mul(apart, share_rest));
+        a.rest = vf64_add(a.rest, vf64_add(both, vf64_mul(apart_rest, share)));
+        a.mean = NORM(plus)(a.mean, step, &a.rest);
+        apart = vf64_add(apart, apart_rest);
+        a.m2 = vf64_add(vf64_add(a.m2, b.m2), vf64_mul(vf64_mul(apart, apart), vf64_mul(vf64_set1(before), share)));
     }
     return a;
 }
 
-static inline NORM(moments_of) NORM(get)(const cp_norm_groups *g, int64_t i)
+CP_TEMPLATE NORM(moments_of) NORM(get)(const cp_norm_groups *g, int64_t i, int64_t n)
 {
-    return (NORM(moments_of)){g->mean[i], g->rest[i], g->m2[i]};
+    return (NORM(moments_of)){NORM(lanes)(g->mean, i, n), NORM(lanes)(g->rest, i, n), NORM(lanes)(g->m2, i, n)};
 }
 
-static inline void NORM(set)(const cp_norm_groups *g, int64_t i, NORM(moments_of) moments)
+CP_TEMPLATE void NORM(set)(const cp_norm_groups *g, int64_t i, int64_t n, NORM(moments_of) moments)
 {
-    g->mean[i] = moments.mean;
-    g->rest[i] = moments.rest;
-    g->m2[i] = moments.m2;
+    NORM(keep)(g->mean, i, n, moments.mean);
+    NORM(keep)(g->rest, i, n, moments.rest);
+    NORM(keep)(g->m2, i, n, moments.m2);
 }
 
 static void NORM(merge)(const cp_norm_groups *g, int64_t n, double before, const cp_norm_groups *other, double count)
 {
-    for (int64_t i = 0; i < n; i++) {
-        NORM(set)(g, i, NORM(merged)(NORM(get)(g, i), before, NORM(get)(other, i), count));
+    for (int64_t i = 0; i < n; i += vf64_N) {
+        int64_t m = n - i < vf64_N ? n - i : vf64_N;
+        NORM(set)(g, i, m, NORM(merged)(NORM(get)(g, i, m), before, NORM(get)(other, i, m), count));
     }
+}
+
+CP_TEMPLATE void NORM(add_block)(const cp_norm_groups *g, int64_t i, int64_t n, double before, const double *sums,
+                                 int64_t pitch, const double *shift, double count, int with_mean, int exact)
+{
+    const vf64 zero = vf64_set1(0.0);
+    vf64 first = NORM(lanes)(sums, i, n), second = NORM(lanes)(sums + pitch, i, n);
+    vf64 first_lost = exact ? NORM(lanes)(sums + 2 * pitch, i, n) : zero;
+    vf64 second_lost = exact ? NORM(lanes)(sums + 3 * pitch, i, n) : zero;
+    NORM(moments_of) block = {zero, zero, vf64_add(second, second_lost)};
+    if (with_mean) {
+        vf64 all = vf64_set1(count), rest = vf64_div(first_lost, all), d = NORM(quotient)(first, all, &rest);
+        vf64 product = vf64_mul(first, d), lost = vf64_add(NORM(product_lost)(first, d, product), vf64_mul(first, rest));
+        lost = vf64_add(lost, vf64_mul(first_lost, d));
+        block.m2 = vf64_add(vf64_sub(second, product), vf64_sub(second_lost, lost));
+        block.m2 = vf64_select(vf64_gt(zero, block.m2), zero, block.m2); /* NaN stays */
+        block.rest = rest;
+        vf64 from_base =
+            NORM(plus)(NORM(lanes)(shift, i, n), vf64_sub(vf64_set1(-0.0), NORM(lanes)(g->base, i, n)), &block.rest);
+        block.mean = NORM(plus)(from_base, d, &block.rest);
+    }
+    NORM(set)(g, i, n, NORM(merged)(NORM(get)(g, i, n), before, block, count));
 }
 
 static void NORM(block)(const cp_norm_groups *g, int64_t n, double before, const double *sums, int64_t pitch,
-                        const double *shift, double count, int with_mean)
+                        const double *shift, double count, int with_mean, int exact)
 {
-    for (int64_t i = 0; i < n; i++) {
-        double first = sums[i], second = sums[pitch + i], first_lost = sums[2 * pitch + i], second_lost = sums[3 * pitch + i];
-        NORM(moments_of) block = {0, 0, second + second_lost};
-        if (with_mean) {
-            double rest = first_lost / count, d = NORM(quotient)(first, count, &rest), product = first * d;
-            double lost = NORM(product_lost)(first, d, product) + first * rest + first_lost * d;
-            block.m2 = (second - product) + (second_lost - lost);
-            block.m2 = block.m2 < 0 ? 0 : block.m2; /* NaN stays */
-            block.rest = rest;
-            block.mean = NORM(sum_one)(NORM(sum_one)(shift[i], -g->base[i], &block.rest), d, &block.rest);
-        }
-        NORM(set)(g, i, NORM(merged)(NORM(get)(g, i), before, block, count));
+    for (int64_t i = 0; i < n; i += vf64_N) {
+        int64_t m = n - i < vf64_N ? n - i : vf64_N;
+        NORM(add_block)(g, i, m, before, sums, pitch, shift, count, with_mean, exact);
     }
 }
 
+/* One group at a time, in one lane. */
 static void NORM(unite)(const cp_norm_groups *g, int64_t n, int64_t size, double count)
 {
     for (int64_t from = 0; from < n; from += size) {
-        NORM(moments_of) group = NORM(get)(g, from);
-        double base = g->base[from];
+        NORM(moments_of) group = NORM(get)(g, from, 1);
+        vf64 base = NORM(lanes)(g->base, from, 1);
         for (int64_t i = 1; i < size; i++) {
-            NORM(moments_of) other = NORM(get)(g, from + i);
-            other.mean = NORM(sum_one)(NORM(sum_one)(g->base[from + i], -base, &other.rest), other.mean, &other.rest);
+            NORM(moments_of) other = NORM(get)(g, from + i, 1);
+            vf64 from_base = NORM(plus)(NORM(lanes)(g->base, from + i, 1), vf64_sub(vf64_set1(-0.0), base), &other.rest);
+            other.mean = NORM(plus)(from_base, other.mean, &other.rest);
             group = NORM(merged)(group, (double)i * count, other, count);
         }
         for (int64_t i = from; i < from + size; i++) {
-            g->base[i] = base;
-            NORM(set)(g, i, group);
+            NORM(keep)(g->base, i, 1, base);
+            NORM(set)(g, i, 1, group);
         }
     }
 }
@@ -428,11 +522,13 @@ static void NORM(rstd)(double *variances, int64_t n, double eps)
 
 static void NORM(finish)(const cp_norm_groups *g, int64_t n, double count, double eps, int with_mean)
 {
-    for (int64_t i = 0; i < n; i++) {
-        double low = g->rest[i];
-        g->center[i] = NORM(sum_one)(with_mean ? g->base[i] : 0, g->mean[i], &low);
-        g->low[i] = low;
-        g->rstd[i] = g->m2[i] / count;
+    for (int64_t i = 0; i < n; i += vf64_N) {
+        int64_t m = n - i < vf64_N ? n - i : vf64_N;
+        NORM(moments_of) group = NORM(get)(g, i, m);
+        vf64 base = with_mean ? NORM(lanes)(g->base, i, m) : vf64_set1(0.0);
+        NORM(keep)(g->center, i, m, NORM(plus)(base, group.mean, &group.rest));
+        NORM(keep)(g->low, i, m, group.rest);
+        NORM(keep)(g->rstd, i, m, vf64_div(group.m2, vf64_set1(count)));
     }
     NORM(rstd)(g->rstd, n, eps);
 }

@@ -197,6 +197,8 @@ typedef struct cp_norm_tile {
     const double *weight, *bias;           /* per lane; CP_LAYER */
     double *sum; /* sums that are added to. Along: per row CP_SUM_ROWS x CP_SUM_LANES; across: per lane, rows sum_pitch apart */
     int64_t sum_pitch;
+    int64_t row;    /* of the block, with which the tile begins */
+    int32_t begins; /* nothing has been summed yet: what is in `sum` does not count */
 } cp_norm_tile;
 
 /* What is done to a tile. */
@@ -221,12 +223,14 @@ typedef struct cp_norm_groups {
 
 typedef struct cp_norm_kernels {
     void (*tile[CP_NORM_TASKS])(const cp_norm_tile *tile);
-    /* Folds the virtual lanes of n sums along rows into four rows, pitch apart; exact: of CP_NORM_EXACT. */
+    /* Folds the virtual lanes of n sums along rows into two rows, pitch apart; exact, of CP_NORM_EXACT, into four. */
     void (*fold)(const double *sums, double *to, int64_t pitch, int64_t n, int exact);
-    /* Adds a block of `count` to groups of `before`: from sums of d and d^2, d = x - shift, and their losses, pitch apart. Without
-     * mean: of x and x^2, shift 0. */
+    /* Folds sums across of which each lane has so many, n lanes behind n lanes, into the first n; rows as above. */
+    void (*fold_across)(double *sums, int64_t pitch, int64_t n, int64_t together, int exact);
+    /* Adds a block of `count` to groups of `before`: from sums of d and d^2, d = x - shift, and, exact, their losses, pitch apart.
+     * Without mean: of x and x^2, shift 0. */
     void (*block)(const cp_norm_groups *groups, int64_t n, double before, const double *sums, int64_t pitch,
-                  const double *shift, double count, int with_mean);
+                  const double *shift, double count, int with_mean, int exact);
     /* Adds moments to moments. */
     void (*merge)(const cp_norm_groups *groups, int64_t n, double before, const cp_norm_groups *other, double count);
     /* Makes one group of every `size` of n, and gives its moments to all of them. */
