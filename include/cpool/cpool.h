@@ -102,6 +102,8 @@ enum {
         20, /* normalization: float64 [3, groups...], what backward needs: mean, what that lacks of it, 1 / deviation */
     CPOOL_MOMENTS = 21, /* batch norm: float64 [4, C]: count, mean, sum of (x - mean)^2, what the mean lacks of the exact one */
     CPOOL_SUMS = 22, /* batch norm: float64 [3, C]: count, sum of e, sum of e (x - mean); those of parts of a batch are added */
+    CPOOL_LEAVES = 23, /* of CPOOL_TREE: masks [L, K] or [L, C or 1, K], L = 2, 4, 8, ..., K taps */
+    CPOOL_GATES = 24,  /* of CPOOL_TREE: likewise L - 1 masks; those behind gate i are 2i + 1 and 2i + 2, then the leaves */
     CPOOL_GRAD = 256
 };
 
@@ -151,7 +153,10 @@ typedef struct cpool_arg {
  *       is above 0; Z by params.variant. The reference is the mean of the window, or REFERENCE, or sum filter x + bias over windows
  *       of the filter's own sizes and padding but the same stride, in which padding is 0. With a filter sliding windows only.
  *   CPOOL_ADA              forward  X, BLEND -> Y             backward  GRAD|Y, X, BLEND -> (GRAD|X) (GRAD|BLEND)
- *       blend * D + (1 - blend) * S; S as CPOOL_SOFT with beta = 1, D weighted by exp(2 |x m| / (x^2 + m^2)), m the mean. */
+ *       blend * D + (1 - blend) * S; S as CPOOL_SOFT with beta = 1, D weighted by exp(2 |x m| / (x^2 + m^2)), m the mean.
+ *   CPOOL_TREE             forward  X, LEAVES, GATES -> Y     backward  GRAD|Y and the same -> (GRAD| of each of them)
+ *       The value of gate 0. A leaf is sum mask x; a gate s left + (1 - s) right, s = 1 / (1 + exp(-sum mask x)). Sliding windows
+ *       only. */
 enum {
     CPOOL_MAX = 1,
     CPOOL_MIN = 2,
@@ -168,7 +173,8 @@ enum {
     CPOOL_RANK = 13,
     CPOOL_KMAX = 14,
     CPOOL_DPP = 15,
-    CPOOL_ADA = 16
+    CPOOL_ADA = 16,
+    CPOOL_TREE = 17
 };
 
 /* granularity of CPOOL_MIXED_RANDOM: what shares a draw. The index drawn for is 0, n * C + c, or the linear index of the result. */
