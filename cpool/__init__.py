@@ -67,6 +67,7 @@ from cpool.pooling import (
     max_unpool,
     min_pool,
 )
+from cpool.resampling import blur_pool, dpid_pool, fractional_max_pool, s3_pool
 
 __all__ = [
     "Moments",
@@ -79,10 +80,13 @@ __all__ = [
     "adaptive_max_pool",
     "avg_pool",
     "batch_norm",
+    "blur_pool",
     "clipped_weights",
+    "dpid_pool",
     "dpp_pool",
     "dynamic_k",
     "fold_batch_norm",
+    "fractional_max_pool",
     "gated_pool",
     "get_include",
     "get_num_threads",
@@ -105,6 +109,7 @@ __all__ = [
     "num_threads",
     "rank_pool",
     "rms_norm",
+    "s3_pool",
     "set_num_threads",
     "show_config",
     "soft_pool",

@@ -23,8 +23,9 @@ cdef extern from "cpool/cpool.h" nogil:
         CPOOL_BLEND, CPOOL_WEIGHT, CPOOL_MASK, CPOOL_LEAVES, CPOOL_GATES, CPOOL_GRAD
         CPOOL_MAX, CPOOL_MIN, CPOOL_AVG, CPOOL_LP, CPOOL_UNPOOL, CPOOL_SOFT, CPOOL_LIP, CPOOL_STOCHASTIC
         CPOOL_STOCHASTIC_MEAN, CPOOL_MIXED, CPOOL_MIXED_RANDOM, CPOOL_GATED, CPOOL_RANK, CPOOL_KMAX, CPOOL_DPP, CPOOL_ADA
-        CPOOL_TREE
+        CPOOL_TREE, CPOOL_BLUR, CPOOL_FRACTIONAL, CPOOL_S3, CPOOL_DPID
         CPOOL_DPP_PLAIN, CPOOL_DPP_MEAN, CPOOL_DPP_SUM
+        CPOOL_REFLECT, CPOOL_REPLICATE, CPOOL_ZERO
         CPOOL_LAYER, CPOOL_MAP, CPOOL_REGION
         CPOOL_ADAPTIVE, CPOOL_WHOLE
         CPOOL_VALID, CPOOL_SAME_UPPER, CPOOL_SAME_LOWER
@@ -74,6 +75,7 @@ cdef extern from "cpool/cpool.h" nogil:
         double eps2
         int64_t filter_pad_before[3]
         int64_t filter_pad_after[3]
+        int64_t grid[3]
     ctypedef struct cpool_norm_params:
         size_t struct_size
         int32_t op
@@ -742,11 +744,13 @@ cdef class Saved:
         Bytes of the arrays that it keeps alive.
     indices : ndarray of int64
         Where the selected elements are in the flattened spatial plane, -1 for none: of ``max_pool``, ``min_pool`` and
-        ``stochastic_pool``. Their positions along the axis: of ``kmax_pool``. The positions given to ``max_unpool``.
+        ``stochastic_pool``, ``fractional_max_pool`` and ``s3_pool``. Their positions along the axis: of ``kmax_pool``. The
+        positions given to ``max_unpool``.
     mask : ndarray of uint8
         What a random ``mixed_pool`` drew, 1 for the maximum.
     seed, offset : int
-        Of the draws of ``stochastic_pool`` and a random ``mixed_pool``: given again, the same is drawn.
+        Of the draws of ``stochastic_pool``, ``fractional_max_pool``, ``s3_pool`` and a random ``mixed_pool``: given again, the
+        same is drawn.
     """
     cdef cpool_pool_params params
     cdef tuple shape   # of x
@@ -795,7 +799,7 @@ cdef class Saved:
         return self.kept["mask"]
 
     cdef int check_random(self) except -1:
-        if self.params.op != CPOOL_STOCHASTIC and self.params.op != CPOOL_MIXED_RANDOM:
+        if self.params.op not in (CPOOL_STOCHASTIC, CPOOL_MIXED_RANDOM, CPOOL_FRACTIONAL, CPOOL_S3):
             raise self.missing("draws nothing here: it has no seed and no offset")
         return 0
 
@@ -814,10 +818,10 @@ cdef class Saved:
 
     def __reduce__(self):
         cdef cpool_pool_params *p = &self.params
-        numbers = (p.op, p.rank, p.geometry, p.padding_mode, p.channel_axis, p.flags, p.divisor, p.granularity, p.k, p.p_max,
-                   p.seed, p.offset, p.variant, p.eps2)
+        numbers = (p.op, p.rank, p.geometry, p.padding_mode, p.channel_axis, p.flags, p.divisor, p.granularity, p.variant, p.k,
+                   p.p_max, p.seed, p.offset, p.eps2)
         lengths = [(p.axes[i], p.window[i], p.stride[i], p.dilation[i], p.pad_before[i], p.pad_after[i], p.output_size[i],
-                    p.filter_pad_before[i], p.filter_pad_after[i])
+                    p.filter_pad_before[i], p.filter_pad_after[i], p.grid[i])
                    for i in range(3)]
         return restore, (self.op, numbers, lengths, self.shape, self.typenum == cnp.NPY_DOUBLE, self.kept)
 
@@ -844,11 +848,11 @@ def restore(op, numbers, lengths, shape, bint wide, kept):
     cdef cpool_pool_params *to = &saved.params
     cdef int i
     to[0] = core_params_init
-    (to.op, to.rank, to.geometry, to.padding_mode, to.channel_axis, to.flags, to.divisor, to.granularity, to.k, to.p_max,
-     to.seed, to.offset, to.variant, to.eps2) = numbers
+    (to.op, to.rank, to.geometry, to.padding_mode, to.channel_axis, to.flags, to.divisor, to.granularity, to.variant, to.k,
+     to.p_max, to.seed, to.offset, to.eps2) = numbers
     for i, along in zip(range(3), lengths):
         (to.axes[i], to.window[i], to.stride[i], to.dilation[i], to.pad_before[i], to.pad_after[i], to.output_size[i],
-         to.filter_pad_before[i], to.filter_pad_after[i]) = along
+         to.filter_pad_before[i], to.filter_pad_after[i], to.grid[i]) = along
     saved.op = op
     saved.shape = tuple([integer(length, "shape of saved", shape) for length in shape])
     saved.typenum = cnp.NPY_DOUBLE if wide else cnp.NPY_FLOAT
@@ -1030,6 +1034,108 @@ def unpool(op, bint keep, x, indices, window, stride, padding, dilation, axes, c
     return forward(&call, op, keep, a, y, None, {"indices": positions})
 
 
+cdef int fill_blur(cpool_pool_params *params, int ndim, object window, object stride, object border, object axes,
+                   object channel_axis) except -1:
+    fill(params, CPOOL_BLUR, ndim, window, stride, 0, 1, False, axes, channel_axis)
+    borders = {"reflect": CPOOL_REFLECT, "replicate": CPOOL_REPLICATE, "zero": CPOOL_ZERO}
+    if not isinstance(border, str) or border not in borders:
+        raise (ValueError if isinstance(border, str) else TypeError)(
+            f"border={show(border)} must be one of {', '.join(map(repr, borders))}")
+    params.variant = borders[border]
+    return 0
+
+
+def blur(op, bint keep, x, window, stride, border, axes, channel_axis, out):
+    cdef Call call
+    cdef cpool_pool_params params
+    cdef cnp.ndarray a = as_values(x, "x")
+    fill_blur(&params, cnp.PyArray_NDIM(a), window, stride, border, axes, channel_axis)
+    y = as_out(out, cnp.PyArray_TYPE(a))
+    begin(&call, &params)
+    add_array(&call, CPOOL_X, a, "x")
+    return forward(&call, op, keep, a, y, None, {})
+
+
+cdef int fill_fractional(cpool_pool_params *params, int ndim, object window, object output_size, object axes,
+                         object channel_axis) except -1:
+    fill(params, CPOOL_FRACTIONAL, ndim, window, None, 0, 1, False, axes, channel_axis)
+    sizes(params.output_size, output_size, params.rank, "output_size")
+    return 0
+
+
+cdef int fill_thinned(cpool_pool_params *params, int ndim, object window, object stride, object padding, object dilation,
+                      object axes, object channel_axis, object grid) except -1:
+    fill(params, CPOOL_S3, ndim, window, stride, padding, dilation, False, axes, channel_axis)
+    if grid is not None:
+        sizes(params.grid, grid, params.rank, "grid")
+    return 0
+
+
+cdef object sample(cpool_pool_params *params, object op, bint keep, cnp.ndarray a, object seed, object offset, object u,
+                   object out):
+    cdef Call call
+    params.seed = key(seed)
+    params.offset = counter(offset, "offset")
+    numbers = None if u is None else as_values(u, "u")
+    y = as_out(out, cnp.PyArray_TYPE(a))
+    begin(&call, params)
+    add_array(&call, CPOOL_X, a, "x")
+    if numbers is not None:
+        add_array(&call, CPOOL_U, numbers, "u")
+    return forward(&call, op, keep, a, y, "indices", {})
+
+
+def fractional(op, bint keep, x, window, output_size, axes, channel_axis, seed, offset, u, out):
+    cdef cpool_pool_params params
+    cdef cnp.ndarray a = as_values(x, "x")
+    fill_fractional(&params, cnp.PyArray_NDIM(a), window, output_size, axes, channel_axis)
+    return sample(&params, op, keep, a, seed, offset, u, out)
+
+
+def thinned(op, x, window, stride, padding, dilation, axes, channel_axis, grid, seed, offset, u, out):
+    cdef cpool_pool_params params
+    cdef cnp.ndarray a = as_values(x, "x")
+    fill_thinned(&params, cnp.PyArray_NDIM(a), window, stride, padding, dilation, axes, channel_axis, grid)
+    return sample(&params, op, True, a, seed, offset, u, out)
+
+
+def thinned_mean(op, x, window, stride, padding, dilation, axes, channel_axis, out):
+    """What `thinned` gives on the average."""
+    cdef cpool_pool_params params
+    cdef cnp.ndarray a = as_values(x, "x")
+    fill_thinned(&params, cnp.PyArray_NDIM(a), window, stride, padding, dilation, axes, channel_axis, None)
+    shape_of(&params, (<object>a).shape)
+    along = tuple([params.window[i] if stride is None else params.stride[i] for i in range(params.rank)])
+    if out is not None and np.shares_memory(as_out(out, cnp.PyArray_TYPE(a)), a):
+        raise ValueError("out shares memory with x")
+    every = select(op, False, True, a, window, 1, padding, dilation, False, axes, channel_axis, None)
+    return average(op, False, every, along, None, tuple([size // 2 for size in along]), 1, False, axes, channel_axis, False,
+                   None, out)
+
+
+cdef int fill_shrink(cpool_pool_params *params, int ndim, object factor, object axes, object channel_axis) except -1:
+    if not PyIndex_Check(factor) and not isinstance(factor, (tuple, list)):
+        raise TypeError(f"factor={show(factor)} must be an integer or a tuple of integers")
+    rank = rank_of(factor, axes, ndim, "factor", factor)
+    sizes(params.window, factor, rank, "factor")
+    along = factor if isinstance(factor, (tuple, list)) else (factor,) * rank
+    fill(params, CPOOL_DPID, ndim, along, None, 0, 1, False, axes, channel_axis)
+    return 0
+
+
+def shrink(op, x, factor, lam, axes, channel_axis, out):
+    cdef Call call
+    cdef cpool_pool_params params
+    cdef cnp.ndarray a = as_values(x, "x")
+    fill_shrink(&params, cnp.PyArray_NDIM(a), factor, axes, channel_axis)
+    lam = as_parameter(lam, "lam")
+    y = as_out(out, cnp.PyArray_TYPE(a))
+    begin(&call, &params)
+    add_array(&call, CPOOL_X, a, "x")
+    add_parameter(&call, CPOOL_LAMBDA, lam, "lam")
+    return forward(&call, op, False, a, y, None, {})
+
+
 # ---- Shapes ----------------------------------------------------------------------------------------------------------
 
 cdef tuple shape_of(const cpool_pool_params *params, object x_shape):
@@ -1059,6 +1165,34 @@ def unpool_output_shape(x_shape, window, stride, padding, dilation, axes, channe
     cdef cpool_pool_params params
     x_shape = as_shape(x_shape)
     fill_unpool(&params, len(x_shape), window, stride, padding, dilation, axes, channel_axis, output_size, "overwrite")
+    return shape_of(&params, x_shape)
+
+
+def blur_output_shape(x_shape, window, stride, axes, channel_axis):
+    cdef cpool_pool_params params
+    x_shape = as_shape(x_shape)
+    fill_blur(&params, len(x_shape), window, stride, "reflect", axes, channel_axis)
+    return shape_of(&params, x_shape)
+
+
+def fractional_output_shape(x_shape, window, output_size, axes, channel_axis):
+    cdef cpool_pool_params params
+    x_shape = as_shape(x_shape)
+    fill_fractional(&params, len(x_shape), window, output_size, axes, channel_axis)
+    return shape_of(&params, x_shape)
+
+
+def thinned_output_shape(x_shape, window, stride, padding, dilation, axes, channel_axis, grid):
+    cdef cpool_pool_params params
+    x_shape = as_shape(x_shape)
+    fill_thinned(&params, len(x_shape), window, stride, padding, dilation, axes, channel_axis, grid)
+    return shape_of(&params, x_shape)
+
+
+def shrink_output_shape(x_shape, factor, axes, channel_axis):
+    cdef cpool_pool_params params
+    x_shape = as_shape(x_shape)
+    fill_shrink(&params, len(x_shape), factor, axes, channel_axis)
     return shape_of(&params, x_shape)
 
 

@@ -34,8 +34,16 @@ Padding: TypeAlias = (
 )
 Out: TypeAlias = Array | tuple[Array] | None
 
+_AXES = """\
+axes : int or tuple of int, optional
+    The spatial axes, by default the last ones: ``axes=(1, 2)`` for images with channels last. The others are batch axes.
+channel_axis : int, optional
+    The axis that per-channel parameters go along, by default the one before the spatial axes where these are last, else the
+    last that is not spatial."""
+
 # What the docstrings below share: a line {name} in one of them stands for an entry of this table.
 _SHARED = {
+    "axes": _AXES,
     "x": """\
 x : array_like of float32 or float64
     The input, in any layout: nothing is copied where the memory can be walked.""",
@@ -54,11 +62,7 @@ dilation : int or tuple of int, default 1
     Distance between neighbouring elements of a window.
 ceil_mode : bool, default False
     Whether a last window that starts inside the input or the padding before it, but ends beyond the padding, counts.
-axes : int or tuple of int, optional
-    The spatial axes, by default the last ones: ``axes=(1, 2)`` for images with channels last. The others are batch axes.
-channel_axis : int, optional
-    The axis that per-channel parameters go along, by default the one before the spatial axes where these are last, else the
-    last that is not spatial.""",
+""" + _AXES,
     "out": """\
 out : ndarray or 1-tuple of ndarray, optional
     Array that receives the result, of its shape and dtype and with any strides, sharing no element with an input.""",
@@ -68,6 +72,21 @@ y : ndarray
     "saved": """\
 saved : Saved
     What ``backward`` needs: immutable and picklable. ``saved.op`` is this operator, ``saved.nbytes`` what it keeps alive.""",
+    "draws": """\
+seed : int, numpy.random.Generator or None
+    The key of the draws, 0 to 2**64 - 1; a Generator gives one, None takes fresh entropy. ``saved.seed`` tells it.
+offset : int, default 0
+    Number of the call, for instance of the training step: another one draws other numbers.""",
+    "maxima": """\
+window : int or tuple of int
+    Size of the windows along each spatial axis; an int is the size along all of them.
+    The number of spatial axes, 1 to 3, is the length of the tuple, else of `axes`, else 2 if x has 2 or 4 axes.
+stride : int or tuple of int, optional
+    How many maxima one is kept of, by default the size of the window.
+padding : int, tuple or str, default 0
+    How far windows may reach beyond the input, as of ``max_pool`` with stride 1.
+dilation : int or tuple of int, default 1
+    Distance between neighbouring elements of a window.""",
     "backward": """\
 dy : array_like
     Gradient with respect to the result of ``forward``, of its shape and dtype.

@@ -12,7 +12,7 @@ X, Y, TAPS, INDICES, LENGTHS, U, LOGITS, P, BETA, GRAD = 1, 2, 3, 4, 5, 6, 7, 8,
 ALPHA, LAMBDA, REFERENCE, FILTER, BIAS, BLEND, WEIGHT, MASK = range(10, 18)
 LEAVES, GATES = 23, 24
 MAX, MIN, AVG, LP, UNPOOL, SOFT, LIP, STOCHASTIC, STOCHASTIC_MEAN, MIXED, MIXED_RANDOM, GATED, RANK, KMAX = range(1, 15)
-DPP, ADA, TREE = 15, 16, 17
+DPP, ADA, TREE, BLUR, FRACTIONAL, S3, DPID = 15, 16, 17, 18, 19, 20, 21
 ROLES = {"x": X, "taps": TAPS, "indices": INDICES, "logits": LOGITS, "p": P, "beta": BETA, "alpha": ALPHA, "lam": LAMBDA,
          "reference": REFERENCE, "filter": FILTER, "bias": BIAS, "a": BLEND, "weight": WEIGHT, "mask": MASK,
          "leaves": LEAVES, "gates": GATES}
@@ -49,7 +49,7 @@ class Params(ctypes.Structure):
                 ("output_size", c_int64 * 3), ("flags", c_uint32), ("reserved_flags", c_uint32), ("divisor", c_double),
                 ("granularity", c_int32), ("variant", c_int32), ("k", c_int64), ("p_max", c_double), ("seed", c_uint64),
                 ("offset", c_uint64), ("eps2", c_double), ("filter_pad_before", c_int64 * 3), ("filter_pad_after", c_int64 * 3),
-                ("reserved", c_int64 * 8)]
+                ("grid", c_int64 * 3), ("reserved", c_int64 * 8)]
 
 
 class NormParams(ctypes.Structure):
@@ -121,7 +121,7 @@ def make_params(op, window, *, stride=None, padding=0, dilation=1, axes=None, ge
     params.stride = each(SIZE_DEFAULT if stride is None else stride)
     params.dilation = each(dilation)
     params.pad_before = params.pad_after = each(padding)
-    params.output_size = params.filter_pad_before = params.filter_pad_after = each(SIZE_DEFAULT)
+    params.output_size = params.filter_pad_before = params.filter_pad_after = params.grid = each(SIZE_DEFAULT)
     return params
 
 
@@ -139,12 +139,12 @@ def kept_by(saved):
     """The parameters that a `saved` holds, and its arrays by role."""
     _, numbers, lengths, _, _, kept = saved.__reduce__()[1]
     params = sized(Params)
-    for name, value in zip(("op", "rank", "geometry", "padding_mode", "channel_axis", "flags", "divisor", "granularity", "k",
-                            "p_max", "seed", "offset", "variant", "eps2"), numbers, strict=True):
+    for name, value in zip(("op", "rank", "geometry", "padding_mode", "channel_axis", "flags", "divisor", "granularity",
+                            "variant", "k", "p_max", "seed", "offset", "eps2"), numbers, strict=True):
         setattr(params, name, value)
     for i, values in enumerate(lengths):
         for name, value in zip(("axes", "window", "stride", "dilation", "pad_before", "pad_after", "output_size",
-                                "filter_pad_before", "filter_pad_after"), values, strict=True):
+                                "filter_pad_before", "filter_pad_after", "grid"), values, strict=True):
             getattr(params, name)[i] = value
     return params, {ROLES[name]: np.asarray(value) for name, value in kept.items()}
 

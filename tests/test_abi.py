@@ -22,7 +22,7 @@ SIZES = {
     "cpool_error": 272,
     "cpool_view": 64,
     "cpool_arg": 72,
-    "cpool_pool_params": 360,
+    "cpool_pool_params": 384,
     "cpool_norm_params": 368,
     "cpool_exec": 88,
     "cpool_shape": 528,

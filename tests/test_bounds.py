@@ -283,6 +283,49 @@ def largest(log, isa):
                 capi.Call(params, {capi.GRAD | capi.Y: y, capi.GRAD | capi.X: np.empty_like(dx)} | anything).backward(isa=isa)
 
 
+def check_resampling(log, memory, name, x, window, kwargs, given, isa):
+    """given: further inputs of forward by name."""
+    op = getattr(cpool, name)
+    with cpool.using_isa("scalar"), cpool.num_threads(1):
+        y, saved = op.forward(x, window, **kwargs, **given)
+        params, kept = capi.kept_by(saved)
+        dy = np.random.default_rng(0).normal(size=y.shape).astype(y.dtype)
+        dx = op.backward(dy, saved)
+    inputs = {capi.X: x} | ({capi.U: given["u"]} if given else {})
+    for layout, at_end in product(["in order", list(STRIDES)[1 + x.size % 4]], (True, False)):
+        log(f"{name} x={x.dtype}{x.shape} window={window} {kwargs} {layout} at_end={at_end} {isa}")
+        guarded_call(memory, params, capi.FORWARD, inputs, {capi.Y: y} | kept, STRIDES[layout], at_end, isa)
+        guarded_call(memory, params, capi.BACKWARD, {capi.GRAD | capi.Y: dy} | kept, {capi.GRAD | capi.X: dx}, STRIDES[layout],
+                     at_end, isa)
+
+
+def resampling(log, isa):
+    memory = Memory(1 << 16)
+    rng = np.random.default_rng(0)
+    for length, dtype in product(range(1, 40), DTYPES):
+        x = rng.normal(size=(3, 4, length)).astype(dtype)
+        for axes, window in [((1, 2), (3, 1 + length % 7)), ((0, 1), (3, 2)), ((0, 1, 2), (2, 3, 1 + length % 7))]:
+            border = ("reflect", "replicate", "zero")[length % 3]
+            kwargs = {"axes": axes, "stride": 1 + length % 3, "border": border}
+            check_resampling(log, memory, "blur_pool", x, window, kwargs, {}, isa)
+            rest = [n for axis, n in enumerate(x.shape) if axis not in axes]
+            if length > 6 or axes[-1] == 1:
+                size = tuple(1 + x.shape[axis] * 2 // 3 for axis in axes)
+                check_resampling(log, memory, "fractional_max_pool", x, window, {"axes": axes, "output_size": size},
+                                 {"u": rng.random((*rest, len(axes)))}, isa)
+            if length > 6 or axes[-1] == 1:
+                lam = np.array(length / 9)
+                y = cpool.dpid_pool(x, window, lam=float(lam), axes=axes)
+                params = capi.make_params(capi.DPID, window, axes=(*axes, *axes)[:3])
+                for layout, at_end in product(["in order", list(STRIDES)[1 + length % 4]], (True, False)):
+                    log(f"dpid_pool x={x.dtype}{x.shape} factor={window} axes={axes} {layout} at_end={at_end} {isa}")
+                    guarded_call(memory, params, capi.FORWARD, {capi.X: x, capi.LAMBDA: lam}, {capi.Y: y}, STRIDES[layout],
+                                 at_end, isa)
+            kwargs = {"axes": axes, "stride": 1 + length % 3, "grid": 1 + length % 5, "padding": tuple(k // 2 for k in window)}
+            places = sum(x.shape[axis] + k // 2 * 2 - k + 1 for axis, k in zip(axes, window, strict=True))
+            check_resampling(log, memory, "s3_pool", x, window, kwargs, {"u": rng.random(places)}, isa)
+
+
 def unpooling(log, isa):
     memory = Memory(1 << 17)
     rng = np.random.default_rng(0)
@@ -355,7 +398,8 @@ def garbage(log, isa):
 ISAS = cpool.isas()
 SIMPLEST_AND_BEST = ISAS[:: len(ISAS) - 1 or 1]
 PROGRAMS = {"rows": (rows, ISAS), "paths": (paths, SIMPLEST_AND_BEST), "garbage": (garbage, SIMPLEST_AND_BEST),
-            "unpooling": (unpooling, ISAS[:1]), "tapwise": (tapwise, SIMPLEST_AND_BEST), "largest": (largest, ISAS[:1])}
+            "unpooling": (unpooling, ISAS[:1]), "tapwise": (tapwise, SIMPLEST_AND_BEST), "largest": (largest, ISAS[:1]),
+            "resampling": (resampling, SIMPLEST_AND_BEST)}
 
 
 @pytest.mark.parametrize(("program", "isa"), [(program, isa) for program, (_, isas) in PROGRAMS.items() for isa in isas])

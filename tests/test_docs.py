@@ -23,7 +23,7 @@ DOCUMENTED |= {f.__name__: f for f in PLAIN}
 for op in OPERATORS + NORMALIZATIONS:
     methods = METHODS if op in OPERATORS else NORM_METHODS
     DOCUMENTED[op.__name__] = type(op)
-    DOCUMENTED |= {f"{op.__name__}.{method}": getattr(type(op), method) for method in methods}
+    DOCUMENTED |= {f"{op.__name__}.{method}": getattr(type(op), method) for method in methods if hasattr(op, method)}
 DOCUMENTED["batch_norm.sums"] = type(cpool.batch_norm).sums
 DOCUMENTED |= {f"RunningStats.{name}": getattr(cpool.RunningStats, name) for name in MAKERS}
 

@@ -245,11 +245,11 @@ def test_windows_beyond_what_a_double_counts():
 def test_gaps_between_windows(op, shape, window, stride, pad):
     """Windows that begin far apart have no tap in common: what lies between takes no time."""
     x = np.random.default_rng(0).random(shape).astype(np.float32)
-    begin = time.perf_counter()
+    begin = time.process_time()
     y = op(x, window, stride=stride, padding=pad)
     y, saved = op.forward(x, window, stride=stride, padding=pad)
     op.backward(y, saved)
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
     assert np.all(np.isfinite(y))
 
 
@@ -259,15 +259,15 @@ def test_unpooling_to_a_place_far_away():
     _, saved = cpool.max_unpool.forward(x, np.zeros(1, np.int64), (1,), output_size=(4,))
     lengths = [(*along[:6], 2**40) for along in saved.__reduce__()[1][2]]
     far = capi.forged(saved, lengths=lengths, indices=indices)
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert cpool.max_unpool.backward(np.broadcast_to(np.float32(3), (2**40,)), far).tolist() == [3]
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 1
 
 
 def test_tall_windows_keep_their_rows():
     """The gradient costs about what the window's height says, not its square."""
     x = np.random.default_rng(0).random((200, 200)).astype(np.float32)
     y, saved = cpool.lp_pool.forward(x, (100, 3), stride=1, p=2.5)
-    begin = time.perf_counter()
+    begin = time.process_time()
     cpool.lp_pool.backward(y, saved)
-    assert time.perf_counter() - begin < 3
+    assert time.process_time() - begin < 3

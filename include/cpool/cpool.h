@@ -82,13 +82,13 @@ enum {
     CPOOL_TAPS = 3,    /* per result, which tap of its window was selected; see cpool_pool_describe for its dtype */
     CPOOL_INDICES = 4, /* int64 positions in the spatial plane; of CPOOL_KMAX along the axis */
     CPOOL_LENGTHS = 5, /* int64, of the leading axes of x: how many elements a row has */
-    CPOOL_U = 6,       /* numbers in [0, 1) in place of draws, of the shape of the result */
+    CPOOL_U = 6,       /* numbers in [0, 1) in place of draws, of the shape of the result or as the operator says */
     CPOOL_LOGITS = 7,  /* logarithms of weights, of the shape of x or 1 along the channel axis */
     /* Parameters have the dtype of x or float64, and ndim 0, [1] or [C] where nothing else is said. */
     CPOOL_P = 8,          /* exponent of CPOOL_LP */
     CPOOL_BETA = 9,       /* of CPOOL_SOFT */
     CPOOL_ALPHA = 10,     /* of CPOOL_DPP, finite and at least 0 */
-    CPOOL_LAMBDA = 11,    /* the same */
+    CPOOL_LAMBDA = 11,    /* of CPOOL_DPP and CPOOL_DPID, there one number; finite and at least 0 */
     CPOOL_REFERENCE = 12, /* of CPOOL_DPP: of the shape of the result and the dtype of x */
     CPOOL_FILTER = 13,    /* of CPOOL_DPP: [C or 1, sizes along the spatial axes] */
     CPOOL_BIAS = 14, /* of CPOOL_GATED, and of the filter of CPOOL_DPP; normalization: what is added, shape of the parameters */
@@ -156,7 +156,23 @@ typedef struct cpool_arg {
  *       blend * D + (1 - blend) * S; S as CPOOL_SOFT with beta = 1, D weighted by exp(2 |x m| / (x^2 + m^2)), m the mean.
  *   CPOOL_TREE             forward  X, LEAVES, GATES -> Y     backward  GRAD|Y and the same -> (GRAD| of each of them)
  *       The value of gate 0. A leaf is sum mask x; a gate s left + (1 - s) right, s = 1 / (1 + exp(-sum mask x)). Sliding windows
- *       only. */
+ *       only.
+ *   CPOOL_BLUR             forward  X -> Y                    backward  GRAD|Y -> GRAD|X
+ *       A binomial filter: along each axis, window numbers of Pascal's triangle (1 to 7 of them) divided by their sum, at every
+ *       stride-th element from the first on, over a border that params.variant says. Sliding windows without padding.
+ *   CPOOL_FRACTIONAL       forward  X (U) -> Y (INDICES)      backward  GRAD|Y, INDICES -> GRAD|X
+ *       The maximum of params.output_size windows along each axis of a plane, whose distances are drawn: with a = (n - window) /
+ *       (output_size - 1), window i begins at floor((i + u) a) - floor(u a), the last at n - window. One u per plane and axis, drawn
+ *       for index (n C + c) rank + axis; U has the axes of x that are not spatial and then one of length rank. No padding.
+ *   CPOOL_S3               forward  X (U) -> Y (INDICES)      backward  GRAD|Y, INDICES -> GRAD|X
+ *       The maximum of windows of stride 1, of which along each axis some are kept, the same in all planes: of each params.grid
+ *       neighbours ceil(grid / stride), those with the smallest u. Drawn for the number of the window along its axis, counted on
+ *       from axis to axis; U has one axis, of as many. Inference is CPOOL_MAX with stride 1, then CPOOL_AVG with window and stride
+ *       params.stride and padding stride / 2.
+ *   CPOOL_DPID             forward  X, LAMBDA -> Y
+ *       Detail-preserving downscaling by factors, which are params.window: the mean of a window, weighted by |x - center|^lambda. The
+ *       norm is over all channels, LAMBDA one number, and the center the averages of this and the neighbouring windows, weighted
+ *       1 2 1 along each axis. What is left beyond whole windows is not read. */
 enum {
     CPOOL_MAX = 1,
     CPOOL_MIN = 2,
@@ -174,7 +190,11 @@ enum {
     CPOOL_KMAX = 14,
     CPOOL_DPP = 15,
     CPOOL_ADA = 16,
-    CPOOL_TREE = 17
+    CPOOL_TREE = 17,
+    CPOOL_BLUR = 18,
+    CPOOL_FRACTIONAL = 19,
+    CPOOL_S3 = 20,
+    CPOOL_DPID = 21
 };
 
 /* granularity of CPOOL_MIXED_RANDOM: what shares a draw. The index drawn for is 0, n * C + c, or the linear index of the result. */
@@ -182,6 +202,8 @@ enum { CPOOL_LAYER = 0, CPOOL_MAP = 1, CPOOL_REGION = 2 };
 
 /* variant of CPOOL_DPP: 1, or the mean or the sum of d^2 + eps2 over the window. */
 enum { CPOOL_DPP_PLAIN = 0, CPOOL_DPP_MEAN = 1, CPOOL_DPP_SUM = 2 };
+/* variant of CPOOL_BLUR: the input goes on beyond its border mirrored at the outermost elements, by repeating them, or with 0. */
+enum { CPOOL_REFLECT = 0, CPOOL_REPLICATE = 1, CPOOL_ZERO = 2 };
 
 /* geometry. SLIDING: window, stride, dilation, padding. ADAPTIVE: window holds the output size; bin i of an axis of length n
  * covers floor(i n / out) to ceil((i + 1) n / out) - 1. WHOLE: one window, the whole plane. */
@@ -213,26 +235,28 @@ typedef struct cpool_pool_params {
     int64_t stride[3];    /* CPOOL_SIZE_DEFAULT: the window */
     int64_t dilation[3];
     int64_t pad_before[3], pad_after[3]; /* 0 <= pad < (window - 1) * dilation + 1 */
-    int64_t output_size[3]; /* CPOOL_UNPOOL: spatial size of the result; CPOOL_SIZE_DEFAULT: (n - 1) * stride - pads
+    int64_t output_size
+        [3]; /* CPOOL_FRACTIONAL; CPOOL_UNPOOL: spatial size of the result; CPOOL_SIZE_DEFAULT: (n - 1) * stride - pads
                                             + (window - 1) * dilation + 1 */
     uint32_t flags;
     uint32_t reserved_flags; /* 0 */
     double divisor;          /* with CPOOL_DIVISOR: finite, not 0 */
     int32_t granularity;     /* CPOOL_MIXED_RANDOM */
-    int32_t variant;         /* CPOOL_DPP: CPOOL_DPP_* */
+    int32_t variant;         /* CPOOL_DPP: CPOOL_DPP_*; CPOOL_BLUR: the border; else 0 */
     int64_t k;               /* CPOOL_KMAX: at least 1, and at most the length of the axis where LENGTHS is not given; else 0 */
     double p_max;            /* CPOOL_MIXED_RANDOM: 0 to 1 */
     uint64_t seed, offset;   /* of draws: u of index i is Philox4x32-10 with counter (i, offset) and key seed, in [0, 1) */
     double eps2;             /* CPOOL_DPP: finite, above 0 */
     int64_t filter_pad_before[3], filter_pad_after[3]; /* CPOOL_DPP: 0 to the filter's size - 1, so that it has as many windows;
                                                           CPOOL_SIZE_DEFAULT: (size - 1) / 2 before, and what it takes after */
+    int64_t grid[3];                                   /* CPOOL_S3; CPOOL_SIZE_DEFAULT: all windows of the axis */
     int64_t reserved[8];                               /* 0 */
 } cpool_pool_params;
 
 /* channel_axis: the axis before the spatial ones where these are last, else the last that is not spatial; or no axis at all. */
 #define CPOOL_AXIS_DEFAULT INT32_MIN
 #define CPOOL_AXIS_NONE (INT32_MIN + 1)
-/* stride, output_size, filter_pad: not given. 0 is a value like any other, and an error. */
+/* stride, output_size, filter_pad, grid: not given. 0 is a value like any other, and an error. */
 #define CPOOL_SIZE_DEFAULT INT64_MIN
 
 /* clang-format off */
@@ -253,6 +277,7 @@ typedef struct cpool_pool_params {
     0, 0, 1e-3,                /* seed, offset, eps2 */ \
     {CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT}, /* filter_pad_before */ \
     {CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT}, /* filter_pad_after */ \
+    {CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT, CPOOL_SIZE_DEFAULT}, /* grid */ \
     {0, 0, 0, 0, 0, 0, 0, 0} } /* reserved */
 /* clang-format on */
 

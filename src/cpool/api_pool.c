@@ -13,6 +13,8 @@ static const cp_driver drivers[] = {
     [CP_BEST] = {cp_window_cost, cp_window_run},      [CP_MEAN] = {cp_window_cost, cp_window_run},
     [CP_POWER] = {cp_window_cost, cp_window_run},     [CP_PLACE] = {cp_unpool_cost, cp_unpool_run},
     [CP_TAPWISE] = {cp_tapwise_cost, cp_tapwise_run}, [CP_ORDER] = {cp_kmax_cost, cp_kmax_run},
+    [CP_BLUR] = {cp_blur_cost, cp_blur_run},          [CP_SAMPLE] = {cp_sample_cost, cp_sample_run},
+    [CP_SHRINK] = {cp_dpid_cost, cp_dpid_run},
 };
 
 /* Everything below runs in an environment of its own, the checks too: a caller may flush subnormals, and then 3e-310 == 0. */

@@ -11,7 +11,10 @@ typedef enum cp_family {
     CP_POWER,   /* a sum of powers, and its root */
     CP_PLACE,   /* no fold: values put in their places */
     CP_TAPWISE, /* window by window, tap by tap: kernels/tapwise.h */
-    CP_ORDER    /* no window: the largest of a row */
+    CP_ORDER,   /* no window: the largest of a row */
+    CP_BLUR,    /* a filter along each axis */
+    CP_SAMPLE,  /* a fold that selects, of windows at drawn places */
+    CP_SHRINK   /* windows of all channels together; forward only */
 } cp_family;
 
 typedef struct cp_operator {

@@ -40,16 +40,23 @@ static int choose_lanes(cp_collects *c)
     cp_layout *layout = &c->layout;
     const cp_axis *along = &c->pool->axis[2];
     for (int32_t dim = 0; dim < layout->dims; dim++) {
-        if (layout->length[dim] >= FEWEST_LANES && cp_layout_is_together(layout, dim)) {
+        if (layout->length[dim] > 1 && cp_layout_is_together(layout, dim)) {
             cp_layout_take_lanes(layout, dim);
-            c->pixels = 1;
-            c->spread = 1;
-            return 1;
         }
     }
-    c->pixels = 0;
-    c->spread = along->stride <= 2 && along->stride <= along->taps ? 1 : along->stride;
-    return c->spread <= MOST_SPREAD && cp_layout_is_dense(layout, 1);
+    c->pixels = layout->lanes >= FEWEST_LANES;
+    c->apart = 0;
+    c->spread = 1;
+    if (c->pixels) {
+        return 1;
+    }
+    if (layout->lanes > 1) { /* a row of pixels is one long row */
+        c->spread = along->stride;
+    } else {
+        c->apart = (along->stride == 2 || along->stride == 4) && along->taps <= along->stride && along->pad == 0;
+        c->spread = c->apart || (along->stride <= 2 && along->stride <= along->taps) ? 1 : along->stride;
+    }
+    return c->spread <= MOST_SPREAD && cp_layout_is_dense(layout, layout->lanes);
 }
 
 /* Results along an axis that hold any of `box` neighbouring elements, at most. */
@@ -58,14 +65,20 @@ static int64_t most_results(const cp_collects *c, int s, int64_t box)
     return cp_min64(c->pool->out[s], (box - 1) / c->pool->axis[s].stride + c->held[s].taps + 1);
 }
 
+/* The results of a box, and where they are spread, one row before that. */
+static int64_t scratch_rows(const cp_collects *c)
+{
+    return c->results[0] * c->results[1] + (c->spread > 1);
+}
+
 static int64_t scratch_bytes(const cp_collects *c)
 {
-    return c->results[0] * c->results[1] * c->pitch * cp_lane_size(c->lane_kind) * (c->select ? 2 : 1);
+    return scratch_rows(c) * c->pitch * cp_lane_size(c->lane_kind) * (c->select ? 2 : 1);
 }
 
 static int has_scratch(const cp_collects *c)
 {
-    return !c->pixels || !c->select;
+    return !c->apart && (!c->pixels || !c->select);
 }
 
 static void set_box(cp_collects *c, int64_t planes, int64_t rows, int64_t columns)
@@ -78,8 +91,8 @@ static void set_box(cp_collects *c, int64_t planes, int64_t rows, int64_t column
     }
     const cp_axis *along = &c->pool->axis[2];
     int64_t across = c->results[2] * c->tile * c->spread;
-    if (!c->pixels) { /* a kernel reads what elements of the last vector would be held by */
-        across = cp_max64(across, (columns + along->pad) * c->spread / along->stride) + BEHIND;
+    if (!c->pixels && !c->apart) { /* a kernel reads what elements of the last vector would be held by */
+        across = cp_max64(across, (columns + along->pad) * c->tile * c->spread / along->stride) + BEHIND;
     }
     c->pitch = (int64_t)cp_row_bytes(c->margin + across, cp_lane_size(c->lane_kind)) / cp_lane_size(c->lane_kind);
 }
@@ -126,7 +139,7 @@ int cp_collects_plan(cp_collects *c, const cp_pool *pool)
     c->tile = cp_min64(c->row_lanes, MOST_LANES);
     c->tiles = c->tile == 0 ? 0 : cp_ceil_div(c->row_lanes, c->tile);
     c->tile = cp_max64(c->tile, 1);
-    c->margin = c->pixels ? 0 : (int64_t)cp_row_bytes(CP_COLLECT_WINDOW, size) / size;
+    c->margin = c->pixels ? 0 : (int64_t)cp_row_bytes(CP_COLLECT_WINDOW * c->tile, size) / size;
     choose_box(c);
     c->run = cp_layout_run(&c->layout, c->run_step);
     int64_t boxes = c->boxes[0] * c->boxes[1] * c->boxes[2], volume = c->box[0] * c->box[1] * c->box[2] * c->tile * size;
@@ -242,14 +255,15 @@ static void find_box(cp_collect_work *w, int64_t box)
         cp_axis_holders(&c->pool->axis[s], begin[s], end[s], &w->first[s], &count[s]);
         count[s] = cp_max64(0, count[s] - w->first[s]);
     }
-    if (!c->pixels && w->across != begin[2]) {
+    if (!c->pixels && !c->apart && w->across != begin[2]) {
         fill_margins(w);
     }
     collect->planes = count[0];
     collect->results = count[1];
     collect->across = count[2];
-    collect->width = end[2] - begin[2];
-    collect->pad = begin[2] + c->pool->axis[2].pad - w->first[2] * c->pool->axis[2].stride;
+    int64_t step = c->pixels ? 1 : c->tile;
+    collect->width = (end[2] - begin[2]) * step;
+    collect->pad = (begin[2] + c->pool->axis[2].pad - w->first[2] * c->pool->axis[2].stride) * step;
     fill_rows(w, begin, end);
     if (!c->select) {
         fill_row_counts(w);
@@ -278,6 +292,7 @@ static void begin_collect(cp_collect_work *w, char *memory)
     memset(collect, 0, sizeof *collect);
     collect->pixels = c->pixels;
     collect->select = c->select;
+    collect->apart = c->apart;
     collect->rows = w->rows;
     collect->columns = w->columns;
     collect->target_column = grid[0].space[2];
@@ -296,7 +311,8 @@ static void begin_collect(cp_collect_work *w, char *memory)
     collect->count_step = c->tile;
     collect->pitch = c->pitch;
     collect->margin = c->margin;
-    collect->second = c->results[0] * c->results[1] * c->pitch;
+    collect->second = scratch_rows(c) * c->pitch;
+    collect->close = (scratch_rows(c) - 1) * c->pitch;
     collect->codes = w->codes;
     if (c->select) {
         kernels->iota(w->codes, 0, 512);

@@ -11,7 +11,7 @@ typedef struct cp_collects {
     const cp_engine *engine;
     cp_layout layout;
     cp_axis held[CP_SPACE]; /* which results hold an element: the pool's axes, transposed */
-    int32_t lane_kind, pixels, select;
+    int32_t lane_kind, pixels, apart, select;
     int64_t row_lanes, tile, tiles;                 /* of a pixel; at once */
     int64_t box[CP_SPACE], boxes[CP_SPACE];         /* elements along each axis at once, and how many times that */
     int64_t spread;                                 /* places of a result in scratch */

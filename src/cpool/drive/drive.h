@@ -21,6 +21,18 @@ cpool_status cp_tapwise_run(const cp_pool *pool, int32_t direction, const cpool_
 cp_cost cp_kmax_cost(const cp_pool *pool, int32_t direction);
 cpool_status cp_kmax_run(const cp_pool *pool, int32_t direction, const cpool_exec *exec);
 
+/* CPOOL_BLUR. */
+cp_cost cp_blur_cost(const cp_pool *pool, int32_t direction);
+cpool_status cp_blur_run(const cp_pool *pool, int32_t direction, const cpool_exec *exec);
+
+/* Selections from windows at drawn places: forward as of windows, backward as of unpooling, of the gradient of the result. */
+cp_cost cp_sample_cost(const cp_pool *pool, int32_t direction);
+cpool_status cp_sample_run(const cp_pool *pool, int32_t direction, const cpool_exec *exec);
+
+/* CPOOL_DPID, forward. */
+cp_cost cp_dpid_cost(const cp_pool *pool, int32_t direction);
+cpool_status cp_dpid_run(const cp_pool *pool, int32_t direction, const cpool_exec *exec);
+
 /* Window offsets as positions in the plane. */
 cpool_status cp_indices_run(const cp_pool *pool, const cpool_exec *exec);
 

@@ -1,19 +1,15 @@
 #include <string.h>
 
 #include "drive/drive.h"
+#include "drive/kept.h"
 #include "dtype/list.h"
 #include "fpenv.h"
 #include "plan/layout.h"
 #include "plan/parameters.h"
 
-/* The largest of a row, in their order there: a heap of those kept so far, the worst of them on top, then a sort by position. */
+/* The largest of a row, in their order there. */
 
 enum { INPUT, RESULT, INDEX, LENGTH }; /* grids: x or dx; y or dy; indices; lengths */
-
-typedef struct cp_kept {
-    double value;
-    int64_t at;
-} cp_kept;
 
 typedef struct cp_kmax {
     const cp_pool *pool;
@@ -63,57 +59,6 @@ cp_cost cp_kmax_cost(const cp_pool *pool, int32_t direction)
     return cost_of(&m);
 }
 
-/* ---- Heaps ---- */
-
-/* Whether a belongs above b. */
-typedef int (*cp_order)(const cp_kept *a, const cp_kept *b);
-
-/* The worst: NaN is the best, of equals the first is better. */
-static int is_worse(const cp_kept *a, const cp_kept *b)
-{
-    int a_nan = a->value != a->value, b_nan = b->value != b->value;
-    if (a_nan || b_nan) {
-        return b_nan && (!a_nan || a->at > b->at);
-    }
-    return a->value < b->value || (a->value == b->value && a->at > b->at);
-}
-
-static int is_later(const cp_kept *a, const cp_kept *b)
-{
-    return a->at > b->at;
-}
-
-static void sift_down(cp_kept *heap, int64_t n, int64_t i, cp_order above)
-{
-    for (int64_t child; (child = 2 * i + 1) < n; i = child) {
-        child += child + 1 < n && above(&heap[child + 1], &heap[child]);
-        if (!above(&heap[child], &heap[i])) {
-            return;
-        }
-        cp_kept moved = heap[i];
-        heap[i] = heap[child];
-        heap[child] = moved;
-    }
-}
-
-static void make_heap(cp_kept *heap, int64_t n, cp_order above)
-{
-    for (int64_t i = n / 2; i-- > 0;) {
-        sift_down(heap, n, i, above);
-    }
-}
-
-static void sort_by_position(cp_kept *kept, int64_t n)
-{
-    make_heap(kept, n, is_later);
-    for (int64_t end = n - 1; end > 0; end--) {
-        cp_kept last = kept[0];
-        kept[0] = kept[end];
-        kept[end] = last;
-        sift_down(kept, end, 0, is_later);
-    }
-}
-
 /* ---- Rows ---- */
 
 static double read_value(const cp_kmax *m, const char *at)
@@ -136,17 +81,9 @@ static void select_row(const cp_kmax *m, char *const at[], int64_t length, cp_ke
     }
     for (int64_t i = 0; i < length; i++) {
         cp_kept next = {read_value(m, at[INPUT] + i * along[INPUT]), i};
-        if (n < most) {
-            kept[n++] = next;
-            if (n == most) {
-                make_heap(kept, n, is_worse);
-            }
-        } else if (is_worse(&kept[0], &next)) {
-            kept[0] = next;
-            sift_down(kept, n, 0, is_worse);
-        }
+        n = cp_kept_offer(kept, n, most, next);
     }
-    sort_by_position(kept, n);
+    cp_kept_sort(kept, n);
     for (int64_t j = 0; j < m->k; j++) {
         char *y = at[RESULT] + j * along[RESULT];
         if (j < n) { /* the element itself, its zero's sign and all */

@@ -20,6 +20,9 @@ static int computes_as_stored(const cp_pool *pool)
 
 int cp_quick_plan(cp_quick *q, const cp_pool *pool, int32_t direction)
 {
+    if (pool->op->family == CP_SAMPLE) {
+        return 0;
+    }
     if (direction == CPOOL_FORWARD && computes_as_stored(pool) && cp_strips_plan(&q->way.strips, pool)) {
         q->way.strips.engine = &q->engine;
         q->cost = (cp_cost){q->way.strips.bytes, 0, elements(pool, &q->way.strips.layout) * 0.3};

@@ -7,8 +7,9 @@
 #include "integers.h"
 #include "kernels/template.h"
 
-/* Bytes of results that a unit makes, roughly, and of folded rows that it keeps; targets of a row, lanes of a pixel at once. */
-enum { UNIT = 128 * 1024, RING = 32 * 1024, WIDEST = 2048, MOST_LANES = 2048, FEWEST_LANES = 16 };
+/* Bytes of results that a unit makes, roughly, and of folded rows that it keeps; lanes of targets of a row,
+ * of a pixel at once; the stride of a row that is thinned at most. */
+enum { UNIT = 128 * 1024, RING = 32 * 1024, WIDEST = 2048, MOST_LANES = 2048, FEWEST_LANES = 16, MOST_STRIDE = 8 };
 
 /* ---- Planning ---- */
 
@@ -53,8 +54,8 @@ static int column_form(const cp_strips *s, int64_t stride)
     case 1: return square && window == 3 ? CP_STRIP_3_BY_1 : CP_STRIP_ANY_BY_1;
     case 2: return square && window == 2 ? CP_STRIP_2_BY_2 : square && window == 3 ? CP_STRIP_3_BY_2 : CP_STRIP_ANY_BY_2;
     case 4: return CP_STRIP_ANY_BY_4;
-    case 8: return usual ? CP_STRIP_ANY_BY_8 : -1;
-    default: return -1;
+    case 8: return usual ? CP_STRIP_ANY_BY_8 : CP_STRIP_THINNED;
+    default: return CP_STRIP_THINNED;
     }
 }
 
@@ -69,6 +70,13 @@ static int has_small_taps(const cp_pool *pool)
     return pool->array[CPOOL_TAPS] == NULL || pool->taps_bits == 8;
 }
 
+static int suits_columns(const cp_strips *s)
+{
+    const cp_axis *axis = s->pool->axis;
+    return axis[2].kind == CP_AXIS_SLIDING &&
+           (s->form != CP_STRIP_THINNED || (axis[2].stride <= MOST_STRIDE && axis[1].taps < CP_STRIP_WINDOW));
+}
+
 static int choose_form(cp_strips *s)
 {
     const cp_axis *along = &s->pool->axis[2];
@@ -80,17 +88,14 @@ static int choose_form(cp_strips *s)
         s->row_lanes = layout->length[dim];
         s->form = pixel_form(s);
         if (s->row_lanes < FEWEST_LANES) { /* a row of pixels is one long row */
-            if (along->kind != CP_AXIS_SLIDING || along->stride != 1 || !cp_layout_is_dense(layout, s->row_lanes)) {
-                return 0;
-            }
-            s->form = column_form(s, 1);
+            s->form = along->stride == 1 ? column_form(s, 1) : CP_STRIP_THINNED;
         }
         cp_layout_take_lanes(layout, dim);
-        return 1;
+        return is_pixels(s) || (suits_columns(s) && cp_layout_is_dense(layout, s->row_lanes));
     }
     s->row_lanes = 1;
-    s->form = along->kind == CP_AXIS_SLIDING ? column_form(s, along->stride) : -1;
-    return s->form >= 0 && cp_layout_is_dense(layout, 1);
+    s->form = column_form(s, along->stride);
+    return suits_columns(s) && cp_layout_is_dense(layout, 1);
 }
 
 int cp_strips_plan(cp_strips *s, const cp_pool *pool)
@@ -123,7 +128,7 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
     s->tiles = pixels ? cp_ceil_div(s->row_lanes, s->tile) : 1;
     s->width = cp_min64(columns, cp_max64(1, cp_min64(RING / (lines * s->tile * size), WIDEST / s->tile + 1)));
     if (!pixels) {
-        s->width = cp_min64(columns, WIDEST);
+        s->width = cp_min64(columns, cp_max64(1, WIDEST / s->tile));
     }
     s->strips = cp_ceil_div(columns, s->width);
     s->pitch = rows * (int64_t)cp_row_bytes(s->width * s->tile + FEWEST_LANES, size) / size;
@@ -136,7 +141,13 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
     s->units = run == 0 ? 0 : s->layout.outer / run * s->groups * s->tiles * s->strips * s->blocks;
     s->row_bytes = cp_row_bytes(s->height, sizeof(cp_strip_row));
     s->column_bytes = pixels ? cp_row_bytes(s->width, sizeof(cp_strip_pixel)) : 2 * cp_row_bytes(s->width * s->tile, size);
-    s->bytes = s->row_bytes + s->column_bytes + cp_row_bytes(lines / rows * s->pitch, size);
+    s->wide = 0;
+    if (s->form == CP_STRIP_THINNED) {
+        s->wide = (int64_t)cp_row_bytes(((s->width - 1) * axis[2].stride + 1) * s->tile + FEWEST_LANES, size) / size;
+    }
+    s->wide_row = lines / rows * s->pitch;
+    s->wide_bytes = cp_row_bytes(s->wide, size);
+    s->bytes = s->row_bytes + s->column_bytes + s->wide_bytes + cp_row_bytes(s->wide_row + rows * s->wide, size);
     return 1;
 }
 
@@ -149,7 +160,7 @@ typedef struct cp_strip_work {
     int64_t block, column; /* that the tables are of; -1: none */
     cp_strip_row *rows;
     cp_strip_pixel *pixels;
-    void *columns, *ring;
+    void *columns, *wide, *ring;
 } cp_strip_work;
 
 static int is_mean(const cp_strips *s)
@@ -200,6 +211,19 @@ static void fill_rows(cp_strip_work *w, int64_t block)
     w->strip.first_row = begin * axis[1].stride - axis[1].pad;
 }
 
+/* The first taps of targets in steps of 1. */
+static void fill_wide(cp_strip_work *w, int64_t begin, int64_t end)
+{
+    const cp_strips *s = w->strips;
+    const cp_axis *along = &s->pool->axis[2];
+    const cp_lane_kernels *kernels = s->engine->kernels->lane[s->lane_kind];
+    int64_t first = begin * along->stride, count = (end - 1 - begin) * along->stride + 1;
+    for (int64_t i = 0; i < count; i++) {
+        double tap = (double)cp_max64(0, along->pad - (first + i));
+        kernels->fill((char *)w->wide + i * s->tile * s->lane_size, tap, s->tile);
+    }
+}
+
 static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
 {
     const cp_strips *s = w->strips;
@@ -221,6 +245,9 @@ static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
             kernels->fill(first_tap + at, (double)span.lo, s->tile);
             kernels->fill(counts + at, count, s->tile);
         }
+    }
+    if (s->form == CP_STRIP_THINNED) {
+        fill_wide(w, begin, end);
     }
     w->strip.begin = begin * (is_pixels(s) ? 1 : s->tile);
     w->strip.end = end * (is_pixels(s) ? 1 : s->tile);
@@ -249,7 +276,12 @@ static void begin_strip(cp_strip_work *w)
     strip->pad = along->pad * s->tile;
     strip->window = along->taps;
     strip->step = s->tile;
-    strip->loads = along->stride == 0 ? 0 : cp_ceil_div(along->taps, along->stride) * along->stride;
+    int64_t stride = s->form == CP_STRIP_THINNED ? 1 : along->stride;
+    strip->loads = stride == 0 ? 0 : cp_ceil_div(along->taps, stride) * stride;
+    strip->stride = along->stride;
+    strip->wide = s->wide;
+    strip->wide_row = s->wide_row;
+    strip->wide_first_tap = w->wide;
     strip->source_rows = pool->in[1];
     strip->target_row = grid[1].space[1];
     strip->taps_row = grid[2].item != 0 ? grid[2].space[1] : 0;
@@ -302,7 +334,8 @@ void cp_strips_run(void *arg, int64_t lo, int64_t hi, int worker)
     w.rows = (cp_strip_row *)(void *)memory;
     w.pixels = (cp_strip_pixel *)(void *)(memory + s->row_bytes);
     w.columns = memory + s->row_bytes;
-    w.ring = memory + s->row_bytes + s->column_bytes;
+    w.wide = memory + s->row_bytes + s->column_bytes;
+    w.ring = memory + s->row_bytes + s->column_bytes + s->wide_bytes;
     begin_strip(&w);
     for (int64_t unit = lo; unit < hi; unit++) {
         run_unit(&w, unit);

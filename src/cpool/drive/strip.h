@@ -17,9 +17,10 @@ typedef struct cp_strips {
     int64_t height, blocks;               /* rows at once, and how many times that */
     int64_t tiles, strips, groups, group; /* planes at once */
     int64_t slots, pitch;
+    int64_t wide, wide_row;          /* thinned: lanes of a row in steps of 1, and where in the ring's memory it is */
     int64_t run, run_step[CP_GRIDS]; /* planes at equal distances, and these */
     int64_t units;
-    size_t row_bytes, column_bytes, bytes; /* per worker */
+    size_t row_bytes, column_bytes, wide_bytes, bytes; /* per worker */
 } cp_strips;
 
 /* Whether a forward pool can be done this way, in lanes of its elements. */

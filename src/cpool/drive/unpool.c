@@ -6,7 +6,9 @@
 #include "fpenv.h"
 #include "plan/layout.h"
 
-/* Values are scattered plane by plane in row-major order, so of several for one place the last stays, or their sum has one order,
+/* Unpooling, and the gradient of selections that come with indices, which is unpooling of the gradient of the result.
+ *
+ * Values are scattered plane by plane in row-major order, so of several for one place the last stays, or their sum has one order,
  * whatever the threads. */
 
 enum { INPUT, PLANE, INDEX }; /* grids: x or dx; y or dy; indices */
@@ -18,34 +20,39 @@ typedef struct cp_unpool {
     const cp_pool *pool;
     const cp_engine *engine;
     cp_layout layout;
-    int64_t places; /* of an output plane */
-    int32_t direction;
+    const int64_t *sizes, *plane; /* of the values, and of the plane that they are put into */
+    int64_t places;               /* of that plane */
+    int puts, adds;               /* else values are taken back; where several are put into one place */
 } cp_unpool;
 
 static void plan_unpool(cp_unpool *u, const cp_pool *pool, int32_t direction)
 {
     const cpool_view *views[CP_GRIDS] = {pool->array[CPOOL_X], pool->array[CPOOL_Y], pool->array[CPOOL_INDICES]};
+    int of_selection = pool->op->code != CPOOL_UNPOOL;
     if (direction == CPOOL_BACKWARD) {
-        views[INPUT] = pool->grad[CPOOL_X];
-        views[PLANE] = pool->grad[CPOOL_Y];
+        views[INPUT] = of_selection ? pool->grad[CPOOL_Y] : pool->grad[CPOOL_X];
+        views[PLANE] = of_selection ? pool->grad[CPOOL_X] : pool->grad[CPOOL_Y];
     }
     u->pool = pool;
-    u->direction = direction;
-    u->places = pool->out[0] * pool->out[1] * pool->out[2];
+    u->sizes = of_selection ? pool->out : pool->in;
+    u->plane = of_selection ? pool->in : pool->out;
+    u->puts = of_selection || direction == CPOOL_FORWARD;
+    u->adds = of_selection || (pool->params.flags & CPOOL_ADD) != 0;
+    u->places = u->plane[0] * u->plane[1] * u->plane[2];
     cp_layout_make(&u->layout, pool, views, 0);
 }
 
 static double plane_nanoseconds(const cp_unpool *u)
 {
-    const int64_t *in = u->pool->in;
-    return (double)(in[0] * in[1] * in[2]) * 4.0 + (double)u->places * 0.5;
+    const int64_t *size = u->sizes;
+    return (double)(size[0] * size[1] * size[2]) * 4.0 + (double)u->places * 0.5;
 }
 
 static cp_cost cost_of(const cp_unpool *u)
 {
     int64_t places = u->places < PLACES ? u->places : PLACES;
     cp_cost cost = {0, 0, (double)u->layout.outer * plane_nanoseconds(u)};
-    if (u->direction == CPOOL_BACKWARD && !(u->pool->params.flags & CPOOL_ADD)) {
+    if (!u->puts && !u->adds) {
         cost.per_worker = ((size_t)places / 8 + 64) / 64 * 64;
     }
     return cost;
@@ -75,7 +82,7 @@ static int64_t place(const int64_t *size, const int64_t *step, int64_t index)
 /* One pass over the indices, before anything is written. */
 static cpool_status check_indices(const cp_unpool *u, cpool_error *error)
 {
-    const int64_t *in = u->pool->in;
+    const int64_t *in = u->sizes;
     int64_t channel = 0, count = in[0] * in[1] * in[2];
     for (int64_t plane = 0; plane < u->layout.outer; plane++) {
         const char *indices = u->layout.grid[INDEX].data + cp_layout_offset(&u->layout, INDEX, plane, &channel);
@@ -84,7 +91,7 @@ static cpool_status check_indices(const cp_unpool *u, cpool_error *error)
             if (index < -1 || index >= u->places) {
                 return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_INDICES,
                                "indices holds %" PRId64 "; each must be 0 to %" PRId64
-                               ", a position in the output plane, or -1 for none",
+                               ", a position in the plane that it is put into, or -1 for none",
                                index, u->places - 1);
             }
         }
@@ -94,7 +101,7 @@ static cpool_status check_indices(const cp_unpool *u, cpool_error *error)
 
 static void clear_plane(const cp_unpool *u, char *y)
 {
-    const int64_t *size = u->pool->out, *step = u->layout.grid[PLANE].space;
+    const int64_t *size = u->plane, *step = u->layout.grid[PLANE].space;
     size_t item = (size_t)u->layout.grid[PLANE].item;
     for (int64_t d = 0; d < size[0]; d++) {
         for (int64_t h = 0; h < size[1]; h++) {
@@ -125,7 +132,7 @@ static void add(char *y, const char *x, int32_t dtype)
 static void scatter(const cp_unpool *u, char *y, const char *x, const char *indices)
 {
     const cp_grid *grid = u->layout.grid;
-    const int64_t *in = u->pool->in;
+    const int64_t *in = u->sizes;
     int64_t count = in[0] * in[1] * in[2];
     clear_plane(u, y);
     for (int64_t j = 0; j < count; j++) {
@@ -133,9 +140,9 @@ static void scatter(const cp_unpool *u, char *y, const char *x, const char *indi
         if (index < 0 || index >= u->places) { /* checked before, but another thread may write it */
             continue;
         }
-        char *to = y + place(u->pool->out, grid[PLANE].space, index);
+        char *to = y + place(u->plane, grid[PLANE].space, index);
         const char *from = x + place(in, grid[INPUT].space, j);
-        if (u->pool->params.flags & CPOOL_ADD) {
+        if (u->adds) {
             add(to, from, u->pool->dtype);
         } else {
             memcpy(to, from, (size_t)grid[PLANE].item);
@@ -147,9 +154,9 @@ static void scatter(const cp_unpool *u, char *y, const char *x, const char *indi
 static void collect(const cp_unpool *u, char *dx, const char *dy, const char *indices, unsigned char *seen)
 {
     const cp_grid *grid = u->layout.grid;
-    const int64_t *in = u->pool->in;
+    const int64_t *in = u->sizes;
     int64_t count = in[0] * in[1] * in[2];
-    int every = (u->pool->params.flags & CPOOL_ADD) != 0;
+    int every = u->adds;
     for (int64_t low = 0, next; low < u->places; low = next) {
         int64_t left = u->places - low, range = every ? u->places : left < PLACES ? left : PLACES;
         if (!every) {
@@ -162,7 +169,7 @@ static void collect(const cp_unpool *u, char *dx, const char *dy, const char *in
             char *to = dx + place(in, grid[INPUT].space, j);
             int here = index >= low && bit < range;
             if (here && (every || !(seen[bit / 8] >> bit % 8 & 1))) {
-                memcpy(to, dy + place(u->pool->out, grid[PLANE].space, index), (size_t)grid[INPUT].item);
+                memcpy(to, dy + place(u->plane, grid[PLANE].space, index), (size_t)grid[INPUT].item);
             } else if (here || (low == 0 && index < 0)) {
                 memset(to, 0, (size_t)grid[INPUT].item);
             }
@@ -184,7 +191,7 @@ static void run_planes(void *arg, int64_t lo, int64_t hi, int worker)
         for (int32_t g = 0; g < CP_GRIDS; g++) {
             at[g] = layout->grid[g].data + cp_layout_offset(layout, g, plane, &channel);
         }
-        if (u->direction == CPOOL_FORWARD) {
+        if (u->puts) {
             scatter(u, at[PLANE], at[INPUT], at[INDEX]);
         } else {
             collect(u, at[INPUT], at[PLANE], at[INDEX], (unsigned char *)cp_engine_worker(u->engine, worker));

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "drive/drive.h"
+#include "drive/places.h"
 #include "drive/quick.h"
 #include "drive/window.h"
 #include "fpenv.h"
@@ -39,12 +40,16 @@ static void pool_row(cp_work *w, int64_t d, int64_t h, int64_t column, int64_t c
     } else {
         w->kernels->plus_zero(w->result, count * w->lanes);
     }
-    if (pool->array[CPOOL_TAPS] != NULL) {
+    if (cp_window_selects(pool)) {
         const cp_grid *taps = &window->layout.grid[2];
         char *row = w->result + w->walk.pitch * window->lane_size;
         cp_work_settle_taps(w, &w->walk, d, h, row);
-        w->kernels->store_taps(cp_work_element(w, 2, d, h, column), taps->bits, row, count, taps->space[2], w->lanes,
-                               w->lane_step[2]);
+        if (pool->op->family == CP_SAMPLE) {
+            cp_work_store_indices(w, d, h, column, count, row);
+        } else {
+            w->kernels->store_taps(cp_work_element(w, 2, d, h, column), taps->bits, row, count, taps->space[2], w->lanes,
+                                   w->lane_step[2]);
+        }
     }
     cp_work_store(w, 1, d, h, column, count, w->result);
 }
@@ -100,6 +105,7 @@ static void bind_work(cp_work *w, const cp_recipe *recipe, char *memory)
     size_t size = (size_t)window->lane_size;
     w->recipe = recipe;
     w->walk = recipe->walk;
+    w->walk.axis = w->axis;
     w->walk.source = cp_work_source(w);
     w->walk.context = w;
     memory = cp_walk_bind(&w->walk, memory, w->kernels);
@@ -144,6 +150,7 @@ static void run_lanes(cp_work *w, int64_t outer, int64_t block, int64_t lane, in
     int infinite = 0;
     w->lanes = lanes;
     for (int g = 0; g < CP_GRIDS; g++) {
+        w->at[g] = NULL;
         if (layout->grid[g].item != 0) {
             w->lane_step[g] = layout->lane >= 0 ? layout->grid[g].batch[layout->lane] : 0;
             w->at[g] = layout->grid[g].data + cp_layout_offset(layout, (int32_t)g, outer, &channel) + lane * w->lane_step[g];
@@ -152,6 +159,9 @@ static void run_lanes(cp_work *w, int64_t outer, int64_t block, int64_t lane, in
     channel = cp_window_lanes_are_channels(window) ? lane : channel;
     if (window->pool->op->family == CP_POWER) {
         infinite = cp_exponent_at(window->pool->array[CPOOL_P], channel) == cp_infinity();
+    }
+    if (window->pool->op->code == CPOOL_FRACTIONAL) {
+        cp_places_by_plane(w->axis, window->pool, cp_layout_plane(layout, outer, lane), w->at[3], w->starts);
     }
     if (w->recipe != &window->recipe[infinite]) {
         bind_work(w, &window->recipe[infinite], memory);
@@ -218,6 +228,8 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
     cp_work work;
     work.window = window;
     work.recipe = NULL;
+    memcpy(work.axis, window->axis, sizeof work.axis);
+    work.starts = memory + window->bytes - cp_places_bytes_by_plane(window->pool);
     work.kernels = engine->kernels->lane[window->lane_kind];
     for (int64_t unit = lo; unit < hi; unit++) {
         run_unit(&work, unit, memory);
@@ -249,6 +261,8 @@ static void plan_next(cp_window *w, const cp_pool *pool, cp_task task, cp_cost *
     cost->nanoseconds += task_nanoseconds(w);
     if (task == CP_TASK_EXPONENT_GRADIENT) {
         cost->shared = cp_round_up((size_t)(cp_layout_planes(&w->layout) * w->blocks) * sizeof(double));
+    } else if (pool->op->family == CP_SAMPLE) {
+        cost->shared = cp_places_bytes_for_all(pool);
     }
 }
 
@@ -297,6 +311,7 @@ cpool_status cp_window_run(const cp_pool *pool, int32_t direction, const cpool_e
         cp_window *w = &windows[i];
         w->engine = &engine;
         w->partials = (double *)(void *)cp_engine_shared(&engine);
+        cp_places_for_all(w->axis, pool, cp_engine_shared(&engine));
         cp_engine_run(&engine, w->units, task_nanoseconds(w) / (double)(w->units > 0 ? w->units : 1), run_units, w);
         if (w->task == CP_TASK_EXPONENT_GRADIENT) {
             reduce_exponent_gradient(w);

@@ -41,6 +41,8 @@ typedef struct cp_work {
     const cp_window *window;
     const cp_recipe *recipe;
     const cp_lane_kernels *kernels;
+    cp_axis axis[CP_SPACE]; /* of the walk; places that are drawn for each plane change */
+    char *starts;           /* ... and lie there */
     cp_walk walk, inner;
     char *at[CP_GRIDS]; /* element (0, 0, 0) of lane 0 of the unit */
     int64_t lane_step[CP_GRIDS];
@@ -62,6 +64,9 @@ void cp_window_plan(cp_window *window, const cp_pool *pool, cp_task task);
 int32_t cp_element_lane(const cp_pool *pool);
 int32_t cp_window_lane(const cp_pool *pool, const cp_axis *axis);
 int32_t cp_lane_size(int32_t lane);
+
+/* Whether a result comes with the place of the element selected. */
+int cp_window_selects(const cp_pool *pool);
 
 /* The exponent of a channel, whether there is one for each, and whether lanes differ in it. */
 double cp_exponent_at(const cpool_view *p, int64_t channel);
@@ -89,6 +94,9 @@ void cp_work_divide(cp_work *work, char *row, int64_t d, int64_t h, int64_t coun
 
 /* Taps that a fold of the walk's tile left at -1: windows of nothing but the identity (all -inf) select their first element, empty ones none. */
 void cp_work_settle_taps(const cp_work *work, const cp_walk *walk, int64_t d, int64_t h, void *taps);
+
+/* Positions in the plane of such taps, into the array of indices. */
+void cp_work_store_indices(const cp_work *work, int64_t d, int64_t h, int64_t column, int64_t count, const char *taps);
 
 /* The source of the unit's walk, and of the walk inside it. */
 cp_source cp_work_source(const cp_work *work);

@@ -1,7 +1,9 @@
 #include <string.h>
 
+#include "drive/places.h"
 #include "drive/window.h"
 #include "kernels/template.h"
+#include "plan/parameters.h"
 
 enum { BUDGET = 160 * 1024, ALIGN = 64 };
 
@@ -21,6 +23,11 @@ int cp_exponent_per_channel(const cp_pool *pool)
     return p != NULL && p->ndim == 1 && p->shape[0] != 1; /* no channel at all included */
 }
 
+int cp_window_selects(const cp_pool *pool)
+{
+    return pool->array[CPOOL_TAPS] != NULL || (pool->op->family == CP_SAMPLE && pool->array[CPOOL_INDICES] != NULL);
+}
+
 static const int32_t lane_of[CP_DTYPES] = {
 #define ROW(name, code, bits, lane) CP_LANE_##lane,
     CP_DTYPE_LIST(ROW)
@@ -31,8 +38,8 @@ static const int32_t lane_of[CP_DTYPES] = {
 static int wants_wide(const cp_pool *pool, const cp_axis *axis)
 {
     double taps = (double)axis[0].taps * (double)axis[1].taps * (double)axis[2].taps;
-    if (pool->op->family == CP_BEST) {
-        return pool->array[CPOOL_TAPS] != NULL && taps > 0x1p24;
+    if (pool->op->family == CP_BEST || pool->op->family == CP_SAMPLE) {
+        return cp_window_selects(pool) && taps > 0x1p24;
     }
     double divisor = pool->params.divisor;
     int exact = !(pool->params.flags & CPOOL_DIVISOR) || (double)(float)divisor == divisor;
@@ -57,7 +64,7 @@ int32_t cp_lane_size(int32_t lane)
 static void plan_recipe(cp_window *w, cp_recipe *r, int infinite, int direct)
 {
     const cp_pool *pool = w->pool;
-    int lp = pool->op->family == CP_POWER, taps = pool->array[CPOOL_TAPS] != NULL;
+    int lp = pool->op->family == CP_POWER, taps = cp_window_selects(pool);
     cp_walk *walk = &r->walk;
     r->map = !lp ? CP_AS_IS : infinite ? CP_ABSOLUTE : w->task == CP_TASK_EXPONENT_GRADIENT ? CP_ENTROPIES : CP_POWERS;
     r->nested = w->task == CP_TASK_INPUT_GRADIENT && lp;
@@ -161,11 +168,20 @@ void cp_window_plan(cp_window *w, const cp_pool *pool, cp_task task)
     const cpool_view *x = pool->array[CPOOL_X], *dx = pool->grad[CPOOL_X];
     const cpool_view *dy = pool->grad[CPOOL_Y], *taps = pool->array[CPOOL_TAPS];
     const cpool_view *views[CP_GRIDS] = {x, task == CP_TASK_POOL ? pool->array[CPOOL_Y] : dy, taps};
+    int by_plane = pool->op->code == CPOOL_FRACTIONAL;
+    cp_spread draws;
     w->pool = pool;
     w->task = task;
     if (task == CP_TASK_INPUT_GRADIENT) {
         views[0] = dx;
         views[2] = pool->op->family == CP_POWER ? x : NULL;
+    }
+    if (pool->op->family == CP_SAMPLE) {
+        views[2] = pool->array[CPOOL_INDICES];
+    }
+    if (by_plane && pool->array[CPOOL_U] != NULL) {
+        cp_parameter_spread(&draws, pool, pool->array[CPOOL_U], CPOOL_U);
+        views[3] = &draws.view;
     }
     cp_layout_make(&w->layout, pool, views, cp_exponent_per_channel(pool));
     for (int s = 0; s < CP_SPACE; s++) {
@@ -173,8 +189,11 @@ void cp_window_plan(cp_window *w, const cp_pool *pool, cp_task task)
     }
     w->lane_kind = cp_window_lane(pool, w->axis);
     w->lane_size = cp_lane_size(w->lane_kind);
-    cp_layout_choose_lanes(&w->layout, w->axis[2].targets);
+    if (!by_plane) { /* lanes would be planes, whose windows lie at other places */
+        cp_layout_choose_lanes(&w->layout, w->axis[2].targets);
+    }
     plan_lanes(w);
+    w->bytes += cp_places_bytes_by_plane(pool);
     int64_t rows = w->axis[0].targets * w->axis[1].targets;
     w->tiles = (w->layout.lanes + w->lanes - 1) / w->lanes;
     int64_t whole = w->layout.outer * w->tiles;
@@ -187,7 +206,7 @@ void cp_window_plan(cp_window *w, const cp_pool *pool, cp_task task)
     }
     w->blocks = (rows + w->block_rows - 1) / w->block_rows;
     w->units = whole * w->blocks;
-    if (task == CP_TASK_INPUT_GRADIENT) {
+    if (task == CP_TASK_INPUT_GRADIENT || pool->op->family == CP_SAMPLE) {
         plan_taps(w);
     }
 }

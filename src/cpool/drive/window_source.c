@@ -97,24 +97,22 @@ static void source_mean_gradient(void *context, int64_t d, int64_t h, int64_t co
 }
 
 /* Position in the plane of the first tap of the windows of output row (d, h), without the column. */
-static double row_base(const cp_work *w, int64_t d, int64_t h)
+static double row_base(const cp_work *w, const cp_axis *axis, int64_t d, int64_t h)
 {
-    const cp_pool *pool = w->window->pool;
-    return ((double)cp_axis_span(&pool->axis[0], d).first * (double)pool->in[1] +
-            (double)cp_axis_span(&pool->axis[1], h).first) *
-           (double)pool->in[2];
+    const int64_t *in = w->window->pool->in;
+    return ((double)cp_axis_span(&axis[0], d).first * (double)in[1] + (double)cp_axis_span(&axis[1], h).first) * (double)in[2];
 }
 
 void cp_work_settle_taps(const cp_work *w, const cp_walk *walk, int64_t d, int64_t h, void *taps)
 {
     double first[64];
-    const cp_pool *pool = w->window->pool;
+    const cp_axis *axis = walk->axis;
     int64_t count = walk->targets;
     if (!w->kernels->any_negative(taps, count * w->lanes)) {
         return;
     }
-    cp_span deep = cp_axis_span(&pool->axis[0], d), down = cp_axis_span(&pool->axis[1], h);
-    double row = ((double)deep.lo * (double)pool->axis[1].taps + (double)down.lo) * (double)pool->axis[2].taps;
+    cp_span deep = cp_axis_span(&axis[0], d), down = cp_axis_span(&axis[1], h);
+    double row = ((double)deep.lo * (double)axis[1].taps + (double)down.lo) * (double)axis[2].taps;
     for (int64_t from = 0; from < count; from += 64) {
         int64_t n = count - from < 64 ? count - from : 64;
         for (int64_t i = 0; i < n; i++) {
@@ -123,6 +121,25 @@ void cp_work_settle_taps(const cp_work *w, const cp_walk *walk, int64_t d, int64
             first[i] = empty ? -1.0 : row + (double)along.lo;
         }
         w->kernels->first_taps((char *)taps + from * w->lanes * w->window->lane_size, first, n, w->lanes);
+    }
+}
+
+void cp_work_store_indices(const cp_work *w, int64_t d, int64_t h, int64_t column, int64_t count, const char *taps)
+{
+    const cp_window *window = w->window;
+    int64_t tap[64], step = window->layout.grid[2].space[2], piece = 64 / w->lanes; /* a unit has at most 64 lanes */
+    double row = row_base(w, w->axis, d, h);
+    for (int64_t from = 0; from < count; from += piece) {
+        int64_t n = count - from < piece ? count - from : piece;
+        w->kernels->store_taps((char *)tap, 64, taps + from * w->lanes * window->lane_size, n, w->lanes * 8, w->lanes, 8);
+        for (int64_t i = 0; i < n * w->lanes; i++) {
+            int64_t c = column + from + i / w->lanes, index = -1;
+            if (tap[i] >= 0) {
+                index = (int64_t)(row + (double)cp_axis_span(&w->axis[2], c).first + cp_tap_offset(&window->tap_map, tap[i]));
+            }
+            memcpy(cp_work_element(w, 2, d, h, column) + (from + i / w->lanes) * step + i % w->lanes * w->lane_step[2], &index,
+                   sizeof index);
+        }
     }
 }
 
@@ -139,7 +156,7 @@ static void inner_windows(cp_work *w, int64_t d, int64_t h, int64_t column, int6
     cp_walk_fold(&w->inner, d, h, sum);
     cp_work_load(w, 1, d, h, column, 1, count, dy);
     if (w->recipe->map == CP_ABSOLUTE) {
-        double row = row_base(w, d, h);
+        double row = row_base(w, window->pool->axis, d, h);
         double *taps = sum + pitch;
         cp_work_settle_taps(w, &w->inner, d, h, taps);
         for (int64_t i = 0; i < count * w->lanes; i++) {

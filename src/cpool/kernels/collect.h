@@ -15,41 +15,49 @@ CP_TEMPLATE CP_VECTOR NAME(share)(const cp_collect *c, CP_VECTOR dy, double row_
     return V(div)(dy, V(mul)(counts, V(set1)((CP_ELEMENT)row_count)));
 }
 
-CP_TEMPLATE void NAME(spread)(CP_ELEMENT *to, CP_VECTOR v, int64_t i, int64_t n, int64_t spread)
+/* Stores n lanes, or without pixels also zeros behind them, which is quicker: nothing is selected or shared there. */
+CP_TEMPLATE void NAME(keep)(const cp_collect *c, CP_ELEMENT *to, CP_VECTOR v, int64_t n)
 {
-    CP_ELEMENT row[V(N)];
-    if (spread == 1) {
-        NAME(save)(to + i, v, n);
-        return;
-    }
-    V(store)(row, v);
-    for (int64_t l = 0; l < n; l++) {
-        to[(i + l) * spread] = row[l];
+    if (c->pixels) {
+        NAME(save)(to, v, n);
+    } else {
+        V(store)(to, v);
     }
 }
 
-/* Shares, or values and taps, of every row at hand; i counts lanes along the row. */
+/* Shares, or values and taps, of a row. */
+CP_TEMPLATE void NAME(prepare_row)(const cp_collect *c, int select, const char *dy, const char *taps, double row_count,
+                                   CP_ELEMENT *to)
+{
+    const int is_dense = c->column_step[0] == c->lanes * (int64_t)sizeof(CP_ELEMENT) && c->count_step == c->lanes;
+    const int64_t length = is_dense ? c->across * c->lanes : c->lanes, pieces = is_dense ? 1 : c->across;
+    for (int64_t piece = 0; piece < pieces; piece++, dy += c->column_step[0], to += length) {
+        for (int64_t i = 0; i < length; i += V(N)) {
+            const int64_t n = length - i < V(N) ? length - i : V(N);
+            CP_VECTOR v = NAME(load)((const CP_ELEMENT *)(const void *)dy + i, n, 0.0);
+            if (select) {
+                NAME(keep)(c, to + c->second + i, V(load_u8)((const uint8_t *)taps + i, n), n);
+            } else {
+                v = NAME(share)(c, v, row_count, piece * c->count_step + i, n);
+            }
+            NAME(keep)(c, to + i, v, n);
+        }
+    }
+}
+
 CP_TEMPLATE void NAME(prepare_results)(const cp_collect *c, int select, const char *dy, const char *taps, CP_ELEMENT *scratch)
 {
-    const int64_t lanes = c->pixels ? c->lanes : 1, pixel = lanes * (int64_t)sizeof(CP_ELEMENT);
-    const int is_dense = c->column_step[0] == pixel && c->count_step == lanes;
-    const int64_t length = is_dense ? c->across * lanes : lanes, pieces = is_dense ? 1 : c->across;
-    for (int64_t k = 0; k < c->planes * c->results; k++) {
-        const int64_t plane = k / c->results, row = k % c->results;
-        const char *from = dy + plane * c->plane_step[0] + row * c->row_step[0];
-        const uint8_t *tap = (const uint8_t *)taps + plane * c->plane_step[1] + row * c->row_step[1];
-        CP_ELEMENT *to = scratch + k * c->pitch + c->margin;
-        for (int64_t piece = 0; piece < pieces; piece++, from += c->column_step[0], to += length) {
-            for (int64_t i = 0; i < length; i += V(N)) {
-                const int64_t n = length - i < V(N) ? length - i : V(N);
-                CP_VECTOR v = NAME(load)((const CP_ELEMENT *)(const void *)from + i, n, 0.0);
-                if (!select) {
-                    v = NAME(share)(c, v, c->row_counts[k], piece * c->count_step + i, n);
-                }
-                NAME(spread)(to, v, i, n, c->spread);
-                if (select) {
-                    NAME(spread)(to + c->second, V(load_u8)(tap + i, n), i, n, c->spread);
-                }
+    CP_ELEMENT *row = scratch + c->margin, *close = scratch + c->close;
+    for (int64_t d = 0; d < c->planes; d++) {
+        for (int64_t h = 0; h < c->results; h++, row += c->pitch) {
+            const double row_count = select ? 1 : c->row_counts[d * c->results + h];
+            NAME(prepare_row)(c, select, dy + d * c->plane_step[0] + h * c->row_step[0],
+                              taps + d * c->plane_step[1] + h * c->row_step[1], row_count, c->spread == 1 ? row : close);
+            if (c->spread > 1) {
+                NAME(move)(c->lanes, c->across, close, c->lanes, row, c->spread * c->lanes);
+            }
+            if (c->spread > 1 && select) {
+                NAME(move)(c->lanes, c->across, close + c->second, c->lanes, row + c->second, c->spread * c->lanes);
             }
         }
     }
@@ -61,6 +69,108 @@ static void NAME(collect_margins)(const cp_collect *c, void *scratch)
     NAME(fill)(s, 0.0, c->planes * c->results * c->pitch);
     if (c->select) {
         NAME(fill)(s + c->second, 255.0, c->planes * c->results * c->pitch);
+    }
+}
+
+/* ---- Neighbouring lanes of a row, and results are prepared ---- */
+
+/* What result k places before `at` has for its lanes in tap number `tap`; `k` counts down, `first` if it is the first of the row. */
+CP_TEMPLATE void NAME(collect_result)(int select, int first, const cp_collect *c, const CP_ELEMENT *at, int64_t tap,
+                                      CP_VECTOR *acc, CP_VECTOR *sum)
+{
+    CP_VECTOR value = V(load)(at);
+    if (select) {
+        V(mask) selected = V(eq)(V(load)(at + c->second), V(set1)(((const CP_ELEMENT *)c->codes)[tap]));
+        *acc = V(add_where)(selected, *acc, value);
+    } else {
+        *sum = first ? value : V(add)(*sum, value);
+    }
+}
+
+/* `blocks` vectors of elements, in acc: one behind the other, or with a stride of 2 the elements in tap `parity`, which result `from`
+ * holds first, and those in the other one. window: 0 if it is not known here. */
+CP_TEMPLATE void NAME(collect_columns)(int select, int64_t window, int stride, int parity, int blocks, const cp_collect *c,
+                                       const cp_collect_row *row, const CP_ELEMENT *from, CP_VECTOR *acc)
+{
+    const int64_t step = stride == 1 ? c->lanes : 1;
+    CP_VECTOR plane[2], sum[2];
+    CP_EACH(u, blocks, acc[u] = plane[u] = sum[u] = V(set1)(0));
+    for (int64_t a = 0; a < row->planes; a++) {
+        const CP_ELEMENT *line = from + ((row->first_plane + a) * c->results + row->first_row) * c->pitch;
+        int64_t tap = row->tap - a * c->tap_plane;
+        for (int64_t b = 0; b < row->rows; b++, line += c->pitch, tap -= c->tap_row) {
+            CP_EACH(u, blocks, {
+                const int first = stride == 1 ? 0 : u == 0 ? parity : 1 - parity;
+                const CP_ELEMENT *at = line + (stride == 1 ? u * V(N) : u * parity);
+                const int64_t before = ((window == 0 ? c->window : window) - 1 - first) / stride;
+                if (window == 0) {
+                    for (int64_t k = before; k >= 0; k--) {
+                        NAME(collect_result)(select, k == before, c, at - k * step, tap + first + k * stride, &acc[u], &sum[u]);
+                    }
+                } else {
+                    CP_EACH(i, before + 1, {
+                        const int64_t k = before - i;
+                        NAME(collect_result)(select, i == 0, c, at - k * step, tap + first + k * stride, &acc[u], &sum[u]);
+                    });
+                }
+                plane[u] = b == 0 ? sum[u] : V(add)(plane[u], sum[u]);
+            });
+        }
+        if (!select) {
+            CP_EACH(u, blocks, acc[u] = a == 0 ? plane[u] : V(add)(acc[u], plane[u]));
+        }
+    }
+    CP_EACH(u, blocks, acc[u] = V(add)(acc[u], V(set1)(0)));
+}
+
+/* Stores neighbouring elements, n of which there are. */
+CP_TEMPLATE void NAME(save_elements)(CP_ELEMENT *dx, CP_VECTOR v, int64_t n)
+{
+    if (n > 0) {
+        CP_PREFETCH_WRITE((const char *)dx + CP_AHEAD);
+        NAME(save)(dx, v, n < V(N) ? n : V(N));
+    }
+}
+
+/* `parity`: of the padding; decides which tap of the results the first element is in. */
+CP_TEMPLATE void NAME(collect_rows)(int select, int64_t window, int stride, int parity, const cp_collect *c,
+                                    const CP_ELEMENT *scratch, char *dx)
+{
+    for (int64_t r = 0; r < c->row_count; r++) {
+        CP_ELEMENT *to = (CP_ELEMENT *)(void *)(dx + c->rows[r].target);
+        for (int64_t i = 0; i < c->width; i += 2 * V(N)) {
+            /* Element i is in tap (i + pad) % stride of result (i + pad) / stride, among others. */
+            const CP_ELEMENT *from = scratch + c->margin + (i + c->pad) / stride;
+            const int64_t n = c->width - i;
+            CP_VECTOR found[2];
+            if (stride == 1 && n <= V(N)) {
+                NAME(collect_columns)(select, window, 1, 0, 1, c, &c->rows[r], from, found);
+                NAME(save_elements)(to + i, found[0], n);
+                continue;
+            }
+            NAME(collect_columns)(select, window, stride, parity, 2, c, &c->rows[r], from, found);
+            if (stride == 2) {
+                V(zip)(found[0], found[1], &found[0], &found[1]);
+            }
+            NAME(save_elements)(to + i, found[0], n);
+            NAME(save_elements)(to + i + V(N), found[1], n - V(N));
+        }
+    }
+}
+
+CP_TEMPLATE void NAME(collect_plane_columns)(int select, const cp_collect *c, const CP_ELEMENT *scratch, char *dx)
+{
+    const int parity = (int)(c->pad % c->stride);
+    if (c->stride == 1 && c->window == 3) {
+        NAME(collect_rows)(select, 3, 1, 0, c, scratch, dx);
+    } else if (c->stride == 1) {
+        NAME(collect_rows)(select, 0, 1, 0, c, scratch, dx);
+    } else if (c->window == 3 && parity == 0) {
+        NAME(collect_rows)(select, 3, 2, 0, c, scratch, dx);
+    } else if (c->window == 3) {
+        NAME(collect_rows)(select, 3, 2, 1, c, scratch, dx);
+    } else {
+        NAME(collect_rows)(select, 0, 2, parity, c, scratch, dx);
     }
 }
 
@@ -87,85 +197,55 @@ CP_TEMPLATE void NAME(find_lines)(NAME(lines) *lines, const cp_collect *c, const
     }
 }
 
-/* ---- Neighbouring columns are lanes ---- */
+/* ---- Neighbouring columns are lanes, and each is held by one result of a row at most ---- */
 
-/* N elements, stride apart, the first of which is held by result `from` in its tap `tap`, and by those before. */
-CP_TEMPLATE CP_VECTOR NAME(collect_columns)(int select, int64_t window, int stride, int tap, const cp_collect *c,
-                                            const NAME(lines) *lines, int64_t from)
+/* From n results of each row, if that is above 0: `stride` times N elements. */
+CP_TEMPLATE void NAME(collect_apart)(int select, int stride, const cp_collect *c, const cp_collect_row *row, const char *dy,
+                                     const char *taps, int64_t from, int64_t n, CP_VECTOR *acc)
 {
-    const int64_t before = (window - 1 - tap) / stride; /* results */
-    CP_VECTOR acc = V(set1)(0), plane = acc, sum = acc;
-    for (int64_t a = 0, line = 0; a < lines->planes; a++) {
-        for (int64_t b = 0; b < lines->rows; b++, line++) {
-            const CP_ELEMENT *values = (const CP_ELEMENT *)(const void *)lines->dy[line] + from;
-            const CP_ELEMENT *codes = (const CP_ELEMENT *)c->codes + lines->tap[line] + tap;
-            for (int64_t k = before; k >= 0; k--) {
-                CP_VECTOR value = V(load)(values - k);
-                if (select) {
-                    V(mask) selected = V(eq)(V(load)(values - k + c->second), V(set1)(codes[k * stride]));
-                    acc = V(add_where)(selected, acc, value);
-                } else {
-                    sum = k == before ? value : V(add)(sum, value);
-                }
+    CP_VECTOR plane = V(set1)(0), zero = plane, sum = plane;
+    CP_EACH(t, stride, acc[t] = zero);
+    for (int64_t a = 0; n > 0 && a < row->planes; a++) {
+        for (int64_t b = 0; b < row->rows; b++) {
+            const int64_t d = row->first_plane + a, h = row->first_row + b, tap = row->tap - a * c->tap_plane - b * c->tap_row;
+            const char *values = dy + d * c->plane_step[0] + h * c->row_step[0];
+            CP_VECTOR value = NAME(load)((const CP_ELEMENT *)(const void *)values + from, n, 0.0);
+            if (select) {
+                const uint8_t *codes = (const uint8_t *)taps + d * c->plane_step[1] + h * c->row_step[1];
+                const CP_ELEMENT *numbers = (const CP_ELEMENT *)c->codes + tap;
+                CP_VECTOR code = V(load_u8)(codes + from, n);
+                CP_EACH(t, stride, acc[t] = V(add_where)(V(eq)(code, V(set1)(numbers[t])), acc[t], value));
+            } else {
+                value = NAME(share)(c, value, c->row_counts[d * c->results + h], from, n);
+                sum = b == 0 ? value : V(add)(sum, value);
             }
-            plane = b == 0 ? sum : V(add)(plane, sum);
         }
-        if (!select) {
-            acc = a == 0 ? plane : V(add)(acc, plane);
-        }
+        plane = a == 0 ? sum : V(add)(plane, sum);
     }
-    return V(add)(acc, V(set1)(0));
+    /* A tap that the window does not have selects nothing: codes of 8 bits are of the next row, of which value is not an element. */
+    CP_EACH(t, stride, { acc[t] = t >= c->window ? zero : V(add)(select ? acc[t] : plane, zero); });
 }
 
-/* `parity`: of the padding; decides which tap of the results the first element is in. */
-CP_TEMPLATE void NAME(collect_row)(int select, int64_t window, int stride, int parity, const cp_collect *c,
-                                   const NAME(lines) *lines, CP_ELEMENT *dx)
+CP_TEMPLATE void NAME(collect_rows_apart)(int select, int stride, const cp_collect *c, const char *dy, const char *taps,
+                                          char *dx)
 {
-    for (int64_t i = 0; i < c->width; i += stride * V(N)) {
-        /* Element i is in tap (i + pad) % stride of result (i + pad) / stride, among others. */
-        const int64_t from = c->margin + (i + c->pad) / stride, n = c->width - i;
-        CP_VECTOR first = NAME(collect_columns)(select, window, stride, parity, c, lines, from);
-        CP_PREFETCH_WRITE((const char *)(dx + i) + CP_AHEAD);
-        if (stride == 1) {
-            NAME(save)(dx + i, first, n < V(N) ? n : V(N));
-            continue;
-        }
-        CP_VECTOR second = NAME(collect_columns)(select, window, stride, 1 - parity, c, lines, from + parity);
-        V(zip)(first, second, &first, &second);
-        CP_PREFETCH_WRITE((const char *)(dx + i + V(N))+CP_AHEAD);
-        NAME(save)(dx + i, first, n < V(N) ? n : V(N));
-        if (n > V(N)) {
-            NAME(save)(dx + i + V(N), second, n < 2 * V(N) ? n - V(N) : V(N));
-        }
-    }
-}
-
-CP_TEMPLATE void NAME(collect_rows)(int select, int64_t window, int stride, int parity, const cp_collect *c,
-                                    const CP_ELEMENT *scratch, char *dx)
-{
-    const int64_t row_step[2] = {c->pitch * (int64_t)sizeof(CP_ELEMENT), 0}, plane_step[2] = {c->results * row_step[0], 0};
     for (int64_t r = 0; r < c->row_count; r++) {
-        NAME(lines) lines;
-        NAME(find_lines)(&lines, c, &c->rows[r], (const char *)scratch, NULL, plane_step, row_step);
-        NAME(collect_row)(select, window, stride, parity, c, &lines, (CP_ELEMENT *)(void *)(dx + c->rows[r].target));
-    }
-}
-
-CP_TEMPLATE void NAME(collect_plane_columns)(int select, const cp_collect *c, const CP_ELEMENT *scratch, char *dx)
-{
-    const int parity = (int)(c->pad % c->stride);
-    if (c->stride == 1 && c->window == 3) {
-        NAME(collect_rows)(select, 3, 1, 0, c, scratch, dx);
-    } else if (c->stride == 1) {
-        NAME(collect_rows)(select, c->window, 1, 0, c, scratch, dx);
-    } else if (c->window == 2 && parity == 0) {
-        NAME(collect_rows)(select, 2, 2, 0, c, scratch, dx);
-    } else if (c->window == 3 && parity == 0) {
-        NAME(collect_rows)(select, 3, 2, 0, c, scratch, dx);
-    } else if (c->window == 3) {
-        NAME(collect_rows)(select, 3, 2, 1, c, scratch, dx);
-    } else {
-        NAME(collect_rows)(select, c->window, 2, parity, c, scratch, dx);
+        CP_ELEMENT *to = (CP_ELEMENT *)(void *)(dx + c->rows[r].target);
+        for (int64_t i = 0; i < c->width; i += stride * V(N)) {
+            const int64_t left = c->across - i / stride, n = c->width - i;
+            CP_VECTOR v[4];
+            NAME(collect_apart)(select, stride, c, &c->rows[r], dy, taps, i / stride, left < V(N) ? left : V(N), v);
+            if (stride == 4) {
+                V(zip)(v[0], v[2], &v[0], &v[2]);
+                V(zip)(v[1], v[3], &v[1], &v[3]);
+                CP_VECTOR low = v[2];
+                V(zip)(v[0], v[1], &v[0], &v[1]);
+                V(zip)(low, v[3], &v[2], &v[3]);
+            } else {
+                V(zip)(v[0], v[1], &v[0], &v[1]);
+            }
+            CP_EACH(t, stride, NAME(save_elements)(to + i + t * V(N), v[t], n - t * V(N)));
+        }
     }
 }
 
@@ -243,10 +323,14 @@ CP_TEMPLATE void NAME(collect_planes)(int select, const cp_collect *c, const cp_
     for (int64_t p = 0; p < planes->count; p++) {
         const char *dy = planes->dy + p * planes->dy_step, *taps = planes->taps + p * planes->taps_step;
         char *dx = planes->dx + p * planes->dx_step;
-        if (!c->pixels || !select) {
+        if (!c->apart && (!c->pixels || !select)) {
             NAME(prepare_results)(c, select, dy, taps, scratch);
         }
-        if (c->pixels) {
+        if (c->apart && c->stride == 2) {
+            NAME(collect_rows_apart)(select, 2, c, dy, taps, dx);
+        } else if (c->apart) {
+            NAME(collect_rows_apart)(select, 4, c, dy, taps, dx);
+        } else if (c->pixels) {
             NAME(collect_pixels)(select, c, dy, taps, scratch, dx);
         } else {
             NAME(collect_plane_columns)(select, c, scratch, dx);

@@ -21,10 +21,11 @@ typedef struct cp_collect_column {
 typedef struct cp_collect {
     int32_t pixels; /* the elements of a pixel are lanes; else neighbouring columns are */
     int32_t select; /* taps say which results selected an element; else all that hold it have a share */
+    int32_t apart;  /* without pixels: a row has one result at most that holds an element, the stride is 2 or 4; no scratch */
     const cp_collect_row *rows;
-    int64_t row_count, width;     /* of elements */
+    int64_t row_count, width;     /* of elements; without pixels, width and pad count lanes */
     int64_t lanes, target_column; /* of a pixel; bytes from one to the next */
-    int64_t window, stride, pad;  /* along the row; without pixels, stride is 1 or 2 */
+    int64_t window, stride, pad;  /* along the row; without pixels, stride is 1 or 2, and 1 if a pixel has several lanes */
     int32_t tap_row, tap_plane;   /* what the number of a tap falls by, from one row or plane of results to the next */
     const cp_collect_column *columns;
 
@@ -38,6 +39,7 @@ typedef struct cp_collect {
 
     /* Scratch of prepared results: rows of `pitch` lanes, `margin` before the first column; the taps `second` lanes behind. */
     int64_t pitch, margin, second;
+    int64_t close;     /* a row of results before they are spread */
     int64_t spread;    /* places from one result to the next; between them is nothing. Then stride is 1 */
     const void *codes; /* lanes: 0, 1, 2, ... */
 } cp_collect;

@@ -80,6 +80,26 @@ CP_TEMPLATE void NAME(save)(CP_ELEMENT *p, CP_VECTOR v, int64_t n)
     }
 }
 
+/* `count` pixels of `lanes` elements, to other distances. */
+CP_TEMPLATE void NAME(move_pixels)(int64_t lanes, int64_t count, const CP_ELEMENT *from, int64_t from_step, CP_ELEMENT *to,
+                                   int64_t to_step)
+{
+    for (int64_t i = 0; i < count; i++, from += from_step, to += to_step) {
+        for (int64_t l = 0; l < lanes; l++) {
+            to[l] = from[l];
+        }
+    }
+}
+
+static void NAME(move)(int64_t lanes, int64_t count, const CP_ELEMENT *from, int64_t from_step, CP_ELEMENT *to, int64_t to_step)
+{
+    switch (lanes) {
+    case 1: NAME(move_pixels)(1, count, from, from_step, to, to_step); break;
+    case 3: NAME(move_pixels)(3, count, from, from_step, to, to_step); break;
+    default: NAME(move_pixels)(lanes, count, from, from_step, to, to_step); break;
+    }
+}
+
 /* Where a fold reads: lanes i .. i + n of the rows of its taps. */
 typedef struct NAME(source) {
     const void *const *taps;

@@ -7,6 +7,7 @@ static const cp_lane_kernels NAME(lane) = {.fold[CP_SUM] = NAME(fold_sum),
 #ifdef CP_LANE_IS_F64
                                            .fold[CP_SCALED_SUM] = NAME(fold_scaled_sum),
                                            .fold[CP_ENTROPY] = NAME(fold_entropy),
+                                           .weigh = NAME(weigh),
                                            .whole = NAME(whole),
                                            .whole_gradient = NAME(whole_gradient),
 #endif

@@ -291,6 +291,62 @@ CP_TEMPLATE void NAME(columns)(int fold, int64_t window, int log_stride, int dep
     }
 }
 
+/* ---- The same, of a row that is thinned ---- */
+
+/* Folds a source row along in steps of 1, and keeps those that are targets. */
+CP_TEMPLATE void NAME(thin_row)(int fold, const cp_strip *s, const cp_strip *wide, const char *source, CP_ELEMENT *row,
+                                CP_ELEMENT *slot)
+{
+    const int64_t count = (s->end - s->begin) / s->step, second = s->ring_pitch / 2, apart = s->stride * s->step;
+    int64_t full_lo, full_hi;
+    NAME(full_blocks)(wide, 0, &full_lo, &full_hi);
+    for (int64_t i = wide->begin; i < wide->end; i += V(N)) {
+        NAME(block) block;
+        NAME(element) x;
+        if (i >= full_lo && i < full_hi) {
+            NAME(find_block)(&block, wide, 0, i);
+            x = NAME(along)(fold, NAME(FULL), s->window, 0, source, &block.at);
+        } else {
+            NAME(find_border)(&block, wide, 0, i);
+            x = NAME(along)(fold, NAME(SOME_LANES), s->window, 0, source, &block.at);
+        }
+        V(store)(row + i - wide->begin, x.value);
+        if (NAME(carries_tap)(fold)) {
+            V(store)(row + i - wide->begin + s->wide, x.tap);
+        }
+    }
+    NAME(move)(s->step, count, row, apart, slot, s->step);
+    if (NAME(carries_tap)(fold)) {
+        NAME(move)(s->step, count, row + s->wide, apart, slot + second, s->step);
+    }
+}
+
+CP_TEMPLATE void NAME(thinned)(int fold, const cp_strip *s, const cp_strip_planes *planes, CP_ELEMENT *ring)
+{
+    cp_strip wide = *s;
+    wide.begin = s->begin * s->stride;
+    wide.end = wide.begin + ((s->end - s->begin) / s->step - 1) * s->stride * s->step + s->step;
+    wide.first_tap = s->wide_first_tap;
+    for (int64_t p = 0; p < planes->count; p++) {
+        for (int64_t r = 0; r < s->row_count; r++) {
+            NAME(line) line;
+            NAME(find_line)(&line, s, planes, p, r, NAME(DEEP), ring);
+            for (int64_t plane = 0; plane < line.planes; plane++) {
+                for (int64_t t = line.kept; t < line.rows; t++) {
+                    NAME(thin_row)(fold, s, &wide, line.source + plane * line.source_plane + t * line.source_row,
+                                   ring + s->wide_row, line.slot[t] + plane * line.slots_of_plane);
+                }
+            }
+            line.kept = line.rows;
+            for (int64_t i = s->begin; i < s->end; i += V(N)) {
+                NAME(block) block;
+                NAME(find_block)(&block, s, 0, i);
+                NAME(fold_columns)(fold, NAME(SOME_LANES), s->window, 0, NAME(DEEP), s, &line, &block);
+            }
+        }
+    }
+}
+
 /* ---- Neighbouring columns are lanes, and rows follow one another ---- */
 
 /* Blocks at once: what a target row shares with the next stays in registers. */
@@ -443,6 +499,7 @@ CP_TEMPLATE void NAME(strip)(int fold, const cp_strip *given, const cp_strip_pla
     case CP_STRIP_ANY_BY_1: NAME(columns)(fold, s->window, 0, NAME(DEEP), s, planes, ring); break;
     case CP_STRIP_ANY_BY_2: NAME(columns)(fold, s->window, 1, NAME(DEEP), s, planes, ring); break;
     case CP_STRIP_ANY_BY_4: NAME(columns)(fold, s->window, 2, NAME(DEEP), s, planes, ring); break;
+    case CP_STRIP_THINNED: NAME(thinned)(fold, s, planes, ring); break;
     case CP_STRIP_PIXELS_FRESH:
         if (is_usual) {
             NAME(pixels)(fold, NAME(FRESH), s, planes, ring);

@@ -84,6 +84,9 @@ typedef struct cp_lane_kernels {
     /* CP_SUM to CP_MIN_TAP, for every plane and row; sums are divided. The ring holds the folded rows of one plane. */
     void (*strip[CP_SCALED_SUM])(const cp_strip *strip, const cp_strip_planes *planes, void *ring);
 
+    /* dst = sum of weights[t] * rows[t], from +0, t ascending; f64 lanes only. */
+    void (*weigh)(double *dst, const double *const *rows, const double *weights, int64_t count, int64_t n);
+
     /* Averages of whole planes, f64 lanes only. */
     void (*whole)(const cp_whole *whole, const char *x, char *y);
     void (*whole_gradient)(const cp_whole *whole, const char *dy, char *dx);

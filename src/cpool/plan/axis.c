@@ -1,5 +1,7 @@
 #include "axis.h"
 
+#include <stddef.h>
+
 #include "integers.h"
 
 /* floor(a * b / c) and the remainder, for 0 <= a, b and 0 < c; the quotient must fit. */
@@ -53,7 +55,7 @@ static int64_t modular_inverse(int64_t value, int64_t modulus) /* coprime; in [0
 
 cp_axis cp_axis_sliding(int64_t sources, int64_t targets, int64_t window, int64_t stride, int64_t dilation, int64_t pad)
 {
-    cp_axis axis = {CP_AXIS_SLIDING, sources, targets, window, window, stride, dilation, pad, 0, 0};
+    cp_axis axis = {CP_AXIS_SLIDING, sources, targets, window, window, stride, dilation, pad, 0, 0, NULL, 0, 0};
     return axis;
 }
 
@@ -64,14 +66,21 @@ cp_axis cp_axis_bins(int64_t sources, int64_t targets)
         return cp_axis_sliding(sources, targets, whole, whole, 1, 0);
     }
     /* A bin covers `whole` sources and one more, and a second more if a boundary of sources lies strictly inside it. */
-    cp_axis axis = {CP_AXIS_BINS, sources, targets, whole + (targets % rest == 0 ? 1 : 2), 0, 0, 1, 0, 0, 0};
+    cp_axis axis = {CP_AXIS_BINS, sources, targets, whole + (targets % rest == 0 ? 1 : 2), 0, 0, 1, 0, 0, 0, NULL, 0, 0};
+    return axis;
+}
+
+cp_axis cp_axis_starts(int64_t sources, int64_t targets, int64_t window, int64_t dilation, int64_t pad, double pace,
+                       double spread)
+{
+    cp_axis axis = {CP_AXIS_STARTS, sources, targets, window, window, 0, dilation, pad, 0, 0, NULL, pace, spread};
     return axis;
 }
 
 cp_axis cp_axis_transpose(const cp_axis *axis)
 {
     if (axis->kind == CP_AXIS_BINS) { /* bins are their own transposition, with the roles exchanged */
-        cp_axis bins = {CP_AXIS_BINS, axis->targets, axis->sources, 0, 0, 0, 1, 0, 0, 0};
+        cp_axis bins = {CP_AXIS_BINS, axis->targets, axis->sources, 0, 0, 0, 1, 0, 0, 0, NULL, 0, 0};
         int64_t whole = axis->targets / axis->sources, rest = axis->targets % axis->sources;
         bins.taps = rest == 0 ? whole : whole + (axis->sources % rest == 0 ? 1 : 2);
         return bins;
@@ -123,6 +132,10 @@ cp_span cp_axis_span(const cp_axis *axis, int64_t target)
         cp_span span = {target * axis->stride - axis->pad, axis->dilation, 0, 0};
         return clip(span, axis->taps, axis->sources);
     }
+    if (axis->kind == CP_AXIS_STARTS) {
+        cp_span span = {axis->starts[target] - axis->pad, axis->dilation, 0, 0};
+        return clip(span, axis->taps, axis->sources);
+    }
     if (axis->kind == CP_AXIS_TRANSPOSED) {
         return transposed_span(axis, target);
     }
@@ -162,6 +175,7 @@ int64_t cp_axis_advance(const cp_axis *axis)
     switch (axis->kind) {
     case CP_AXIS_SLIDING: return axis->stride;
     case CP_AXIS_TRANSPOSED: return axis->stride == 1 ? 1 : 0;
+    case CP_AXIS_STARTS:
     case CP_AXIS_BINS: break;
     }
     return 0;
@@ -177,6 +191,9 @@ int64_t cp_axis_reach(const cp_axis *axis, int64_t targets)
     } else if (axis->kind == CP_AXIS_TRANSPOSED) {
         per_target = 1.0 / (double)axis->stride;
         extent = (double)axis->window * (double)axis->dilation / (double)axis->stride + 3.0;
+    } else if (axis->kind == CP_AXIS_STARTS) {
+        per_target = axis->pace;
+        extent = (double)(axis->taps - 1) * (double)axis->dilation + axis->spread;
     } else {
         per_target = (double)axis->sources / (double)axis->targets;
         extent = (double)axis->taps + 2.0;

@@ -9,6 +9,7 @@
 typedef enum cp_axis_kind {
     CP_AXIS_SLIDING,    /* target t reads t * stride - pad + j * dilation, 0 <= j < window */
     CP_AXIS_BINS,       /* target t reads floor(t * sources / targets) to ceil((t + 1) * sources / targets) - 1 */
+    CP_AXIS_STARTS,     /* target t reads starts[t] - pad + j * dilation, 0 <= j < window; it has no transposition */
     CP_AXIS_TRANSPOSED, /* target t reads the outputs of a sliding axis whose windows hold t, ascending */
 } cp_axis_kind;
 
@@ -18,6 +19,8 @@ typedef struct cp_axis {
     int64_t taps; /* of the widest window; every window of the axis is folded as if it had this many, some of them absent */
     int64_t window, stride, dilation, pad; /* sliding, and the sliding axis that a transposed one comes from */
     int64_t gcd, inverse;                  /* transposed: of stride and dilation; of dilation / gcd modulo stride / gcd */
+    const int64_t *starts;                 /* ascending; they may be provided when all else is planned */
+    double pace, spread;                   /* t targets of them begin within t * pace + spread */
 } cp_axis;
 
 /* Source of tap j is first + j * step; it is there for lo <= j < hi, and 0 <= lo <= hi <= taps. */
@@ -27,6 +30,8 @@ typedef struct cp_span {
 
 cp_axis cp_axis_sliding(int64_t sources, int64_t targets, int64_t window, int64_t stride, int64_t dilation, int64_t pad);
 cp_axis cp_axis_bins(int64_t sources, int64_t targets);
+cp_axis cp_axis_starts(int64_t sources, int64_t targets, int64_t window, int64_t dilation, int64_t pad, double pace,
+                       double spread);
 cp_axis cp_axis_transpose(const cp_axis *axis);
 cp_span cp_axis_span(const cp_axis *axis, int64_t target);
 

@@ -162,7 +162,7 @@ cpool_status cp_parameter_check(const cp_pool *pool, const cpool_view *view, int
 {
     int32_t kind = role & ~CPOOL_GRAD;
     const cpool_view *x = pool->array[CPOOL_X] != NULL ? pool->array[CPOOL_X] : pool->grad[CPOOL_X];
-    int64_t y_shape[CPOOL_MAX_NDIM];
+    int64_t draws[CPOOL_MAX_NDIM];
     if (kind == CPOOL_LENGTHS) {
         return check_lengths(pool, view, error);
     }
@@ -179,8 +179,12 @@ cpool_status cp_parameter_check(const cp_pool *pool, const cpool_view *view, int
     case CPOOL_GATES: return check_masks(pool, view, role, name, error);
     case CPOOL_BLEND: return check_blend(pool, view, role, name, error);
     case CPOOL_LOGITS: return check_like(view, role, name, pool->x_shape, pool->ndim, pool->channel, error);
-    case CPOOL_U: cp_pool_result_shape(pool, y_shape); return check_like(view, role, name, y_shape, pool->ndim, -1, error);
+    case CPOOL_U: return check_like(view, role, name, draws, cp_pool_draws_shape(pool, draws), -1, error);
     default: break;
+    }
+    if (pool->op->code == CPOOL_DPID && cp_view_size(view) != 1) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has shape %s; it must be one number", name,
+                       cp_format_shape(view->shape, view->ndim).text);
     }
     if (view->ndim > 1) {
         return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has shape %s; it must be one number or one per channel", name,
@@ -322,6 +326,14 @@ void cp_parameter_spread(cp_spread *spread, const cp_pool *pool, const cpool_vie
         }
         for (int32_t i = 1; i < view->ndim; i++) {
             spread->strides[pool->space[CP_SPACE - pool->params.rank + i - 1]] = own[i];
+        }
+        return;
+    }
+    if (role == CPOOL_U && pool->op->code == CPOOL_FRACTIONAL) { /* the axes of x that are not spatial, in their order */
+        for (int32_t i = 0, j = 0; i < pool->ndim; i++) {
+            if (i != pool->space[0] && i != pool->space[1] && i != pool->space[2]) {
+                spread->strides[i] = own[j++];
+            }
         }
         return;
     }

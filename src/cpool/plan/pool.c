@@ -65,12 +65,20 @@ static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, 
     if (random && !(p->p_max >= 0 && p->p_max <= 1)) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "p_max=%g: it must be 0 to 1", p->p_max);
     }
-    if (p->variant < CPOOL_DPP_PLAIN || p->variant > (p->op == CPOOL_DPP ? CPOOL_DPP_SUM : CPOOL_DPP_PLAIN)) {
-        return cp_fail(error, p->op == CPOOL_DPP ? CPOOL_UNSUPPORTED : CPOOL_INVALID_VALUE, 0,
+    int32_t variants = p->op == CPOOL_DPP ? CPOOL_DPP_SUM : p->op == CPOOL_BLUR ? CPOOL_ZERO : 0;
+    if (p->variant < 0 || p->variant > variants) {
+        return cp_fail(error, variants > 0 ? CPOOL_UNSUPPORTED : CPOOL_INVALID_VALUE, 0,
                        "params.variant=%" PRId32 " is not known to %s", p->variant, pool->op->name);
     }
     if (p->op == CPOOL_DPP && !(p->eps2 > 0 && p->eps2 - p->eps2 == 0)) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "eps2=%g: it must be finite and greater than 0", p->eps2);
+    }
+    for (int32_t i = 0; i < p->rank; i++) {
+        int given = p->grid[i] != CPOOL_SIZE_DEFAULT;
+        if (given && (p->op != CPOOL_S3 || p->grid[i] < 1)) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, 0, "grid=%" PRId64 "%s", p->grid[i],
+                           p->op == CPOOL_S3 ? ": it must be at least 1" : " belongs to s3_pool alone");
+        }
     }
     if (p->op == CPOOL_KMAX ? p->k < 1 : p->k != 0) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "k=%" PRId64 "%s", p->k,
@@ -135,22 +143,87 @@ static cpool_status take_axes(cp_pool *pool, cpool_error *error)
 
 /* ---- Geometry ---- */
 
+/* What a call gives beside windows, of that which some windows do not take; NULL: nothing. */
+static const char *given_beside(const cpool_pool_params *p)
+{
+    const char *extra = p->padding_mode != CPOOL_EXPLICIT ? "padding" : p->flags & CPOOL_CEIL_MODE ? "ceil_mode" : NULL;
+    for (int32_t i = 0; i < p->rank; i++) {
+        extra = p->pad_before[i] != 0 || p->pad_after[i] != 0 ? "padding" : p->dilation[i] != 1 ? "dilation" : extra;
+    }
+    return extra;
+}
+
+static cpool_status check_length(const cp_pool *pool, int32_t s, cpool_error *error)
+{
+    if (pool->in[s] > INT64_MAX / 4) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "x is longer than 2^61 along axis %" PRId32, pool->space[s]);
+    }
+    return CPOOL_OK;
+}
+
+/* The distance of windows, their size where it is not given. */
+static cpool_status take_stride(cp_pool *pool, int32_t s, int32_t i, cpool_error *error)
+{
+    cpool_pool_params *p = &pool->params;
+    if (p->window[i] < 1) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s: every size must be at least 1",
+                       cp_format_sizes(p->window, p->rank).text);
+    }
+    if (p->stride[i] == CPOOL_SIZE_DEFAULT) {
+        p->stride[i] = p->window[i];
+    }
+    if (p->stride[i] < 1) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "stride=%" PRId64 " along axis %" PRId32 ": it must be at least 1",
+                       p->stride[i], pool->space[s]);
+    }
+    if (p->stride[i] > INT64_MAX / 4) {
+        p->stride[i] = INT64_MAX / 4; /* beyond any input: the same one window */
+    }
+    return CPOOL_OK;
+}
+
+/* One axis of a filter, around every stride-th element. */
+static cpool_status filter(cp_pool *pool, int32_t s, int32_t i, cpool_error *error)
+{
+    cpool_pool_params *p = &pool->params;
+    CP_TRY(take_stride(pool, s, i, error));
+    if (p->window[i] > CP_BINOMIALS) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s: filters have sizes of 1 to %d",
+                       cp_format_sizes(p->window, p->rank).text, CP_BINOMIALS);
+    }
+    CP_TRY(check_length(pool, s, error));
+    pool->out[s] = (pool->in[s] - 1) / p->stride[i] + 1;
+    pool->padded_end[s] = pool->in[s];
+    pool->axis[s] = cp_axis_sliding(pool->in[s], pool->out[s], p->window[i], p->stride[i], 1, (p->window[i] - 1) / 2);
+    return CPOOL_OK;
+}
+
+/* One axis of windows side by side, none of which goes beyond the input. */
+static cpool_status shrink(cp_pool *pool, int32_t s, int32_t i, cpool_error *error)
+{
+    const cpool_pool_params *p = &pool->params;
+    int64_t factor = p->window[i];
+    if (p->stride[i] != CPOOL_SIZE_DEFAULT) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s takes no stride", pool->op->name);
+    }
+    CP_TRY(check_length(pool, s, error));
+    if (factor < 1 || factor > pool->in[s]) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "factor=%s: along axis %" PRId32 " of x it must be 1 to %" PRId64,
+                       cp_format_sizes(p->window, p->rank).text, pool->space[s], pool->in[s]);
+    }
+    pool->out[s] = pool->in[s] / factor;
+    pool->padded_end[s] = pool->in[s];
+    pool->axis[s] = cp_axis_sliding(pool->in[s], pool->out[s], factor, factor, 1, 0);
+    return CPOOL_OK;
+}
+
 /* One axis of sliding windows; `text` is its place in messages, as in "window[1]". */
 static cpool_status slide(cp_pool *pool, int32_t s, int32_t i, cpool_error *error)
 {
     cpool_pool_params *p = &pool->params;
-    int64_t in = pool->in[s], window = p->window[i], stride = p->stride[i], dilation = p->dilation[i], before, after, out;
-    if (window < 1) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s: every size must be at least 1",
-                       cp_format_sizes(p->window, p->rank).text);
-    }
-    if (stride == CPOOL_SIZE_DEFAULT) {
-        stride = p->stride[i] = window;
-    }
-    if (stride < 1) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "stride=%" PRId64 " along axis %" PRId32 ": it must be at least 1",
-                       stride, pool->space[s]);
-    }
+    CP_TRY(take_stride(pool, s, i, error));
+    int64_t in = pool->in[s], window = p->window[i], dilation = p->dilation[i], before, after, out;
+    int64_t stride = p->op == CPOOL_S3 ? 1 : p->stride[i];
     if (dilation < 1) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "dilation=%" PRId64 " along axis %" PRId32 ": it must be at least 1",
                        dilation, pool->space[s]);
@@ -160,12 +233,7 @@ static cpool_status slide(cp_pool *pool, int32_t s, int32_t i, cpool_error *erro
                        cp_format_sizes(p->window, p->rank).text, dilation);
     }
     int64_t extent = (window - 1) * dilation + 1;
-    if (in > INT64_MAX / 4 || stride > INT64_MAX / 4) {
-        if (in > INT64_MAX / 4) {
-            return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "x is longer than 2^61 along axis %" PRId32, pool->space[s]);
-        }
-        stride = p->stride[i] = INT64_MAX / 4; /* beyond any input: the same one window */
-    }
+    CP_TRY(check_length(pool, s, error));
     if (p->padding_mode == CPOOL_EXPLICIT) {
         before = p->pad_before[i];
         after = p->pad_after[i];
@@ -220,6 +288,52 @@ static cpool_status slide(cp_pool *pool, int32_t s, int32_t i, cpool_error *erro
     return CPOOL_OK;
 }
 
+int64_t cp_pool_kept(const cp_pool *pool, int32_t axis, int64_t windows)
+{
+    int64_t stride = pool->params.stride[axis - (CP_SPACE - pool->params.rank)];
+    return (windows - 1) / stride + 1;
+}
+
+/* One axis of windows of stride 1, of which some are kept. */
+static cpool_status thin_out(cp_pool *pool, int32_t s, int32_t i, cpool_error *error)
+{
+    CP_TRY(slide(pool, s, i, error));
+    const cp_axis *all = &pool->axis[s];
+    int64_t map = pool->out[s], grid = pool->params.grid[i];
+    int64_t strip = grid == CPOOL_SIZE_DEFAULT || grid > map ? map : grid, kept = cp_pool_kept(pool, s, strip);
+    pool->map[s] = map;
+    pool->strip[s] = strip;
+    pool->out[s] = map / strip * kept + (map % strip != 0 ? cp_pool_kept(pool, s, map % strip) : 0);
+    pool->axis[s] = cp_axis_starts(all->sources, pool->out[s], all->window, all->dilation, all->pad,
+                                   (double)strip / (double)kept, 2.0 * (double)strip);
+    return CPOOL_OK;
+}
+
+/* One axis of so many windows, whose distances are drawn. */
+static cpool_status spread_out(cp_pool *pool, int32_t s, int32_t i, cpool_error *error)
+{
+    const cpool_pool_params *p = &pool->params;
+    int64_t window = p->window[i], out = p->output_size[i];
+    if (p->stride[i] != CPOOL_SIZE_DEFAULT) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s takes no stride", pool->op->name);
+    }
+    CP_TRY(check_length(pool, s, error));
+    if (window < 1 || window > pool->in[s]) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s: along axis %" PRId32 " of x the size must be 1 to %" PRId64,
+                       cp_format_sizes(p->window, p->rank).text, pool->space[s], pool->in[s]);
+    }
+    if (out < 1 || out > INT32_MAX) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "output_size=%s: every size must be 1 to %" PRId32,
+                       out == CPOOL_SIZE_DEFAULT ? "NULL" : cp_format_sizes(p->output_size, p->rank).text, INT32_MAX);
+    }
+    pool->out[s] = out;
+    pool->padded_end[s] = pool->in[s];
+    double pace = out > 1 ? (double)(pool->in[s] - window) / (double)(out - 1) : 0;
+    pool->axis[s] = cp_axis_starts(pool->in[s], out, window, 1, 0, pace, 2);
+    return CPOOL_OK;
+}
+
+/* One axis of bins. */
 static cpool_status adapt(cp_pool *pool, int32_t s, int32_t i, cpool_error *error)
 {
     const cpool_pool_params *p = &pool->params;
@@ -228,9 +342,7 @@ static cpool_status adapt(cp_pool *pool, int32_t s, int32_t i, cpool_error *erro
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=adaptive%s: every output size must be 1 to %" PRId32,
                        cp_format_sizes(p->window, p->rank).text, INT32_MAX);
     }
-    if (pool->in[s] > INT64_MAX / 4) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X, "x is longer than 2^61 along axis %" PRId32, pool->space[s]);
-    }
+    CP_TRY(check_length(pool, s, error));
     pool->out[s] = out;
     pool->padded_end[s] = pool->in[s];
     pool->axis[s] = cp_axis_bins(pool->in[s], out);
@@ -331,16 +443,17 @@ static cpool_status take_windows(cp_pool *pool, cpool_error *error)
     int32_t unused = CP_SPACE - p->rank;
     const char *kind = p->geometry == CPOOL_ADAPTIVE ? "an adaptive" : "a whole";
     if (p->geometry != CPOOL_SLIDING) {
-        const char *extra = p->padding_mode != CPOOL_EXPLICIT ? "padding" : p->flags & CPOOL_CEIL_MODE ? "ceil_mode" : NULL;
+        const char *extra = given_beside(p);
         for (int32_t i = 0; i < p->rank; i++) {
-            extra = p->stride[i] != CPOOL_SIZE_DEFAULT              ? "stride"
-                    : p->pad_before[i] != 0 || p->pad_after[i] != 0 ? "padding"
-                    : p->dilation[i] != 1                           ? "dilation"
-                                                                    : extra;
+            extra = p->stride[i] != CPOOL_SIZE_DEFAULT ? "stride" : extra;
         }
         if (p->op == CPOOL_UNPOOL) {
             return cp_fail(error, CPOOL_INVALID_VALUE, 0,
                            "max_unpool takes no %s window: give the window's sizes, and output_size",
+                           p->geometry == CPOOL_ADAPTIVE ? "adaptive" : "whole");
+        }
+        if (pool->op->family == CP_BLUR || pool->op->family == CP_SAMPLE || pool->op->family == CP_SHRINK) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s takes no %s window: give the window's sizes", pool->op->name,
                            p->geometry == CPOOL_ADAPTIVE ? "adaptive" : "whole");
         }
         if (extra != NULL) {
@@ -354,13 +467,20 @@ static cpool_status take_windows(cp_pool *pool, cpool_error *error)
     } else if (p->op == CPOOL_UNPOOL && p->padding_mode != CPOOL_EXPLICIT && p->padding_mode != CPOOL_VALID) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "max_unpool takes no padding='%s': give the numbers, or output_size",
                        p->padding_mode == CPOOL_SAME_UPPER ? "same" : "same_lower");
+    } else if ((p->op == CPOOL_BLUR || p->op == CPOOL_FRACTIONAL || p->op == CPOOL_DPID) && given_beside(p) != NULL) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s takes no %s", pool->op->name, given_beside(p));
     }
     for (int32_t s = 0; s < CP_SPACE; s++) {
         if (s < unused) {
             pool->out[s] = pool->padded_end[s] = 1;
             pool->axis[s] = cp_axis_sliding(1, 1, 1, 1, 1, 0);
         } else {
-            CP_TRY(p->geometry == CPOOL_SLIDING ? slide(pool, s, s - unused, error) : adapt(pool, s, s - unused, error));
+            CP_TRY(p->geometry != CPOOL_SLIDING ? adapt(pool, s, s - unused, error)
+                   : p->op == CPOOL_BLUR        ? filter(pool, s, s - unused, error)
+                   : p->op == CPOOL_S3          ? thin_out(pool, s, s - unused, error)
+                   : p->op == CPOOL_FRACTIONAL  ? spread_out(pool, s, s - unused, error)
+                   : p->op == CPOOL_DPID        ? shrink(pool, s, s - unused, error)
+                                                : slide(pool, s, s - unused, error));
         }
     }
     if (p->op == CPOOL_UNPOOL) {
@@ -472,6 +592,29 @@ void cp_pool_result_shape(const cp_pool *pool, int64_t *shape)
     }
 }
 
+int32_t cp_pool_draws_shape(const cp_pool *pool, int64_t *shape)
+{
+    int32_t ndim = 0;
+    if (pool->op->family != CP_SAMPLE) {
+        cp_pool_result_shape(pool, shape);
+        return pool->ndim;
+    }
+    if (pool->op->code == CPOOL_FRACTIONAL) {
+        for (int32_t i = 0; i < pool->ndim; i++) {
+            if (i != pool->space[0] && i != pool->space[1] && i != pool->space[2]) {
+                shape[ndim++] = pool->x_shape[i];
+            }
+        }
+        shape[ndim++] = pool->params.rank;
+        return ndim;
+    }
+    shape[0] = 0;
+    for (int32_t s = CP_SPACE - pool->params.rank; s < CP_SPACE; s++) {
+        shape[0] += pool->map[s];
+    }
+    return 1;
+}
+
 /* Parameters are described as they are given, else as the simplest that they may be. */
 static void parameter_shape(const cp_pool *pool, int32_t kind, cpool_shape *out)
 {
@@ -495,13 +638,20 @@ cpool_status cp_pool_shape(const cp_pool *pool, int32_t role, cpool_shape *out, 
     if (cp_role_name(role) == NULL || (roles_of(pool->op) & cp_role_bit(role)) == 0) {
         return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has no array of role %" PRId32, pool->op->name, role);
     }
-    int like_y = kind == CPOOL_U, like_input = kind == CPOOL_LOGITS && pool->array[CPOOL_LOGITS] == NULL;
-    if (cp_parameter_role(kind) && !(like_y && pool->array[kind] == NULL) && !like_input) {
+    if (kind == CPOOL_U && pool->array[kind] == NULL) {
+        out->ndim = cp_pool_draws_shape(pool, out->shape);
+        out->dtype_code = x->dtype_code;
+        out->dtype_bits = x->dtype_bits;
+        return CPOOL_OK;
+    }
+    int like_input = kind == CPOOL_LOGITS && pool->array[CPOOL_LOGITS] == NULL;
+    if (cp_parameter_role(kind) && !like_input) {
         parameter_shape(pool, kind, out);
         return CPOOL_OK;
     }
     /* A selected tap is carried in a double; powers may be selections, where p is infinite. */
-    if ((kind == CPOOL_TAPS || (role == (CPOOL_GRAD | CPOOL_X) && pool->op->family == CP_POWER)) &&
+    if ((kind == CPOOL_TAPS || (kind == CPOOL_INDICES && pool->op->family == CP_SAMPLE) ||
+         (role == (CPOOL_GRAD | CPOOL_X) && pool->op->family == CP_POWER)) &&
         pool->window_taps > 0x1p53) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "window=%s has more than 2^53 taps, too many to name the one selected",
                        cp_format_sizes(pool->params.window, pool->params.rank).text);

@@ -14,6 +14,8 @@ enum { CP_SPACE = 3 };
 typedef struct cp_filtered {
     int64_t window, dilation, window_at, filter, filter_at;
 } cp_filtered;
+/* The longest binomial filter. */
+enum { CP_BINOMIALS = 7 };
 
 typedef struct cp_pool {
     cpool_pool_params params;
@@ -27,10 +29,11 @@ typedef struct cp_pool {
     int32_t batch_count;
     int32_t channel; /* the array axis of channels; -1: none */
     int64_t in[CP_SPACE], out[CP_SPACE];
-    int64_t padded_end[CP_SPACE];   /* end of input and padding */
-    cp_axis axis[CP_SPACE];         /* not for CPOOL_UNPOOL and CPOOL_KMAX */
-    cp_filtered filtered[CP_SPACE]; /* where there is a filter */
-    double window_taps;             /* taps of the largest window */
+    int64_t padded_end[CP_SPACE];           /* end of input and padding */
+    int64_t strip[CP_SPACE], map[CP_SPACE]; /* CPOOL_S3: windows that are drawn from together, and all of them along an axis */
+    cp_axis axis[CP_SPACE];                 /* not for CPOOL_UNPOOL and CPOOL_KMAX */
+    cp_filtered filtered[CP_SPACE];         /* where there is a filter */
+    double window_taps;                     /* taps of the largest window */
     int32_t taps_bits;
     int32_t dtype, dtype_bits; /* CP_DTYPE_* of x */
 } cp_pool;
@@ -54,6 +57,12 @@ cpool_status cp_pool_shape(const cp_pool *pool, int32_t role, cpool_shape *out, 
 int64_t cp_pool_count_along(const cp_pool *pool, int32_t axis, int64_t output);
 double cp_pool_divisor_along(const cp_pool *pool, int32_t axis, int64_t output);
 
+/* CPOOL_S3: how many of neighbouring windows are kept. */
+int64_t cp_pool_kept(const cp_pool *pool, int32_t axis, int64_t windows);
+
 /* The shape of the result. */
 void cp_pool_result_shape(const cp_pool *pool, int64_t *shape);
+
+/* The shape of numbers in place of draws; returns how many axes it has. */
+int32_t cp_pool_draws_shape(const cp_pool *pool, int64_t *shape);
 #endif
