@@ -41,6 +41,7 @@ from cpool.literature import (
     soft_pool,
     softmax_weights,
     stochastic_pool,
+    tree_pool,
 )
 from cpool.norm import (
     Moments,
@@ -114,6 +115,7 @@ __all__ = [
     "soft_pool",
     "softmax_weights",
     "stochastic_pool",
+    "tree_pool",
     "using_isa",
     "whole",
 ]

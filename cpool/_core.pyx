@@ -20,10 +20,10 @@ cdef extern from "cpool/cpool.h" nogil:
         CPOOL_INT, CPOOL_UINT, CPOOL_FLOAT, CPOOL_MAX_NDIM
         CPOOL_X, CPOOL_Y, CPOOL_TAPS, CPOOL_INDICES, CPOOL_LENGTHS, CPOOL_U, CPOOL_LOGITS, CPOOL_P, CPOOL_BETA, CPOOL_BIAS
         CPOOL_ALPHA, CPOOL_LAMBDA, CPOOL_REFERENCE, CPOOL_FILTER
-        CPOOL_BLEND, CPOOL_WEIGHT, CPOOL_MASK, CPOOL_GRAD
+        CPOOL_BLEND, CPOOL_WEIGHT, CPOOL_MASK, CPOOL_LEAVES, CPOOL_GATES, CPOOL_GRAD
         CPOOL_MAX, CPOOL_MIN, CPOOL_AVG, CPOOL_LP, CPOOL_UNPOOL, CPOOL_SOFT, CPOOL_LIP, CPOOL_STOCHASTIC
         CPOOL_STOCHASTIC_MEAN, CPOOL_MIXED, CPOOL_MIXED_RANDOM, CPOOL_GATED, CPOOL_RANK, CPOOL_KMAX, CPOOL_DPP, CPOOL_ADA
-        CPOOL_BLUR, CPOOL_FRACTIONAL, CPOOL_S3, CPOOL_DPID
+        CPOOL_TREE, CPOOL_BLUR, CPOOL_FRACTIONAL, CPOOL_S3, CPOOL_DPID
         CPOOL_DPP_PLAIN, CPOOL_DPP_MEAN, CPOOL_DPP_SUM
         CPOOL_REFLECT, CPOOL_REPLICATE, CPOOL_ZERO
         CPOOL_LAYER, CPOOL_MAP, CPOOL_REGION
@@ -728,7 +728,8 @@ cdef cnp.ndarray new_result(Call *call, int32_t role, cnp.ndarray like):
 # The arrays that a Saved may keep, by the names in its pickle and in messages of what is wrong with it.
 cdef dict ROLES = {"x": CPOOL_X, "taps": CPOOL_TAPS, "indices": CPOOL_INDICES, "logits": CPOOL_LOGITS, "p": CPOOL_P,
                    "beta": CPOOL_BETA, "alpha": CPOOL_ALPHA, "lam": CPOOL_LAMBDA, "reference": CPOOL_REFERENCE,
-                   "filter": CPOOL_FILTER, "bias": CPOOL_BIAS, "a": CPOOL_BLEND, "weight": CPOOL_WEIGHT, "mask": CPOOL_MASK}
+                   "filter": CPOOL_FILTER, "bias": CPOOL_BIAS, "a": CPOOL_BLEND, "weight": CPOOL_WEIGHT, "mask": CPOOL_MASK,
+                   "leaves": CPOOL_LEAVES, "gates": CPOOL_GATES}
 
 
 @cython.final
@@ -938,7 +939,7 @@ def tapwise(op, bint keep, x, window, stride, padding, dilation, ceil_mode, axes
     cdef cnp.ndarray a = as_values(x, "x")
     operators = {"soft": CPOOL_SOFT, "lip": CPOOL_LIP, "stochastic": CPOOL_STOCHASTIC, "expected": CPOOL_STOCHASTIC_MEAN,
                  "mixed": CPOOL_MIXED, "mixed at random": CPOOL_MIXED_RANDOM, "gated": CPOOL_GATED, "rank": CPOOL_RANK,
-                 "detail": CPOOL_DPP, "ada": CPOOL_ADA}
+                 "detail": CPOOL_DPP, "ada": CPOOL_ADA, "tree": CPOOL_TREE}
     fill(&params, operators[kind], cnp.PyArray_NDIM(a), window, stride, padding, dilation, ceil_mode, axes, channel_axis)
     if random is not None:
         granularity, p_max, seed, offset = random

@@ -125,6 +125,9 @@ def panels(x: Array) -> Iterator[tuple[str, Array]]:
     yield call("ada_pool", 8)
     gate = np.full(64, 0.5, np.float32)
     yield "gated_pool(x, 8, weight=full(64, .5), bias=-16)", cpool.gated_pool(x, 8, axes=axes, weight=gate, bias=-16.0)
+    corners = np.eye(64, dtype=np.float32)[[0, 63]]
+    yield "tree_pool(x, 8, leaves=[first, last], gates=[first - last])", cpool.tree_pool(
+        x, 8, axes=axes, leaves=corners, gates=(corners[0] - corners[1])[None])
     median = np.eye(64, dtype=np.float32)[32]
     yield "rank_pool(x, 8, weight=eye(64)[32]), the median", cpool.rank_pool(x, 8, axes=axes, weight=median)
     yield "kmax_pool(x, 80, axis=1), of every row", cpool.kmax_pool(x, 80, axis=1)

@@ -24,6 +24,7 @@ __all__ = [
     "soft_pool",
     "softmax_weights",
     "stochastic_pool",
+    "tree_pool",
 ]
 
 
@@ -93,6 +94,14 @@ class DppReferenceGradients(NamedTuple):
         return
 
 
+class TreeGradients(NamedTuple):
+    """The gradients of ``tree_pool``; None stands for one that `wrt` leaves out."""
+
+    x: Any
+    leaves: Any
+    gates: Any
+
+
 class RankGradients(NamedTuple):
     """The gradients of ``rank_pool``; None stands for one that `wrt` leaves out."""
 
@@ -100,8 +109,8 @@ class RankGradients(NamedTuple):
     weight: Any
 
 
-Gradients = TypeVar("Gradients", SoftGradients, LipGradients, MixedGradients, GatedGradients, RankGradients,
-                    AdaGradients, DppGradients | DppReferenceGradients)
+Gradients = TypeVar("Gradients", SoftGradients, LipGradients, MixedGradients, GatedGradients, TreeGradients,
+                    RankGradients, AdaGradients, DppGradients | DppReferenceGradients)
 
 
 class _SeveralGradients(_Operator, Generic[Gradients]):
@@ -914,6 +923,141 @@ class GatedPool(_WindowOperator, _SeveralGradients[GatedGradients]):
                              {"weight": weight, "bias": bias}, out)
 
 
+class TreePool(_WindowOperator, _SeveralGradients[TreeGradients]):
+    """Weighted sums of every window, blended by a tree of gates that see the window: tree pooling [1]_.
+
+    .. code-block:: text
+
+        value of a leaf = sum over the window of mask x
+        value of a gate = s left + (1 - s) right,  s = 1 / (1 + exp(-sum over the window of mask x))
+        y = value of gate 0
+        e = dy at gate 0, e s on its left, e (1 - s) on its right, and so on
+        dmask of a leaf = sum of e x    dmask of a gate = sum of e s (1 - s) (left - right) x
+        dx += sum over the leaves of e mask + sum over the gates of e s (1 - s) (left - right) mask
+
+    Behind gate i are gates 2i + 1 and 2i + 2; those that would be after the last gate are the leaves, in order. Masks go with
+    the places of the window, in row-major order; places in the padding add nothing. They act within a channel. A window
+    without elements gives 0.
+
+    References
+    ----------
+    .. [1] C.-Y. Lee, P. W. Gallagher, Z. Tu, "Generalizing Pooling Functions in Convolutional Neural Networks: Mixed,
+       Gated, and Tree", AISTATS 2016.
+
+    Examples
+    --------
+    >>> import numpy as np, cpool
+    >>> x = np.array([[1.0, 2.0, 5.0, 3.0], [4.0, 0.0, 1.0, 2.0]])
+    >>> leaves = [[0.25, 0.25, 0.25, 0.25], [1.0, 0.0, 0.0, 0.0]]
+    >>> cpool.tree_pool(x, 2, leaves=leaves, gates=[[0.5, -0.5, 0.25, 0.0]]).round(6)
+    array([[1.466844, 3.251075]])
+    """
+
+    __slots__ = ()
+    __name__ = "tree_pool"
+    _gradients = TreeGradients
+
+    def __call__(
+        self,
+        x: ArrayLike,
+        window: Window,
+        *,
+        stride: Sizes | None = None,
+        padding: Padding = 0,
+        dilation: Sizes = 1,
+        ceil_mode: bool = False,
+        axes: Sizes | None = None,
+        channel_axis: SupportsIndex | None = None,
+        leaves: ArrayLike,
+        gates: ArrayLike,
+        out: Out = None,
+    ) -> Array:
+        """Return weighted sums of every window, blended by a tree of gates.
+
+        Parameters
+        ----------
+        {x}
+        {geometry}
+        leaves : array_like of shape [L, K] or [L, C, K]
+            Masks of the L = 2, 4, 8, ... leaves: one weight for each of the K places of the window, for all channels or for
+            each, of the dtype of x or float64.
+        gates : array_like of shape [L - 1, K] or [L - 1, C, K]
+            Masks of the gates, likewise.
+        {out}
+
+        Returns
+        -------
+        {y}
+
+        Raises
+        ------
+        {raises}
+
+        Examples
+        --------
+        >>> import numpy as np, cpool
+        >>> x = np.array([[1.0, 2.0], [4.0, 0.0]])
+        >>> cpool.tree_pool(x, 2, leaves=[[0.25, 0.25, 0.25, 0.25], [1.0, 0.0, 0.0, 0.0]], gates=np.zeros((1, 4)))
+        array([[1.375]])
+        """
+        return _core.tapwise(self, False, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, "tree",
+                             {"leaves": leaves, "gates": gates}, out)
+
+    def forward(
+        self,
+        x: ArrayLike,
+        window: Window,
+        *,
+        stride: Sizes | None = None,
+        padding: Padding = 0,
+        dilation: Sizes = 1,
+        ceil_mode: bool = False,
+        axes: Sizes | None = None,
+        channel_axis: SupportsIndex | None = None,
+        leaves: ArrayLike,
+        gates: ArrayLike,
+        out: Out = None,
+    ) -> tuple[Array, _core.Saved]:
+        """Return weighted sums of every window, blended by a tree of gates, and what ``backward`` needs.
+
+        Parameters
+        ----------
+        {x}
+        {geometry}
+        leaves : array_like of shape [L, K] or [L, C, K]
+            Masks of the L = 2, 4, 8, ... leaves: one weight for each of the K places of the window, for all channels or for
+            each, of the dtype of x or float64.
+        gates : array_like of shape [L - 1, K] or [L - 1, C, K]
+            Masks of the gates, likewise.
+        {out}
+
+        Returns
+        -------
+        {y}
+        {saved}
+            It keeps x, not a copy: x is to stay as it is until ``backward``.
+
+        Raises
+        ------
+        {raises}
+
+        Examples
+        --------
+        >>> import numpy as np, cpool
+        >>> x = np.array([[1.0, 2.0], [4.0, 0.0]])
+        >>> leaves = [[0.25, 0.25, 0.25, 0.25], [1.0, 0.0, 0.0, 0.0]]
+        >>> y, saved = cpool.tree_pool.forward(x, 2, leaves=leaves, gates=np.zeros((1, 4)))
+        >>> grads = cpool.tree_pool.backward(np.ones_like(y), saved)
+        >>> grads.leaves
+        array([[0.5, 1. , 2. , 0. ],
+               [0.5, 1. , 2. , 0. ]])
+        >>> grads.gates
+        array([[0.1875, 0.375 , 0.75  , 0.    ]])
+        """
+        return _core.tapwise(self, True, x, window, stride, padding, dilation, ceil_mode, axes, channel_axis, "tree",
+                             {"leaves": leaves, "gates": gates}, out)
+
+
 class RankPool(_WindowOperator, _SeveralGradients[RankGradients]):
     """Weighted sums of the sorted elements of every window: ordinal pooling [1]_, sort_pool2d.
 
@@ -1341,6 +1485,7 @@ lip_pool = LipPool()
 stochastic_pool = StochasticPool()
 mixed_pool = MixedPool()
 gated_pool = GatedPool()
+tree_pool = TreePool()
 rank_pool = RankPool()
 ada_pool = AdaPool()
 dpp_pool = DppPool()

@@ -10,10 +10,12 @@ import cpool
 
 X, Y, TAPS, INDICES, LENGTHS, U, LOGITS, P, BETA, GRAD = 1, 2, 3, 4, 5, 6, 7, 8, 9, 256
 ALPHA, LAMBDA, REFERENCE, FILTER, BIAS, BLEND, WEIGHT, MASK = range(10, 18)
+LEAVES, GATES = 23, 24
 MAX, MIN, AVG, LP, UNPOOL, SOFT, LIP, STOCHASTIC, STOCHASTIC_MEAN, MIXED, MIXED_RANDOM, GATED, RANK, KMAX = range(1, 15)
-DPP, ADA, BLUR, FRACTIONAL, S3, DPID = 15, 16, 18, 19, 20, 21
+DPP, ADA, TREE, BLUR, FRACTIONAL, S3, DPID = 15, 16, 17, 18, 19, 20, 21
 ROLES = {"x": X, "taps": TAPS, "indices": INDICES, "logits": LOGITS, "p": P, "beta": BETA, "alpha": ALPHA, "lam": LAMBDA,
-         "reference": REFERENCE, "filter": FILTER, "bias": BIAS, "a": BLEND, "weight": WEIGHT, "mask": MASK}
+         "reference": REFERENCE, "filter": FILTER, "bias": BIAS, "a": BLEND, "weight": WEIGHT, "mask": MASK,
+         "leaves": LEAVES, "gates": GATES}
 MU, VAR, STATS, MOMENTS, SUMS = 18, 19, 20, 21, 22
 BATCH_NORM, INSTANCE_NORM, GROUP_NORM, LAYER_NORM, RMS_NORM = 1, 2, 3, 4, 5
 STAGE_STATS, STAGE_SUMS, STAGE_APPLY = 1, 2, 3

@@ -687,6 +687,64 @@ def gated_grad(x, dy, windows, weight, bias=0.0):
     return _backward(x, dy, windows, window, numbers=weight.shape[1], bias=True)
 
 
+class _Tree:
+    """The tree of one window: masks (leaves or gates, planes or 1, K), of which the window has some taps. Magnitudes have a
+    floor: a product of blends may be rounded to a subnormal double."""
+
+    FLOOR = WIDE(np.finfo(np.float64).smallest_subnormal) / (16 * WIDE(np.finfo(np.float64).eps))
+
+    def __init__(self, v, taps, leaves, gates):
+        self.v, self.leaves, self.gates = v, np.asarray(leaves, WIDE)[..., taps], np.asarray(gates, WIDE)[..., taps]
+        self.condition = 1 + np.abs(self.gates * v).sum(axis=2).max(axis=0)[:, None]
+
+    def gate(self, node):
+        return _gate(self.v, self.gates[node], 0)[0]
+
+    def value(self, node=0):
+        """With its magnitude."""
+        if node >= len(self.gates):
+            terms = self.leaves[node - len(self.gates)] * self.v
+            return terms.sum(axis=1, keepdims=True), np.abs(terms).sum(axis=1, keepdims=True)
+        gate, (left, left_mag), (right, right_mag) = self.gate(node), self.value(2 * node + 1), self.value(2 * node + 2)
+        return gate * left + (1 - gate) * right, gate * left_mag + (1 + gate) * right_mag + self.FLOOR
+
+    def slopes(self, e, mag, node=0):
+        """Of every node: its number, its mask, and the gradient of the sum with it, with the magnitude."""
+        if node >= len(self.gates):
+            return [(node, self.leaves[node - len(self.gates)], e, mag)]
+        gate, (left, left_mag), (right, right_mag) = self.gate(node), self.value(2 * node + 1), self.value(2 * node + 2)
+        return [(node, self.gates[node], e * gate * (1 - gate) * (left - right),
+                 (mag * gate * (1 + gate) + self.FLOOR) * (left_mag + right_mag)),
+                *self.slopes(e * gate, mag * gate + self.FLOOR, 2 * node + 1),
+                *self.slopes(e * (1 - gate), mag * (1 + gate), 2 * node + 2)]
+
+
+def tree_pool(x, windows, leaves, gates):
+    """leaves, gates: (masks, planes or 1, K)."""
+
+    def window(v, o):
+        tree = _Tree(v, windows.taps[o], leaves, gates)
+        value, mag = tree.value()
+        return value[:, 0], (32 * roundoff(x.dtype) * tree.condition * mag)[:, 0]
+
+    return _forward(x, windows, window)
+
+
+def tree_grad(x, dy, windows, leaves, gates):
+    """The parameter's numbers are those of the gates, mask after mask, then those of the leaves."""
+    taps = np.shape(leaves)[2]
+
+    def window(v, d, o):
+        tree = _Tree(v, windows.taps[o], leaves, gates)
+        slopes, bound = tree.slopes(d[:, None], np.abs(d[:, None])), 32 * roundoff(x.dtype) * tree.condition
+        return ((sum(e * mask for _, mask, e, _ in slopes), bound * sum(mag * np.abs(mask) for _, mask, _, mag in slopes)),
+                (np.concatenate([e * v for *_, e, _ in slopes], axis=1),
+                 np.concatenate([bound * mag * np.abs(v) for *_, mag in slopes], axis=1),
+                 np.concatenate([node * taps + np.asarray(windows.taps[o]) for node, *_ in slopes])))
+
+    return _backward(x, dy, windows, window, numbers=(len(leaves) + len(gates)) * taps)
+
+
 def _ranks(v, count):
     """For each rank that there is the place of its element in the window: NaN first, then downwards, equals by place."""
     keys = np.where(np.isnan(v), -np.inf, -v)

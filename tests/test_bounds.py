@@ -213,6 +213,8 @@ TAPWISE = {
     "mixed": lambda x, y, taps, rng, channels: {"a": rng.normal(size=channels).astype(x.dtype)},
     "ada": lambda x, y, taps, rng, channels: {"a": rng.normal(size=channels)},
     "gated": lambda x, y, taps, rng, channels: {"weight": rng.normal(size=(channels, taps)), "bias": rng.normal(size=channels)},
+    "tree": lambda x, y, taps, rng, channels: {"leaves": rng.normal(size=(2, channels, taps)),
+                                               "gates": rng.normal(size=(1, taps))},
     "rank": lambda x, y, taps, rng, channels: {"weight": rng.normal(size=(channels, min(max(1, taps // 2), 99)))},
     "dpp": lambda x, y, taps, rng, channels: {"alpha": rng.random(channels), "lam": rng.random(channels)} | (
         {"filter": rng.normal(size=(channels, *(2, 3, 2)[: x.ndim - 1])), "bias": rng.normal(size=channels)} if taps > 1
@@ -256,7 +258,7 @@ def tapwise(log, isa):
     for i, (shape, window, kwargs) in enumerate(shapes):
         ways = [("in order", True), ("in order", False), (list(STRIDES)[1 + i % 4], i % 8 < 4)]
         for dtype, name in product(DTYPES, TAPWISE):
-            if name != "gated" or isinstance(window, tuple):
+            if name not in ("gated", "tree") or isinstance(window, tuple):
                 axes = {} if "axes" in kwargs or not isinstance(window, tuple) else {"axes": tuple(range(1, len(shape)))}
                 x = rng.normal(size=shape).astype(dtype)
                 check_tapwise(log, small if x.size < 400 else large, name, x, window, kwargs | axes, ways, isa)

@@ -608,8 +608,10 @@ BITS = {
         "filter": rng.normal(size=(x.shape[1], *(3, 2, 3)[: x.ndim - 2])), "bias": rng.normal(size=x.shape[1])}),
     "dpp, given": ("dpp_pool", lambda x, y, k, rng: by_channel(x, rng) | {
         "normalize": "sum", "reference": rng.normal(size=y).astype(x.dtype)}),
+    "tree": ("tree_pool", lambda x, y, k, rng: {"leaves": rng.normal(size=(4, x.shape[1], k)),
+                                                "gates": rng.normal(size=(3, k)) / k}),
 }
-SLIDING = ("gated", "dpp, filter")
+SLIDING = ("gated", "dpp, filter", "tree")
 SHAPED = ("logits", "reference")
 
 
@@ -652,7 +654,7 @@ TOO_LONG = ("beyond 4096 along", "beyond 4096 down", "beyond 4096 in all", "3-d,
 
 
 # How windows are read is one for all operators: those that take long are shown every way of it in small.
-SLOW = ("ada", "ada, one", "dpp", "dpp, filter", "dpp, given")
+SLOW = ("ada", "ada, one", "dpp", "dpp, filter", "dpp, given", "tree")
 TELLING = ("stride 2", "stride 3, dilated, ceil", "few columns", "whole", "adaptive", "3-d, stride 2", "empty windows")
 
 

@@ -102,6 +102,8 @@ enum {
         20, /* normalization: float64 [3, groups...], what backward needs: mean, what that lacks of it, 1 / deviation */
     CPOOL_MOMENTS = 21, /* batch norm: float64 [4, C]: count, mean, sum of (x - mean)^2, what the mean lacks of the exact one */
     CPOOL_SUMS = 22, /* batch norm: float64 [3, C]: count, sum of e, sum of e (x - mean); those of parts of a batch are added */
+    CPOOL_LEAVES = 23, /* of CPOOL_TREE: masks [L, K] or [L, C or 1, K], L = 2, 4, 8, ..., K taps */
+    CPOOL_GATES = 24,  /* of CPOOL_TREE: likewise L - 1 masks; those behind gate i are 2i + 1 and 2i + 2, then the leaves */
     CPOOL_GRAD = 256
 };
 
@@ -152,6 +154,9 @@ typedef struct cpool_arg {
  *       of the filter's own sizes and padding but the same stride, in which padding is 0. With a filter sliding windows only.
  *   CPOOL_ADA              forward  X, BLEND -> Y             backward  GRAD|Y, X, BLEND -> (GRAD|X) (GRAD|BLEND)
  *       blend * D + (1 - blend) * S; S as CPOOL_SOFT with beta = 1, D weighted by exp(2 |x m| / (x^2 + m^2)), m the mean.
+ *   CPOOL_TREE             forward  X, LEAVES, GATES -> Y     backward  GRAD|Y and the same -> (GRAD| of each of them)
+ *       The value of gate 0. A leaf is sum mask x; a gate s left + (1 - s) right, s = 1 / (1 + exp(-sum mask x)). Sliding windows
+ *       only.
  *   CPOOL_BLUR             forward  X -> Y                    backward  GRAD|Y -> GRAD|X
  *       A binomial filter: along each axis, window numbers of Pascal's triangle (1 to 7 of them) divided by their sum, at every
  *       stride-th element from the first on, over a border that params.variant says. Sliding windows without padding.
@@ -185,6 +190,7 @@ enum {
     CPOOL_KMAX = 14,
     CPOOL_DPP = 15,
     CPOOL_ADA = 16,
+    CPOOL_TREE = 17,
     CPOOL_BLUR = 18,
     CPOOL_FRACTIONAL = 19,
     CPOOL_S3 = 20,

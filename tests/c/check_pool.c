@@ -326,7 +326,7 @@ static void wrong_params(const kind *k)
     call c;
     int unpool = k->op == CPOOL_UNPOOL,
         x = k->direction == CPOOL_BACKWARD && k->op != CPOOL_LP ? CPOOL_GRAD | CPOOL_X : CPOOL_X;
-    static const int32_t operators[] = {0, -1, 17, 99, INT32_MAX, INT32_MIN}, ranks[] = {0, -1, 4, INT32_MAX, INT32_MIN};
+    static const int32_t operators[] = {0, -1, 22, 99, INT32_MAX, INT32_MIN}, ranks[] = {0, -1, 4, INT32_MAX, INT32_MIN};
     for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
         REFUSED(CPOOL_UNSUPPORTED, NONE, "op", c.params.op = operators[i]);
     }
@@ -484,7 +484,7 @@ static void wrong_arrays(const kind *k)
     int32_t count = c.n;
     static const int32_t unknown[] = {0,
                                       31,
-                                      23,
+                                      25,
                                       32,
                                       63,
                                       64,

@@ -390,8 +390,8 @@ static double task_nanoseconds(const cp_tapwise *p)
 
 static int has_parameter_gradient(const cp_pool *pool)
 {
-    static const int32_t roles[] = {CPOOL_BETA,   CPOOL_ALPHA, CPOOL_LAMBDA, CPOOL_REFERENCE,
-                                    CPOOL_FILTER, CPOOL_BIAS,  CPOOL_BLEND,  CPOOL_WEIGHT};
+    static const int32_t roles[] = {CPOOL_BETA, CPOOL_ALPHA, CPOOL_LAMBDA, CPOOL_REFERENCE, CPOOL_FILTER,
+                                    CPOOL_BIAS, CPOOL_BLEND, CPOOL_WEIGHT, CPOOL_LEAVES,    CPOOL_GATES};
     int any = 0;
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
         any |= pool->grad[roles[i]] != NULL;
@@ -457,9 +457,15 @@ static void reduce(const cp_tapwise *p, int32_t role, int64_t first, int64_t cou
         return;
     }
     int64_t channels = cp_parameter_per_channel(pool, pool->array[role]) ? pool->x_shape[pool->channel] : 1;
+    const cpool_view *gradient = pool->grad[role];
+    cp_spread masks;
+    if (role == CPOOL_LEAVES || role == CPOOL_GATES) {
+        cp_parameter_masks(&masks, gradient);
+        gradient = &masks.view;
+    }
     if (channels > 0) {
         cp_parameter_sums_reduce(p->partials + first * p->blocks, cp_layout_planes(&p->layout), p->numbers, p->blocks, channels,
-                                 count, pool->grad[role]);
+                                 count, gradient);
     }
 }
 
@@ -477,6 +483,8 @@ static void reduce_parameters(cp_tapwise *p)
     reduce(p, CPOOL_FILTER, 3, p->weights);
     reduce(p, CPOOL_BLEND, 0, p->numbers);
     reduce(p, CPOOL_WEIGHT, p->kind == CP_TAP_GATE, p->weights);
+    reduce(p, CPOOL_GATES, 0, p->gate_weights);
+    reduce(p, CPOOL_LEAVES, p->gate_weights, p->weights - p->gate_weights);
 }
 
 /* Of no channel at all, the sum is 0. */

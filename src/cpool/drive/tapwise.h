@@ -24,9 +24,11 @@ typedef struct cp_tapwise {
     int32_t kind; /* CP_TAP_* */
     const cp_engine *engine;
     int32_t leaves, states;
-    int64_t channels;         /* planes of one unit, of which the second input's gradient is the sum; else 1 */
-    const cpool_view *weight; /* weights, or a filter; or NULL */
-    int64_t weights, ranks;   /* of a row of weights; slots of CP_TAP_RANK */
+    int64_t channels;                      /* planes of one unit, of which the second input's gradient is the sum; else 1 */
+    const cpool_view *weight, *leaf_masks; /* weights, a filter, or gates; or NULL. And behind gates their leaves */
+    cp_spread masks[2];                    /* gates and leaves */
+    int64_t weights, gate_weights;         /* of a row: all, and those of gates */
+    int64_t ranks, nodes;                  /* slots of CP_TAP_RANK; masks of CP_TAP_TREE */
     cp_detail detail;
     int64_t numbers;                          /* that a window adds to the gradients of parameters */
     int32_t per_result;                       /* ... each of them is of one result */
@@ -58,7 +60,8 @@ typedef struct cp_tapwise_work {
     cp_tap_block block;
     double *there, *leaf[CP_TAP_LEAVES], *gradient[CP_TAP_GRADIENTS], *number, *inside;
     int64_t (*spot)[3]; /* per tap of the block: source row, as (d, h), and its tap along the row */
-    double *state, *y, *tap, *dy, *parameter, *lambda, *bias, *u, *terms, *weight, *rank_value, *rank_tap, *dense, *factor;
+    double *state, *y, *tap, *dy, *parameter, *lambda, *bias, *u, *terms, *weight, *rank_value, *rank_tap, *node, *node_rest,
+        *dense, *factor;
     double *kept[CP_TAP_LEAVES]; /* [slot][column][lane] */
     int64_t *slot_row, first_column;
     double *band[CP_TAP_GRADIENTS], *total, *total_rest;

@@ -28,7 +28,8 @@ static int shares_logits(const cp_pool *pool)
 static void plan_layout(cp_tapwise *p)
 {
     static const int32_t broadcast[] = {CPOOL_LOGITS, CPOOL_BLEND, CPOOL_MASK};
-    static const int32_t parameters[] = {CPOOL_BETA, CPOOL_ALPHA, CPOOL_LAMBDA, CPOOL_FILTER, CPOOL_BIAS, CPOOL_WEIGHT};
+    static const int32_t parameters[] = {CPOOL_BETA, CPOOL_ALPHA,  CPOOL_LAMBDA, CPOOL_FILTER,
+                                         CPOOL_BIAS, CPOOL_WEIGHT, CPOOL_LEAVES, CPOOL_GATES};
     static const int32_t grids[] = {CP_ON_LOGITS, CP_ON_SIDE, CP_ON_SIDE};
     const cp_pool *pool = p->pool;
     cp_spread spread[3], gradient;
@@ -148,11 +149,25 @@ static void plan_units(cp_tapwise *p)
     p->units = whole * p->blocks;
 }
 
+static void plan_masks(cp_tapwise *p)
+{
+    const cpool_view *gates = p->pool->array[CPOOL_GATES], *leaves = p->pool->array[CPOOL_LEAVES];
+    if (gates != NULL && leaves != NULL) {
+        cp_parameter_masks(&p->masks[0], gates);
+        cp_parameter_masks(&p->masks[1], leaves);
+        p->weight = &p->masks[0].view;
+        p->leaf_masks = &p->masks[1].view;
+        p->nodes = gates->shape[0] + leaves->shape[0];
+        p->gate_weights = cp_parameter_row(p->weight);
+        p->weights = p->gate_weights + cp_parameter_row(p->leaf_masks);
+    }
+}
+
 void cp_tapwise_plan(cp_tapwise *p, const cp_pool *pool, cp_tapwise_task task)
 {
-    static const int32_t leaves[CP_TAPS] = {[CP_TAP_SOFT] = 3, [CP_TAP_LIP] = 3, [CP_TAP_SHARE] = 3,
-                                            [CP_TAP_DRAW] = 1, [CP_TAP_MIX] = 1, [CP_TAP_GATE] = 1,
-                                            [CP_TAP_RANK] = 1, [CP_TAP_DPP] = 1, [CP_TAP_ADA] = 3};
+    static const int32_t leaves[CP_TAPS] = {[CP_TAP_SOFT] = 3, [CP_TAP_LIP] = 3,  [CP_TAP_SHARE] = 3, [CP_TAP_DRAW] = 1,
+                                            [CP_TAP_MIX] = 1,  [CP_TAP_GATE] = 1, [CP_TAP_RANK] = 1,  [CP_TAP_DPP] = 1,
+                                            [CP_TAP_ADA] = 3,  [CP_TAP_TREE] = 1};
     const cpool_view *blend = pool->array[CPOOL_BLEND], *filter = pool->array[CPOOL_FILTER];
     memset(p, 0, sizeof *p);
     p->pool = pool;
@@ -162,6 +177,9 @@ void cp_tapwise_plan(cp_tapwise *p, const cp_pool *pool, cp_tapwise_task task)
     p->states = p->kind == CP_TAP_DPP || p->kind == CP_TAP_ADA ? CP_TAP_MOST_STATES : CP_TAP_STATES;
     p->weight = filter != NULL ? filter : pool->array[CPOOL_WEIGHT];
     p->weights = p->weight != NULL ? cp_parameter_row(p->weight) : 0;
+    if (p->kind == CP_TAP_TREE) {
+        plan_masks(p);
+    }
     p->detail.reference = filter != NULL                         ? CP_DETAIL_FILTER
                           : pool->array[CPOOL_REFERENCE] != NULL ? CP_DETAIL_GIVEN
                                                                  : CP_DETAIL_BOX;
@@ -170,7 +188,7 @@ void cp_tapwise_plan(cp_tapwise *p, const cp_pool *pool, cp_tapwise_task task)
     p->detail.eps2 = pool->params.eps2;
     p->ranks = p->kind == CP_TAP_RANK ? p->weights : 0;
     if (task == CP_TAPWISE_PARAMETER_GRADIENT) {
-        p->numbers = p->kind == CP_TAP_RANK ? p->ranks : (p->kind == CP_TAP_DPP ? 3 : 1) + p->weights;
+        p->numbers = p->weights + (p->kind == CP_TAP_DPP ? 3 : p->kind != CP_TAP_RANK && p->kind != CP_TAP_TREE);
         p->per_result = blend != NULL && blend->ndim > 1;
     }
     plan_layout(p);
@@ -231,6 +249,8 @@ size_t cp_tapwise_bind(cp_tapwise_work *work, const cp_tapwise *p, char *memory)
     w->weight = take(&arena, p->weights * n);
     w->rank_value = take(&arena, p->ranks * n);
     w->rank_tap = take(&arena, p->ranks * n);
+    w->node = take(&arena, p->nodes * n);
+    w->node_rest = take(&arena, p->nodes * n);
     w->sums = take(&arena, p->per_result ? 0 : p->numbers * (int64_t)(cp_parameter_sums_bytes(p->lanes) / sizeof(double)));
     return arena.used;
 }

@@ -80,7 +80,8 @@ void cp_tapwise_lanes(cp_tapwise_work *w, int64_t outer, int64_t lane, int64_t l
     }
     for (int64_t i = 0; i < p->weights; i++) {
         memset(w->weight + i * p->n, 0, (size_t)p->n * sizeof(double));
-        spread_parameter(w, p->weight, i, p->width, w->weight + i * p->n);
+        int leaf = p->leaf_masks != NULL && i >= p->gate_weights;
+        spread_parameter(w, leaf ? p->leaf_masks : p->weight, leaf ? i - p->gate_weights : i, p->width, w->weight + i * p->n);
     }
     w->column = -1;
 }
@@ -123,8 +124,31 @@ void cp_tapwise_row(cp_tapwise_work *w, int64_t d, int64_t h)
         w->rows->fill(w->rank_value, -cp_infinity(), p->ranks * p->n);
         w->rows->fill(w->rank_tap, cp_infinity(), p->ranks * p->n);
     }
-    w->windows = (cp_tap_windows){p->n,      w->state, w->y,          w->tap,      w->dy,     w->parameter, w->u,     w->terms,
-                                  w->weight, p->ranks, w->rank_value, w->rank_tap, w->lambda, w->bias,      p->detail};
+    if (p->nodes > 0) {
+        memset(w->node, 0, (size_t)p->nodes * row);
+        memset(w->node_rest, 0, (size_t)p->nodes * row);
+    }
+    w->windows = (cp_tap_windows){
+        .n = p->n,
+        .state = w->state,
+        .y = w->y,
+        .tap = w->tap,
+        .dy = w->dy,
+        .parameter = w->parameter,
+        .u = w->u,
+        .terms = w->terms,
+        .weight = w->weight,
+        .ranks = p->ranks,
+        .rank_value = w->rank_value,
+        .rank_tap = w->rank_tap,
+        .nodes = p->nodes,
+        .node_taps = p->nodes > 0 ? p->weights / p->nodes : 0,
+        .node = w->node,
+        .node_rest = w->node_rest,
+        .lambda = w->lambda,
+        .bias = w->bias,
+        .detail = p->detail,
+    };
 }
 
 /* ---- Blocks ---- */

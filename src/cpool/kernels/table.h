@@ -123,6 +123,7 @@ enum {
     CP_TAP_RANK,  /* a weighted sum of sorted elements */
     CP_TAP_DPP,   /* weights that grow with the distance from a reference */
     CP_TAP_ADA,   /* weights exp(x), blended with weights that grow with the likeness to the mean */
+    CP_TAP_TREE,  /* weighted sums, blended by a tree of gates */
     CP_TAPS
 };
 enum { CP_TAP_LEAVES = 3, CP_TAP_GRADIENTS = 2, CP_TAP_STATES = 10, CP_TAP_MOST_STATES = 23, CP_TAP_LANES = 8 };
@@ -153,9 +154,11 @@ typedef struct cp_tap_windows {
     double *y, *tap;                  /* results, and the taps selected (-1: none) */
     const double *dy, *parameter, *u; /* parameter: beta, blend, or bias */
     double *terms;                    /* [numbers][n]: what each window adds to the gradients of parameters */
-    const double *weight;             /* [ranks][n], or [taps of the unclipped window, or of the filter][n] */
+    const double *weight; /* [ranks][n], or [taps of the unclipped window, or of the filter][n]; of every node such taps */
     int64_t ranks;
     double *rank_value, *rank_tap; /* [ranks][n] */
+    int64_t nodes, node_taps;      /* CP_TAP_TREE: gates in the order of a heap, leaves behind them; weights of each */
+    double *node, *node_rest;      /* [nodes][n] */
     const double *lambda, *bias;   /* CP_TAP_DPP; its alpha is the parameter, its reference u, its filter the weight */
     cp_detail detail;
 } cp_tap_windows;

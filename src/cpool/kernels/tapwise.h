@@ -589,6 +589,7 @@ static void NAME_TAP(rank_finish_terms)(const cp_tap_windows *w)
 
 #include "kernels/detail.h"
 #include "kernels/likeness.h"
+#include "kernels/tree.h"
 
 /* ---- All of them ---- */
 
@@ -674,5 +675,15 @@ static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
                     NAME_TAP(ada_gradient),
                     NULL,
                     NAME_TAP(ada_finish_terms)},
+    [CP_TAP_TREE] = {1,
+                     1,
+                     0,
+                     {0, 0, 0},
+                     NULL,
+                     NAME_TAP(tree_pass),
+                     NAME_TAP(tree_finish),
+                     NAME_TAP(tree_gradient),
+                     NAME_TAP(tree_terms),
+                     NULL},
 };
 #undef NAME_TAP

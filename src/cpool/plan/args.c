@@ -28,6 +28,8 @@ const char *cp_role_name(int32_t role)
     case CPOOL_BIAS: return "bias";
     case CPOOL_BLEND: return "a";
     case CPOOL_MASK: return "mask";
+    case CPOOL_LEAVES: return "leaves";
+    case CPOOL_GATES: return "gates";
     case CPOOL_WEIGHT: return "weight";
     case CPOOL_MU: return "mean";
     case CPOOL_VAR: return "var";
@@ -46,6 +48,8 @@ const char *cp_role_name(int32_t role)
     case CPOOL_GRAD | CPOOL_FILTER: return "the gradient of filter";
     case CPOOL_GRAD | CPOOL_BIAS: return "the gradient of bias";
     case CPOOL_GRAD | CPOOL_WEIGHT: return "the gradient of weight";
+    case CPOOL_GRAD | CPOOL_LEAVES: return "the gradient of leaves";
+    case CPOOL_GRAD | CPOOL_GATES: return "the gradient of gates";
     default: return NULL;
     }
 }

@@ -19,7 +19,9 @@ int cp_parameter_role(int32_t role)
     case CPOOL_FILTER:
     case CPOOL_BIAS:
     case CPOOL_BLEND:
-    case CPOOL_WEIGHT: return 1;
+    case CPOOL_WEIGHT:
+    case CPOOL_LEAVES:
+    case CPOOL_GATES: return 1;
     default: return 0;
     }
 }
@@ -31,19 +33,20 @@ static int64_t channels_of(const cp_pool *pool)
 
 /* ---- Shapes ---- */
 
-/* Of an array with one row, or a row for every channel, along its first axis. */
-static cpool_status check_rows(const cp_pool *pool, const cpool_view *view, int32_t role, const char *name, cpool_error *error)
+/* Of an array with one row, or a row for every channel, along this axis of its own. */
+static cpool_status check_rows(const cp_pool *pool, const cpool_view *view, int32_t axis, int32_t role, const char *name,
+                               cpool_error *error)
 {
-    if (view->shape[0] == 1 || (pool->channel >= 0 && view->shape[0] == channels_of(pool))) {
+    if (view->shape[axis] == 1 || (pool->channel >= 0 && view->shape[axis] == channels_of(pool))) {
         return CPOOL_OK;
     }
     const char *what = view->ndim == 1 ? "values" : "rows";
     if (pool->channel < 0) {
         return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has %" PRId64 " %s, but x has no channel axis: give one%s", name,
-                       view->shape[0], what, view->ndim == 1 ? " number" : "");
+                       view->shape[axis], what, view->ndim == 1 ? " number" : "");
     }
     return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has %" PRId64 " %s; x has %" PRId64 " channels along axis %" PRId32,
-                   name, view->shape[0], what, channels_of(pool), pool->channel);
+                   name, view->shape[axis], what, channels_of(pool), pool->channel);
 }
 
 static cpool_status check_weight(const cp_pool *pool, const cpool_view *view, int32_t role, const char *name,
@@ -61,7 +64,37 @@ static cpool_status check_weight(const cp_pool *pool, const cpool_view *view, in
             error, CPOOL_INVALID_VALUE, role, "%s has shape %s; the last axis must have %s%.0f, the %s of the window", name,
             cp_format_shape(view->shape, view->ndim).text, exact ? "" : "1 to ", taps, exact ? "elements" : "most elements");
     }
-    return view->ndim == 1 ? CPOOL_OK : check_rows(pool, view, role, name, error);
+    return view->ndim == 1 ? CPOOL_OK : check_rows(pool, view, 0, role, name, error);
+}
+
+/* Masks of a tree: their number along the first axis, taps along the last, and channels between them. */
+static cpool_status check_masks(const cp_pool *pool, const cpool_view *view, int32_t role, const char *name, cpool_error *error)
+{
+    const cpool_view *leaves = pool->array[CPOOL_LEAVES];
+    if (view->ndim < 2 || view->ndim > 3) {
+        return cp_fail(
+            error, CPOOL_INVALID_VALUE, role,
+            "%s has shape %s; it must be (masks, elements of the window) or (masks, channels, elements of the window)", name,
+            cp_format_shape(view->shape, view->ndim).text);
+    }
+    int64_t count = view->shape[0];
+    if ((double)view->shape[view->ndim - 1] != pool->window_taps) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, role,
+                       "%s has shape %s; the last axis must have %.0f, the elements of the window", name,
+                       cp_format_shape(view->shape, view->ndim).text, pool->window_taps);
+    }
+    if (role == CPOOL_LEAVES && (count < 2 || (count & (count - 1)) != 0)) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has %" PRId64 " masks; a tree has 2, 4, 8 or so on", name, count);
+    }
+    if (role == CPOOL_GATES && leaves != NULL && leaves->ndim > 0 && count != leaves->shape[0] - 1) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, role,
+                       "%s has %" PRId64 " masks; leaves has %" PRId64 ", which need one less", name, count, leaves->shape[0]);
+    }
+    if (2.0 * (double)count * pool->window_taps > INT32_MAX) {
+        return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has shape %s; a tree has less than 2^30 numbers per channel", name,
+                       cp_format_shape(view->shape, view->ndim).text);
+    }
+    return view->ndim == 2 ? CPOOL_OK : check_rows(pool, view, 1, role, name, error);
 }
 
 static cpool_status check_blend(const cp_pool *pool, const cpool_view *view, int32_t role, const char *name, cpool_error *error)
@@ -78,7 +111,7 @@ static cpool_status check_blend(const cp_pool *pool, const cpool_view *view, int
                            cp_format_shape(view->shape, view->ndim).text, cp_format_shape(pool->out + unused, rank).text);
         }
     }
-    return view->ndim == 0 ? CPOOL_OK : check_rows(pool, view, role, name, error);
+    return view->ndim == 0 ? CPOOL_OK : check_rows(pool, view, 0, role, name, error);
 }
 
 static cpool_status check_filter(const cp_pool *pool, const cpool_view *view, int32_t role, const char *name,
@@ -93,7 +126,7 @@ static cpool_status check_filter(const cp_pool *pool, const cpool_view *view, in
                        "%s has shape %s; it must be (channels or 1) and then a size along each of the %" PRId32 " spatial axes",
                        name, cp_format_shape(view->shape, view->ndim).text, pool->params.rank);
     }
-    return check_rows(pool, view, role, name, error);
+    return check_rows(pool, view, 0, role, name, error);
 }
 
 static cpool_status check_like(const cpool_view *view, int32_t role, const char *name, const int64_t *shape, int32_t ndim,
@@ -142,6 +175,8 @@ cpool_status cp_parameter_check(const cp_pool *pool, const cpool_view *view, int
     switch (kind) {
     case CPOOL_WEIGHT: return check_weight(pool, view, role, name, error);
     case CPOOL_FILTER: return check_filter(pool, view, role, name, error);
+    case CPOOL_LEAVES:
+    case CPOOL_GATES: return check_masks(pool, view, role, name, error);
     case CPOOL_BLEND: return check_blend(pool, view, role, name, error);
     case CPOOL_LOGITS: return check_like(view, role, name, pool->x_shape, pool->ndim, pool->channel, error);
     case CPOOL_U: return check_like(view, role, name, draws, cp_pool_draws_shape(pool, draws), -1, error);
@@ -155,7 +190,7 @@ cpool_status cp_parameter_check(const cp_pool *pool, const cpool_view *view, int
         return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has shape %s; it must be one number or one per channel", name,
                        cp_format_shape(view->shape, view->ndim).text);
     }
-    return view->ndim == 0 ? CPOOL_OK : check_rows(pool, view, role, name, error);
+    return view->ndim == 0 ? CPOOL_OK : check_rows(pool, view, 0, role, name, error);
 }
 
 /* ---- Values ---- */
@@ -242,6 +277,9 @@ cpool_status cp_parameter_check_values(const cp_pool *pool, cpool_error *error)
 
 int cp_parameter_per_channel(const cp_pool *pool, const cpool_view *view)
 {
+    if (view != NULL && (view == pool->array[CPOOL_LEAVES] || view == pool->array[CPOOL_GATES])) {
+        return view->ndim > 2 && view->shape[1] != 1;
+    }
     int32_t least = view == NULL ? 0 : view == pool->array[CPOOL_WEIGHT] ? 2 : 1;
     return least > 0 && view->ndim >= least && view->shape[0] != 1; /* no channel at all included */
 }
@@ -263,8 +301,7 @@ double cp_parameter_at(const cp_pool *pool, const cpool_view *view, int64_t chan
     if (cp_parameter_per_channel(pool, view)) {
         at += channel * strides[0];
     }
-    int row = view == pool->array[CPOOL_WEIGHT] || view == pool->array[CPOOL_FILTER];
-    for (int32_t axis = view->ndim - 1; row && (axis > 0 || axis == view->ndim - 1); axis--) {
+    for (int32_t axis = view->ndim - 1; index > 0; axis--) {
         at += index % view->shape[axis] * strides[axis];
         index /= view->shape[axis];
     }
@@ -302,5 +339,22 @@ void cp_parameter_spread(cp_spread *spread, const cp_pool *pool, const cpool_vie
     }
     for (int32_t i = 0; i < view->ndim; i++) { /* ndim is 0 or x's */
         spread->strides[i] = view->shape[i] == 1 ? 0 : own[i];
+    }
+}
+
+void cp_parameter_masks(cp_spread *spread, const cpool_view *masks)
+{
+    int64_t own[CPOOL_MAX_NDIM];
+    int32_t last = masks->ndim - 1;
+    cp_view_strides(masks, own);
+    spread->view = *masks;
+    spread->view.ndim = 3;
+    spread->view.shape = spread->shape;
+    spread->view.strides = spread->strides;
+    for (int32_t i = 0; i < 3; i++) {
+        int32_t from = i == 0 ? 1 : i == 1 ? 0 : last;
+        int channel = i == 0 && last < 2;
+        spread->shape[i] = channel ? 1 : masks->shape[from];
+        spread->strides[i] = channel ? 0 : own[from];
     }
 }

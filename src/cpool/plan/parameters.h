@@ -18,7 +18,7 @@ cpool_status cp_parameter_check_values(const cp_pool *pool, cpool_error *error);
 int cp_parameter_per_channel(const cp_pool *pool, const cpool_view *view);
 double cp_parameter_at(const cp_pool *pool, const cpool_view *view, int64_t channel, int64_t index);
 
-/* CPOOL_WEIGHT, CPOOL_FILTER: weights of one row. */
+/* CPOOL_WEIGHT, CPOOL_FILTER, masks as they are spread: weights of one row. */
 int64_t cp_parameter_row(const cpool_view *view);
 
 /* A smaller array as one with x's axes: axes along which it does not change have stride 0. */
@@ -28,5 +28,8 @@ typedef struct cp_spread {
 } cp_spread;
 
 void cp_parameter_spread(cp_spread *spread, const cp_pool *pool, const cpool_view *view, int32_t role);
+
+/* The masks of a tree with a row per channel, or one: masks one after the other. */
+void cp_parameter_masks(cp_spread *spread, const cpool_view *masks);
 
 #endif

@@ -459,9 +459,9 @@ static cpool_status take_windows(cp_pool *pool, cpool_error *error)
         if (extra != NULL) {
             return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s window takes no %s", kind, extra);
         }
-        if (p->op == CPOOL_GATED) {
+        if (p->op == CPOOL_GATED || p->op == CPOOL_TREE) {
             return cp_fail(error, CPOOL_INVALID_VALUE, 0,
-                           "gated_pool takes no %s window: its weights belong to the elements of one of fixed size",
+                           "%s takes no %s window: its weights belong to the elements of one of fixed size", pool->op->name,
                            p->geometry == CPOOL_ADAPTIVE ? "adaptive" : "whole");
         }
     } else if (p->op == CPOOL_UNPOOL && p->padding_mode != CPOOL_EXPLICIT && p->padding_mode != CPOOL_VALID) {
@@ -621,8 +621,10 @@ static void parameter_shape(const cp_pool *pool, int32_t kind, cpool_shape *out)
     const cpool_view *given = pool->array[kind];
     out->dtype_code = kind == CPOOL_LENGTHS ? CPOOL_INT : CPOOL_FLOAT;
     out->dtype_bits = given != NULL ? given->dtype_bits : 64;
-    out->ndim = given != NULL ? given->ndim : kind == CPOOL_WEIGHT ? 1 : 0;
-    out->shape[0] = (int64_t)(pool->window_taps < 0x1p62 ? pool->window_taps : 0x1p62);
+    int masks = kind == CPOOL_LEAVES || kind == CPOOL_GATES;
+    out->ndim = given != NULL ? given->ndim : masks ? 2 : kind == CPOOL_WEIGHT ? 1 : 0;
+    out->shape[0] = kind == CPOOL_LEAVES ? 2 : 1;
+    out->shape[masks] = (int64_t)(pool->window_taps < 0x1p62 ? pool->window_taps : 0x1p62);
     for (int32_t i = 0; given != NULL && i < given->ndim; i++) {
         out->shape[i] = given->shape[i];
     }
