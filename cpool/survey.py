@@ -162,6 +162,9 @@ ROWS = [
         cpool.gated_pool, 2, learned={"weight": (np.zeros((c, 4)), as_it_is), "bias": (np.zeros(c), as_it_is)})),
     Row("rank_pool, weight learned", lambda c: LearnedPool(
         cpool.rank_pool, 2, learned={"weight": (np.zeros((c, 4)), cpool.softmax_weights)})),
+    Row("dpp_pool, alpha, lam learned", lambda c: LearnedPool(
+        cpool.dpp_pool, 2, learned={"alpha": (np.zeros(c), positive), "lam": (np.zeros(c), positive)})),
+    Row("ada_pool, a learned", lambda c: LearnedPool(cpool.ada_pool, 2, learned={"a": (np.full(c, 0.5), as_it_is)})),
     Row("kmax_pool", lambda c: KmaxPool()),
     Row("blur_pool", lambda c: Pool(cpool.blur_pool, 3)),
     Row("fractional_max_pool, by 2/3", lambda c: FractionalPool()),

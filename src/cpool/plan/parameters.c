@@ -190,12 +190,6 @@ static int is_finite(double value, double limit)
     return value - value == 0;
 }
 
-static int is_finite_weight(double value, double limit)
-{
-    (void)limit;
-    return value >= 0 && value - value == 0;
-}
-
 static int is_fraction(double value, double limit)
 {
     (void)limit;
