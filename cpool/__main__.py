@@ -28,8 +28,10 @@ def parser() -> argparse.ArgumentParser:
         description="Train a small convolutional network on the handwritten digits of scikit-learn (convolution in NumPy, "
                     "pooling by cpool), then pool a photograph by every operator and write one labelled picture. "
                     "Needs the packages of  pip install 'cpool[demo]'.")
-    demo.add_argument("--out", type=Path, default=Path("cpool_demo.png"), metavar="FILE",
-                      help="where the picture goes (default: %(default)s)")
+    demo.add_argument("--survey", action="store_true",
+                      help="train the network with every operator, from five starts each, and write a table and the pictures")
+    demo.add_argument("--out", type=Path, metavar="FILE",
+                      help="where the picture goes (default: cpool_demo.png, of the survey cpool_survey.png)")
     return p
 
 
@@ -44,10 +46,14 @@ def main(argv: list[str] | None = None) -> None:
         print(*flags)
     elif args.command == "info":
         cpool.show_config()
+    elif args.command == "demo" and args.survey:
+        from cpool import survey
+
+        survey.main(args.out or Path("cpool_survey.png"))
     elif args.command == "demo":
         from cpool import demo
 
-        demo.main(args.out)
+        demo.main(args.out or Path("cpool_demo.png"))
     else:
         p.print_help()
 

@@ -139,6 +139,12 @@ def panels(x: Array) -> Iterator[tuple[str, Array]]:
     yield call("min_pool", 9, stride=1, padding="same")
     yield call("avg_pool", (1, 65), stride=1, padding="same")
     yield call("max_pool", 2, stride=1, dilation=50)
+    yield call("blur_pool", 7, stride=8)
+    yield call("fractional_max_pool", 8, (71, 107), seed=1)
+    kept, _ = cpool.s3_pool.forward(x, 8, axes=axes, grid=64, seed=1)
+    yield "s3_pool.forward(x, 8, grid=64, seed=1)", kept
+    yield call("s3_pool", 8)
+    yield call("dpid_pool", 8, lam=1.0)
     yield call("adaptive_avg_pool", (12, 18))
     yield call("adaptive_max_pool", (12, 18))
     yield call("global_avg_pool")
@@ -153,7 +159,14 @@ def write_sheet(path: Path, pictures: list[tuple[str, Array]], columns: int = 4)
     height, width = pictures[0][1].shape[:2]
     figure = Figure(figsize=(4 * columns, rows * (4 * height / width + 0.5) + 0.5), layout="constrained")
     figure.suptitle(f"cpool {cpool.__version__}: x is a picture [{height}, {width}, 3], every call also has axes=(0, 1)")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    draw_pictures(figure, pictures, columns)
+    figure.savefig(path, dpi=100)
+
+
+def draw_pictures(figure: Any, pictures: list[tuple[str, Array]], columns: int) -> None:
+    """Draw the labelled pictures in a figure of matplotlib, or a part of one."""
+    width, height = pictures[0][1].shape[1::-1]
+    axes = figure.subplots(-(-len(pictures) // columns), columns, squeeze=False).ravel()
     for ax in axes:
         ax.set_axis_off()
     for ax, (label, picture) in zip(axes, pictures, strict=False):
@@ -161,7 +174,6 @@ def write_sheet(path: Path, pictures: list[tuple[str, Array]], columns: int = 4)
         interpolation = "nearest" if picture.shape[1] < width else "auto"
         ax.imshow(np.clip(picture, 0, 1), extent=(0, width, height, 0), interpolation=interpolation)
         ax.set_title(f"{label}\n{' x '.join(map(str, picture.shape))}", fontsize=10)
-    figure.savefig(path, dpi=100)
 
 
 def main(out: Path) -> None:

@@ -6,7 +6,7 @@ needs, and `backward` leaves the gradients of the layer's ``parameters`` in ``gr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -74,22 +74,24 @@ class Relu(Layer):
 
 
 class Pool(Layer):
-    """Any cpool operator with one input: `forward` hands out `saved`, and `backward` takes its geometry from it."""
+    """Any cpool operator: `forward` hands out `saved`, and `backward` takes its geometry from it."""
 
-    def __init__(self, operator: Any, window: Any, **options: Any) -> None:
-        self.operator, self.window, self.options = operator, window, options
+    wrt: str | None = "x"  # None: `backward` gives the gradients of all inputs
+
+    def __init__(self, operator: Any, *args: Any, **options: Any) -> None:
+        self.operator, self.args, self.options = operator, args, options
         self.seconds = 0.0
 
     def forward(self, x: Array) -> Array:
         start = perf_counter()
         y: Array
-        y, self.saved = self.operator.forward(x, self.window, axes=(1, 2), **self.options)
+        y, self.saved = self.operator.forward(x, *self.args, axes=(1, 2), **self.options)
         self.seconds += perf_counter() - start
         return y
 
     def backward(self, dy: Array) -> Array:
         start = perf_counter()
-        dx: Array = self.operator.backward(dy, self.saved)
+        dx: Array = self.operator.backward(dy, self.saved, wrt=self.wrt)
         self.seconds += perf_counter() - start
         return dx
 
@@ -153,22 +155,26 @@ def cross_entropy(scores: Array, labels: Array) -> tuple[float, Array]:
 
 
 class Network:
-    """Two rounds of convolution, batch norm, ReLU and pooling, then a linear layer: 8 x 8 x 1 images to `classes` scores."""
+    """Two rounds of convolution, batch norm, ReLU and pooling, then a linear layer: 8 x 8 x 1 images to `classes` scores.
+
+    `pool` makes the pooling layers, for so many channels; without it the first is a maximum and the second an average.
+    """
 
     def __init__(self, rng: np.random.Generator, channels: tuple[int, int] = (16, 32), classes: int = 10,
-                 dtype: Any = np.float32, batch_norm: bool = True) -> None:
+                 dtype: Any = np.float32, batch_norm: bool = True, pool: Callable[[int], Pool] | None = None) -> None:
         def activation(n: int) -> Layer:
             return BatchNorm(n, dtype) if batch_norm else Relu()
 
         self.layers: list[Layer] = [
             Convolution(rng, 1, channels[0], dtype=dtype),
             activation(channels[0]),
-            Pool(cpool.max_pool, 2),
+            Pool(cpool.max_pool, 2) if pool is None else pool(channels[0]),
             Convolution(rng, channels[0], channels[1], dtype=dtype),
             activation(channels[1]),
-            Pool(cpool.avg_pool, 2),
-            Linear(rng, 2 * 2 * channels[1], classes, dtype=dtype),
+            Pool(cpool.avg_pool, 2) if pool is None else pool(channels[1]),
         ]
+        features = self.infer(np.zeros((1, 8, 8, 1), dtype)).size
+        self.layers.append(Linear(rng, features, classes, dtype=dtype))
 
     def forward(self, x: Array) -> Array:
         for layer in self.layers:

@@ -64,13 +64,15 @@ def test_info_is_show_config(capsys):
 
 
 def test_demo_passes_the_file_on(monkeypatch):
-    from cpool import demo
+    from cpool import demo, survey
 
     seen = []
-    monkeypatch.setattr(demo, "main", seen.append)
-    main(["demo"])
-    main(["demo", "--out", "sheet.png"])
-    assert seen == [Path("cpool_demo.png"), Path("sheet.png")]
+    monkeypatch.setattr(demo, "main", lambda out: seen.append(("demo", out)))
+    monkeypatch.setattr(survey, "main", lambda out: seen.append(("survey", out)))
+    for args in (["demo"], ["demo", "--out", "sheet.png"], ["demo", "--survey"], ["demo", "--survey", "--out", "sheet.png"]):
+        main(args)
+    assert seen == [("demo", Path("cpool_demo.png")), ("demo", Path("sheet.png")), ("survey", Path("cpool_survey.png")),
+                    ("survey", Path("sheet.png"))]
 
 
 @pytest.mark.parametrize("args", [["nonsense"], ["--nonsense"], ["--cflags", "info"], ["demo", "--libs"]])

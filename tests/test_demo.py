@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import cpool
-from cpool import demo
+from cpool import demo, survey
 from cpool.example_convnet import Adam, BatchNorm, Convolution, Network, Relu, cross_entropy
 
 PACKAGES = ["matplotlib", "PIL", "sklearn", "threadpoolctl"]
@@ -125,13 +125,18 @@ def test_progress_in_a_pipe_is_lines_and_on_a_terminal_one_line():
     assert terminal.getvalue().count("\n") == 1
 
 
+def pooling_operators():
+    names = [name for name in dir(cpool) if repr(getattr(cpool, name)).startswith("<cpool operator ")
+             and hasattr(getattr(cpool, name), "output_shape")]
+    assert "max_pool" in names
+    return names
+
+
 def test_every_operator_has_a_panel():
     x = np.random.default_rng(5).random((120, 160, 3), dtype=np.float32)
     pictures = list(demo.panels(x))
     labels = " ".join(label for label, _ in pictures)
-    operators = [name for name in dir(cpool) if type(getattr(cpool, name)).__module__ == "cpool.pooling"
-                 and repr(getattr(cpool, name)).startswith("<cpool operator ")]
-    assert "max_pool" in operators
+    operators = pooling_operators()
     functions = ["global_avg_pool", "global_max_pool", "adaptive_avg_pool", "adaptive_max_pool"]
     assert [name for name in operators + functions if f" {name}(" not in f" {labels}"] == []
     for label, picture in pictures:
@@ -139,13 +144,14 @@ def test_every_operator_has_a_panel():
         assert 0 <= picture.min() <= picture.max() <= 1 + 1e-5, label
 
 
+@pytest.mark.parametrize("main", [demo.main, survey.main], ids=["demo", "survey"])
 @pytest.mark.parametrize("package", PACKAGES)
-def test_a_missing_extra_is_named_with_the_command_to_run(package, monkeypatch, tmp_path):
+def test_a_missing_extra_is_named_with_the_command_to_run(package, main, monkeypatch, tmp_path):
     for name in PACKAGES:
         monkeypatch.setitem(sys.modules, name, type(sys)(name))
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SystemExit, match=rf"{package}.*pip install 'cpool\[demo\]'"):
-        demo.main(tmp_path / "sheet.png")
+        main(tmp_path / "sheet.png")
     assert not (tmp_path / "sheet.png").exists()
 
 
@@ -176,3 +182,69 @@ def test_the_real_data():
     picture = demo.photograph()
     assert (picture.shape, picture.dtype) == ((427, 640, 3), np.float32)
     assert 0 <= picture.min() < picture.max() <= 1
+
+
+# ---- The survey ------------------------------------------------------------------------------------------------------
+
+
+def small_data():
+    rng = np.random.default_rng(8)
+    labels = rng.integers(0, 10, 24)
+    images = rng.random((24, 8, 8, 1), dtype=np.float32)
+    return images[:16], images[16:], labels[:16], labels[16:]
+
+
+def test_every_operator_with_a_gradient_is_in_the_survey():
+    not_halving = {"max_unpool"}
+    names = {row.label.split(",")[0] for row in survey.ROWS}
+    expected = {name for name in pooling_operators() if hasattr(getattr(cpool, name), "backward")} - not_halving
+    assert names == expected
+
+
+@pytest.mark.parametrize("row", survey.ROWS, ids=lambda row: row.label)
+def test_gradients_of_the_rows(row):
+    """Of a layer with respect to its input and what it learns, as far as it draws nothing."""
+    rng = np.random.default_rng(3)
+    layer = row.layer(2)
+    x = rng.permutation(2 * 4 * 4 * 2).reshape(2, 4, 4, 2) / 16 + 0.5
+    layer.parameters = [p.astype(np.float64) for p in layer.parameters]
+    if isinstance(layer, survey.LipPool):
+        layer.logits.weight, layer.logits.bias = layer.parameters
+    y = layer.forward(x)
+    dy = rng.normal(size=y.shape)
+    analytical = [layer.backward(dy), *layer.gradients]
+    assert layer.infer(x).shape == y.shape
+    for array, gradient in zip([x, *layer.parameters], analytical, strict=True):
+        assert gradient.shape == array.shape
+        if not isinstance(layer, survey.RandomPool):
+            expected = numerical_gradient(lambda: float((layer.forward(x) * dy).sum()), array)
+            np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-7)
+    assert layer.seconds > 0
+
+
+def test_a_survey_is_the_same_from_the_same_start():
+    rows, stream = survey.ROWS[:2], io.StringIO()
+    results = survey.survey(rows, small_data(), seeds=(1, 2), epochs=1, stream=stream)
+    assert stream.getvalue().count("\n") == 4 and "4/4" in stream.getvalue()
+    again = survey.survey(rows, small_data(), seeds=(1, 2), epochs=1, stream=io.StringIO())
+    assert [(a.label, *a.accuracy) for a in results] == [(b.label, *b.accuracy) for b in again]
+    for result in results:
+        assert (result.pooling > 0).all() and (result.pooling < result.seconds).all()
+    first, second = (Network(np.random.default_rng(1), pool=row.layer) for row in rows)
+    for a, b in zip(first.parameters, second.parameters, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_table_and_the_sheet_of_a_survey(tmp_path):
+    results = [survey.Result("max_pool", np.array([0.5, 0.7]), np.array([2.0, 4.0]), np.array([0.5, 1.0])),
+               survey.Result("a longer name", np.array([0.25]), np.array([1.0]), np.array([0.125]))]
+    assert survey.table(results).splitlines() == [
+        "operator        test accuracy  training   in pooling",
+        "max_pool       60.00% ± 14.14    3.00 s  0.75 s, 25%",
+        "a longer name   25.00% ± 0.00    1.00 s  0.12 s, 12%",
+    ]
+    pytest.importorskip("matplotlib", reason="needs the [demo] extra")
+    rng = np.random.default_rng(6)
+    pictures = [("first", rng.random((20, 30, 3))), ("small", rng.random((2, 3, 3)))]
+    survey.write_sheet(tmp_path / "sheet.png", results, pictures, "about")
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG\r\n")
