@@ -160,6 +160,9 @@ ROWS = [
         cpool.mixed_pool, 2, random="map", inference={"a": 0.5})),
     Row("gated_pool, gate learned", lambda c: LearnedPool(
         cpool.gated_pool, 2, learned={"weight": (np.zeros((c, 4)), as_it_is), "bias": (np.zeros(c), as_it_is)})),
+    Row("tree_pool, masks learned", lambda c: LearnedPool(cpool.tree_pool, 2, learned={
+        "leaves": (np.random.default_rng(demo.SEED).normal(0.25, 0.1, (4, c, 4)), as_it_is),
+        "gates": (np.zeros((3, c, 4)), as_it_is)})),
     Row("rank_pool, weight learned", lambda c: LearnedPool(
         cpool.rank_pool, 2, learned={"weight": (np.zeros((c, 4)), cpool.softmax_weights)})),
     Row("dpp_pool, alpha, lam learned", lambda c: LearnedPool(
