@@ -145,9 +145,6 @@ class Row:
     layer: Callable[[int], Pool]
 
 
-# Leaves of a tree that are alike would stay so.
-TWO_MEANS = np.array([[0.3, 0.2, 0.2, 0.3], [0.2, 0.3, 0.3, 0.2]])
-
 ROWS = [
     Row("max_pool", lambda c: Pool(cpool.max_pool, 2)),
     Row("min_pool", lambda c: Pool(cpool.min_pool, 2)),
@@ -164,7 +161,8 @@ ROWS = [
     Row("gated_pool, gate learned", lambda c: LearnedPool(
         cpool.gated_pool, 2, learned={"weight": (np.zeros((c, 4)), as_it_is), "bias": (np.zeros(c), as_it_is)})),
     Row("tree_pool, masks learned", lambda c: LearnedPool(cpool.tree_pool, 2, learned={
-        "leaves": (np.tile(TWO_MEANS[:, None], (1, c, 1)), as_it_is), "gates": (np.zeros((1, c, 4)), as_it_is)})),
+        "leaves": (np.random.default_rng(demo.SEED).normal(0.25, 0.1, (4, c, 4)), as_it_is),
+        "gates": (np.zeros((3, c, 4)), as_it_is)})),
     Row("rank_pool, weight learned", lambda c: LearnedPool(
         cpool.rank_pool, 2, learned={"weight": (np.zeros((c, 4)), cpool.softmax_weights)})),
     Row("dpp_pool, alpha, lam learned", lambda c: LearnedPool(

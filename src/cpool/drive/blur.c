@@ -45,6 +45,8 @@ typedef struct cp_blur_work {
     double *taps;                 /* [SOURCES] rows that one is made of; the gradient: results with zeros between them */
     double *kept, *plane;         /* [planes][SOURCES] filtered rows; [SOURCES] filtered down as well */
     double *result;
+    int64_t inner, outer;           /* columns from .. before which no border matters */
+    cp_sources border[2 * SOURCES]; /* sources of the other columns */
     int64_t kept_d[SOURCES][SOURCES], kept_h[SOURCES][SOURCES];
 } cp_blur_work;
 
@@ -84,11 +86,52 @@ static void add_source(cp_sources *s, int64_t at, double weight)
     s->weight[place] = weight;
 }
 
+/* Targets of an axis whose sources lie where no border is: from *from on, before *to. */
+static void inner_targets(const cp_blur *b, int32_t a, int64_t *from, int64_t *to)
+{
+    const cp_axis *axis = &b->pool->axis[a];
+    int64_t after = axis->window - 1 - axis->pad, end = axis->sources - after;
+    if (b->direction == CPOOL_FORWARD) {
+        *from = cp_ceil_div(axis->pad, axis->stride);
+        *to = end <= 0 ? 0 : (end - 1) / axis->stride + 1;
+    } else { /* elements that no border repeats */
+        *from = axis->pad + 1;
+        *to = end - 1;
+    }
+    *to = cp_max64(*to, *from);
+}
+
+/* The sources of such a target. */
+static void find_inner_sources(const cp_blur *b, int32_t a, int64_t target, cp_sources *s)
+{
+    const cp_axis *axis = &b->pool->axis[a];
+    int64_t first = target + axis->pad - (axis->window - 1); /* of the places that results begin at */
+    s->count = 0;
+    if (b->direction == CPOOL_FORWARD) {
+        for (int64_t j = 0; j < axis->window; j++, s->count++) {
+            s->at[j] = target * axis->stride - axis->pad + j;
+            s->weight[j] = b->weight[a][j];
+        }
+        return;
+    }
+    for (int64_t t = cp_ceil_div(cp_max64(first, 0), axis->stride); t <= (target + axis->pad) / axis->stride; t++) {
+        if (t < axis->targets) {
+            s->at[s->count] = t;
+            s->weight[s->count++] = b->weight[a][target + axis->pad - t * axis->stride];
+        }
+    }
+}
+
 static void find_sources(const cp_blur *b, int32_t a, int64_t target, cp_sources *s)
 {
     const cp_axis *axis = &b->pool->axis[a];
     int32_t border = b->pool->params.variant;
-    int64_t reach = 2 * axis->window, low = target, high = target;
+    int64_t reach = 2 * axis->window, low = target, high = target, from, to;
+    inner_targets(b, a, &from, &to);
+    if (target >= from && target < to) {
+        find_inner_sources(b, a, target, s);
+        return;
+    }
     if (b->direction == CPOOL_BACKWARD) { /* a result that reads the target begins no farther away, reflected or not */
         low = cp_ceil_div(cp_max64(target - reach, 0), axis->stride);
         high = cp_min64((target + reach) / axis->stride, axis->targets - 1);
@@ -104,21 +147,6 @@ static void find_sources(const cp_blur *b, int32_t a, int64_t target, cp_sources
             }
         }
     }
-}
-
-/* Targets of the row whose sources lie where no border is: from *from on, before *to. */
-static void inner_targets(const cp_blur *b, int64_t *from, int64_t *to)
-{
-    const cp_axis *axis = &b->pool->axis[2];
-    int64_t after = axis->window - 1 - axis->pad, end = axis->sources - after;
-    if (b->direction == CPOOL_FORWARD) {
-        *from = cp_ceil_div(axis->pad, axis->stride);
-        *to = end <= 0 ? 0 : (end - 1) / axis->stride + 1;
-    } else { /* elements that no border repeats */
-        *from = axis->pad + 1;
-        *to = end - 1;
-    }
-    *to = cp_max64(*to, *from);
 }
 
 /* ---- Planning ---- */
@@ -192,17 +220,15 @@ static void load(const cp_blur_work *w, double *to, int64_t d, int64_t h, int64_
 }
 
 /* A target column near the border, by the list of its sources. */
-static void filter_column(const cp_blur_work *w, double *to, int64_t d, int64_t h, int64_t column)
+static void filter_column(const cp_blur_work *w, double *to, int64_t d, int64_t h, const cp_sources *s)
 {
-    cp_sources s;
     const double *rows[SOURCES];
-    find_sources(w->blur, 2, column, &s);
-    for (int64_t i = 0; i < s.count; i++) {
+    for (int64_t i = 0; i < s->count; i++) {
         double *row = w->taps + i * w->lanes;
-        load(w, row, d, h, s.at[i], 1, 1);
+        load(w, row, d, h, s->at[i], 1, 1);
         rows[i] = row;
     }
-    w->kernels->weigh(to, rows, s.weight, s.count, w->lanes);
+    w->kernels->weigh(to, rows, s->weight, s->count, w->lanes);
 }
 
 /* Target columns that no border matters to. */
@@ -213,9 +239,12 @@ static void filter_columns(const cp_blur_work *w, double *to, int64_t d, int64_t
     const double *rows[CP_BINOMIALS];
     int64_t lanes = w->lanes, window = axis->window;
     if (b->direction == CPOOL_FORWARD) {
-        for (int64_t j = 0; j < window; j++) {
-            load(w, w->taps + j * b->pitch, d, h, column * axis->stride - axis->pad + j, axis->stride, count);
-            rows[j] = w->taps + j * b->pitch;
+        for (int64_t r = 0; r < window && r < axis->stride; r++) { /* what one tap reads is what an earlier one does, later */
+            double *row = w->taps + r * b->pitch;
+            load(w, row, d, h, column * axis->stride - axis->pad + r, axis->stride, count + (window - 1 - r) / axis->stride);
+            for (int64_t j = r; j < window; j += axis->stride) {
+                rows[j] = row + j / axis->stride * lanes;
+            }
         }
         w->kernels->weigh(to, rows, b->weight[2], window, count * lanes);
         return;
@@ -239,27 +268,47 @@ static void filter_columns(const cp_blur_work *w, double *to, int64_t d, int64_t
     w->kernels->weigh(to, rows, b->weight[2], window, count * lanes);
 }
 
+static void begin_tile(cp_blur_work *w, int64_t column)
+{
+    const cp_blur *b = w->blur;
+    cp_sources *border = w->border;
+    int64_t from, to, end;
+    w->column = column;
+    w->count = cp_min64(b->width, b->targets[2] - column);
+    end = column + w->count;
+    inner_targets(b, 2, &from, &to);
+    w->inner = cp_min64(cp_max64(from, column), end);
+    w->outer = cp_max64(cp_min64(to, end), w->inner);
+    for (int64_t c = column; c < end; c++) {
+        if (c == w->inner) {
+            c = w->outer;
+        }
+        if (c < end) {
+            find_sources(b, 2, c, border++);
+        }
+    }
+    memset(w->kept_d, 0xFF, sizeof w->kept_d); /* -1: no plane */
+}
+
 static const double *filtered_row(cp_blur_work *w, int64_t d, int64_t h)
 {
     const cp_blur *b = w->blur;
-    int64_t slot_d = b->planes > 1 ? d % SOURCES : 0, slot_h = h % SOURCES, from, to, end = w->column + w->count;
+    int64_t slot_d = b->planes > 1 ? d % SOURCES : 0, slot_h = h % SOURCES, end = w->column + w->count;
     double *row = w->kept + (slot_d * SOURCES + slot_h) * b->pitch;
     if (w->kept_d[slot_d][slot_h] == d && w->kept_h[slot_d][slot_h] == h) {
         return row;
     }
     w->kept_d[slot_d][slot_h] = d;
     w->kept_h[slot_d][slot_h] = h;
-    inner_targets(b, &from, &to);
-    from = cp_min64(cp_max64(from, w->column), end);
-    to = cp_max64(cp_min64(to, end), from);
-    for (int64_t c = w->column; c < from; c++) {
-        filter_column(w, row + (c - w->column) * w->lanes, d, h, c);
+    const cp_sources *border = w->border;
+    for (int64_t c = w->column; c < w->inner; c++) {
+        filter_column(w, row + (c - w->column) * w->lanes, d, h, border++);
     }
-    if (from < to) {
-        filter_columns(w, row + (from - w->column) * w->lanes, d, h, from, to - from);
+    if (w->inner < w->outer) {
+        filter_columns(w, row + (w->inner - w->column) * w->lanes, d, h, w->inner, w->outer - w->inner);
     }
-    for (int64_t c = to; c < end; c++) {
-        filter_column(w, row + (c - w->column) * w->lanes, d, h, c);
+    for (int64_t c = w->outer; c < end; c++) {
+        filter_column(w, row + (c - w->column) * w->lanes, d, h, border++);
     }
     return row;
 }
@@ -323,9 +372,8 @@ static void run_unit(cp_blur_work *w, int64_t unit)
     w->read = at[READ];
     w->written = at[WRITTEN];
     w->lanes = cp_min64(b->lanes, layout->lanes - lane);
-    for (w->column = 0; w->column < b->targets[2]; w->column += b->width) {
-        w->count = cp_min64(b->width, b->targets[2] - w->column);
-        memset(w->kept_d, 0xFF, sizeof w->kept_d); /* -1: no plane */
+    for (int64_t column = 0; column < b->targets[2]; column += b->width) {
+        begin_tile(w, column);
         for (int64_t row = begin; row < cp_min64(begin + b->block_rows, rows); row++) {
             filter_row(w, row / b->targets[1], row % b->targets[1]);
         }

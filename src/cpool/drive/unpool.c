@@ -22,8 +22,15 @@ typedef struct cp_unpool {
     cp_layout layout;
     const int64_t *sizes, *plane; /* of the values, and of the plane that they are put into */
     int64_t places;               /* of that plane */
+    int linear[CP_GRIDS];         /* elements of a plane lie one step apart, row after row */
     int puts, adds;               /* else values are taken back; where several are put into one place */
 } cp_unpool;
+
+/* Whether outer elements lie as far apart as all inner ones take; by division, since products may overflow. */
+static int follow(int64_t outer_step, int64_t outer, int64_t step, int64_t size)
+{
+    return outer == 1 || (outer_step % size == 0 && outer_step / size == step);
+}
 
 static void plan_unpool(cp_unpool *u, const cp_pool *pool, int32_t direction)
 {
@@ -40,6 +47,10 @@ static void plan_unpool(cp_unpool *u, const cp_pool *pool, int32_t direction)
     u->adds = of_selection || (pool->params.flags & CPOOL_ADD) != 0;
     u->places = u->plane[0] * u->plane[1] * u->plane[2];
     cp_layout_make(&u->layout, pool, views, 0);
+    for (int g = 0; g < CP_GRIDS; g++) {
+        const int64_t *size = g == PLANE ? u->plane : u->sizes, *step = u->layout.grid[g].space;
+        u->linear[g] = follow(step[1], size[1], step[2], size[2]) && follow(step[0], size[0], step[2], size[1] * size[2]);
+    }
 }
 
 static double plane_nanoseconds(const cp_unpool *u)
@@ -72,9 +83,13 @@ static int64_t read_index(const char *at)
     return index;
 }
 
-/* Where element `index` of a row-major plane of `size` lies. */
-static int64_t place(const int64_t *size, const int64_t *step, int64_t index)
+/* Where element `index` of a row-major plane of grid g lies. */
+static int64_t place(const cp_unpool *u, int g, int64_t index)
 {
+    const int64_t *size = g == PLANE ? u->plane : u->sizes, *step = u->layout.grid[g].space;
+    if (u->linear[g]) {
+        return index * step[2];
+    }
     int64_t row = index / size[2];
     return row / size[1] * step[0] + row % size[1] * step[1] + index % size[2] * step[2];
 }
@@ -87,7 +102,7 @@ static cpool_status check_indices(const cp_unpool *u, cpool_error *error)
     for (int64_t plane = 0; plane < u->layout.outer; plane++) {
         const char *indices = u->layout.grid[INDEX].data + cp_layout_offset(&u->layout, INDEX, plane, &channel);
         for (int64_t j = 0; j < count; j++) {
-            int64_t index = read_index(indices + place(in, u->layout.grid[INDEX].space, j));
+            int64_t index = read_index(indices + place(u, INDEX, j));
             if (index < -1 || index >= u->places) {
                 return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_INDICES,
                                "indices holds %" PRId64 "; each must be 0 to %" PRId64
@@ -136,12 +151,12 @@ static void scatter(const cp_unpool *u, char *y, const char *x, const char *indi
     int64_t count = in[0] * in[1] * in[2];
     clear_plane(u, y);
     for (int64_t j = 0; j < count; j++) {
-        int64_t index = read_index(indices + place(in, grid[INDEX].space, j));
+        int64_t index = read_index(indices + place(u, INDEX, j));
         if (index < 0 || index >= u->places) { /* checked before, but another thread may write it */
             continue;
         }
-        char *to = y + place(u->plane, grid[PLANE].space, index);
-        const char *from = x + place(in, grid[INPUT].space, j);
+        char *to = y + place(u, PLANE, index);
+        const char *from = x + place(u, INPUT, j);
         if (u->adds) {
             add(to, from, u->pool->dtype);
         } else {
@@ -164,12 +179,12 @@ static void collect(const cp_unpool *u, char *dx, const char *dy, const char *in
         }
         next = u->places; /* passes are for ranges that hold an index */
         for (int64_t j = count; j-- > 0;) {
-            int64_t index = read_index(indices + place(in, grid[INDEX].space, j)), bit = index - low;
+            int64_t index = read_index(indices + place(u, INDEX, j)), bit = index - low;
             next = index >= low && bit >= range && index < next ? index : next;
-            char *to = dx + place(in, grid[INPUT].space, j);
+            char *to = dx + place(u, INPUT, j);
             int here = index >= low && bit < range;
             if (here && (every || !(seen[bit / 8] >> bit % 8 & 1))) {
-                memcpy(to, dy + place(u->plane, grid[PLANE].space, index), (size_t)grid[INPUT].item);
+                memcpy(to, dy + place(u, PLANE, index), (size_t)grid[INPUT].item);
             } else if (here || (low == 0 && index < 0)) {
                 memset(to, 0, (size_t)grid[INPUT].item);
             }

@@ -127,18 +127,18 @@ void cp_work_settle_taps(const cp_work *w, const cp_walk *walk, int64_t d, int64
 void cp_work_store_indices(const cp_work *w, int64_t d, int64_t h, int64_t column, int64_t count, const char *taps)
 {
     const cp_window *window = w->window;
-    int64_t tap[64], step = window->layout.grid[2].space[2], piece = 64 / w->lanes; /* a unit has at most 64 lanes */
+    int64_t tap[64], lanes = w->lanes, piece = 64 / lanes; /* a unit has at most 64 lanes */
     double row = row_base(w, w->axis, d, h);
     for (int64_t from = 0; from < count; from += piece) {
         int64_t n = count - from < piece ? count - from : piece;
-        w->kernels->store_taps((char *)tap, 64, taps + from * w->lanes * window->lane_size, n, w->lanes * 8, w->lanes, 8);
-        for (int64_t i = 0; i < n * w->lanes; i++) {
-            int64_t c = column + from + i / w->lanes, index = -1;
-            if (tap[i] >= 0) {
-                index = (int64_t)(row + (double)cp_axis_span(&w->axis[2], c).first + cp_tap_offset(&window->tap_map, tap[i]));
+        w->kernels->store_taps((char *)tap, 64, taps + from * lanes * window->lane_size, n, lanes * 8, lanes, 8);
+        for (int64_t c = 0; c < n; c++) {
+            char *at = cp_work_element(w, 2, d, h, column + from + c);
+            double first = row + (double)w->walk.spans[from + c].first;
+            for (int64_t l = 0; l < lanes; l++) {
+                int64_t t = tap[c * lanes + l], index = t < 0 ? -1 : (int64_t)(first + cp_tap_offset(&window->tap_map, t));
+                memcpy(at + l * w->lane_step[2], &index, sizeof index);
             }
-            memcpy(cp_work_element(w, 2, d, h, column) + (from + i / w->lanes) * step + i % w->lanes * w->lane_step[2], &index,
-                   sizeof index);
         }
     }
 }
