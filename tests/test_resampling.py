@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import reference
 import reference_resampling as ref
-from cases import MEMORY, data
+from cases import MEMORY, data, layouts
+from hypothesis import given
+from hypothesis import strategies as st
 from reference import Approximate
 from test_bits import LAYOUTS, assert_same
 from test_examples import X, rows
@@ -55,10 +57,10 @@ def check_bits(op, x, window, named):
 def check_splits(saved, forward, results, dy, dx):
     """Units in a hostile order on changing workers, and the workspace full of NaN."""
     params, kept = capi.kept_by(saved)
-    for direction, given, expected in [(capi.FORWARD, forward, results),
-                                       (capi.BACKWARD, {capi.GRAD | capi.Y: dy} | kept, {capi.GRAD | capi.X: dx})]:
+    for direction, read, expected in [(capi.FORWARD, forward, results),
+                                      (capi.BACKWARD, {capi.GRAD | capi.Y: dy} | kept, {capi.GRAD | capi.X: dx})]:
         for way in (capi.hostile(3), None):
-            arrays = given | {role: np.full_like(a, 9) for role, a in expected.items()}
+            arrays = read | {role: np.full_like(a, 9) for role, a in expected.items()}
             call = capi.Call(params, arrays)
             size = max(call.query(direction, n).workspace_size for n in (1, 3)) * 3 + 64
             run_it = call.backward if direction else call.forward
@@ -491,3 +493,102 @@ def test_dpid_manners():
         params = capi.make_params(capi.DPID, (2, 2), **change)
         with pytest.raises(capi.CpoolError, match=message):
             capi.Call(params, {capi.X: photograph, capi.LAMBDA: np.array(1.0), capi.Y: out}).forward()
+
+
+# ---- Any call --------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def inputs(draw, kinds=("normal", "ties", "wide", "stress", "zero", "equal")):
+    """x of some rank, layout, dtype and memory, its layout, and its spatial size."""
+    rank = draw(st.integers(1, 3))
+    spatial = [draw(st.integers(1, {1: 40, 2: 10, 3: 5}[rank])) for _ in range(rank)]
+    layout = draw(layouts(rank))
+    shape = [1] * (rank + len(layout.batch) + (layout.channel is not None))
+    for axis, n in zip(layout.spatial, spatial, strict=True):
+        shape[axis] = n
+    for axis in layout.batch:
+        shape[axis] = draw(st.integers(1, 2))
+    if layout.channel is not None:
+        shape[layout.channel] = draw(st.sampled_from([1, 2, 3, 9, 17]))
+    x = data(draw(st.sampled_from(kinds)), draw(st.integers(0, 2**32 - 1)), shape, draw(st.sampled_from(DTYPES)))
+    kwargs = {"axes": layout.spatial} | ({} if layout.channel is None else {"channel_axis": layout.channel})
+    return MEMORY[draw(st.sampled_from(list(MEMORY)))](x), layout, spatial, kwargs
+
+
+def each_axis(draw, spatial, most):
+    """A number for each spatial axis, 1 to `most` or what `most` says of its length."""
+    return tuple(draw(st.integers(1, most(n) if callable(most) else most)) for n in spatial)
+
+
+def check_planes(op, case, window, named, expected, gradient):
+    """expected: of planes; gradient: of planes of dy."""
+    x, layout, _, kwargs = case
+    y, saved = op.forward(x, window, **named, **kwargs)
+    check(y, expected.map(lambda part: layout.unplanes(part, x.shape)), x.dtype)
+    dy = data("normal", 3, y.shape, x.dtype)
+    dx = op.backward(dy, saved)
+    check(dx, gradient(layout.planes(dy)).map(lambda part: layout.unplanes(part, x.shape)), x.dtype)
+    return saved
+
+
+@given(st.data(), inputs())
+def test_any_blur(source, case):
+    x, layout, spatial, _ = case
+    window, stride = each_axis(source.draw, spatial, 7), each_axis(source.draw, spatial, 4)
+    border = source.draw(st.sampled_from(["reflect", "replicate", "zero"]))
+    matrices = [ref.blur_matrix(n, k, s, border) for n, k, s in zip(spatial, window, stride, strict=True)]
+    check_planes(cpool.blur_pool, case, window, {"stride": stride, "border": border},
+                 ref.blur_pool(layout.planes(x), matrices), lambda dy: ref.blur_pool(dy, [m.T for m in matrices]))
+
+
+def selected(case, op, window, named, windows):
+    """windows: those of each plane."""
+    x, layout, spatial, _ = case
+    found = [reference.max_pool(plane[None], w)[:2] for plane, w in zip(layout.planes(x), windows, strict=True)]
+    values, indices = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    saved = check_planes(op, case, window, named, Approximate.exact(values),
+                         lambda dy: reference.select_grad(dy, indices, spatial))
+    np.testing.assert_array_equal(saved.indices, layout.unplanes(indices, x.shape))
+
+
+@given(st.data(), inputs())
+def test_any_fractional(source, case):
+    x, layout, spatial, _ = case
+    window, size = each_axis(source.draw, spatial, lambda n: n), each_axis(source.draw, spatial, lambda n: n + 2)
+    outer = [axis for axis in range(x.ndim) if axis not in layout.spatial]
+    u = np.random.default_rng(source.draw(st.integers(0, 99))).random((*(x.shape[axis] for axis in outer), len(spatial)))
+    logical = u.transpose(*(outer.index(axis) for axis in layout.order[: len(outer)]), -1).reshape(-1, len(spatial))
+    windows = [reference.Windows.product(spatial, [ref.axis_of(n, k, ref.fractional_starts(n, k, out, v)) for n, k, out, v in
+                                                   zip(spatial, window, size, plane, strict=True)]) for plane in logical]
+    selected(case, cpool.fractional_max_pool, window, {"output_size": size, "u": u}, windows)
+
+
+@given(st.data(), inputs())
+def test_any_thinned(source, case):
+    x, layout, spatial, _ = case
+    window, stride = each_axis(source.draw, spatial, lambda n: n), each_axis(source.draw, spatial, 4)
+    grid, before = each_axis(source.draw, spatial, 9), tuple(source.draw(st.integers(0, k - 1)) for k in window)
+    maps = [n + p - k + 1 for n, k, p in zip(spatial, window, before, strict=True)]
+    u = np.random.default_rng(source.draw(st.integers(0, 99))).random(sum(maps)).round(1) / 2
+    parts = np.split(u, np.cumsum(maps)[:-1])
+    windows = reference.Windows.product(spatial, [
+        ref.axis_of(n, k, ref.kept_places(m, g, s, part), before=p)
+        for n, k, m, g, s, part, p in zip(spatial, window, maps, grid, stride, parts, before, strict=True)])
+    named = {"stride": stride, "grid": grid, "padding": tuple((p, 0) for p in before), "u": u}
+    selected(case, cpool.s3_pool, window, named, [windows] * len(layout.planes(x)))
+
+
+@given(st.data(), inputs(("normal", "ties", "positive", "stress", "zero", "equal")))
+def test_any_dpid(source, case):
+    x, layout, spatial, kwargs = case
+    factor, lam = each_axis(source.draw, spatial, lambda n: n), source.draw(st.sampled_from([0.0, 0.5, 1.0, 2.0, 3.3, 40.0]))
+    channels = 1 if layout.channel is None else x.shape[layout.channel]
+    moved = x.transpose(layout.order).reshape(-1, channels, *spatial)
+    value, mag = (part.reshape(-1, *part.shape[2:]) for part in ref.dpid_pool(moved, factor, lam))
+    if layout.channel is None and x.ndim > len(spatial):
+        return  # a batch axis is the channel axis where none is named
+    bound = (1e-5 if x.dtype == np.float32 else 2e-14) * mag
+    y = cpool.dpid_pool(x, factor, lam=lam, **kwargs)
+    expected = Approximate(value, bound, np.ones_like(value))
+    check(y, expected.map(lambda part: layout.unplanes(part, x.shape)), x.dtype)
