@@ -2,6 +2,7 @@
 
 #include "drive/norm.h"
 #include "dtype/list.h"
+#include "integers.h"
 
 /* Elements. A segment ends where a sum of doubles in 16 lanes, or a lane's own, has had 512 terms; a job of several cells is of
  * 256 KB of floats; sums are shared out from 2^18 on. */
@@ -27,16 +28,6 @@ enum { GROUP_ARRAYS = sizeof(cp_norm_groups) / sizeof(double *) };
 static int64_t magnitude(int64_t step)
 {
     return step < 0 ? -step : step;
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
 }
 
 /* ---- Axes ---- */
@@ -188,15 +179,15 @@ static void cut_blocks(const cp_norm_walk *w, cp_norm_path *path)
     int across = w->kind == CP_ACROSS;
     int64_t length = path->lane.length;
     path->rows = count_of(path->reduced, path->reduced_count);
-    path->segment = across ? 0 : least(length, SEGMENT);
-    path->segments = path->segment == 0 ? 1 : (length + path->segment - 1) / path->segment;
+    path->segment = across ? 0 : cp_min64(length, SEGMENT);
+    path->segments = path->segment == 0 ? 1 : cp_ceil_div(length, path->segment);
     path->block_rows = across               ? CHAIN * w->together
                        : path->segments > 1 ? 1
-                                            : CHAIN / most(1, (path->segment + CP_SUM_LANES - 1) / CP_SUM_LANES);
+                                            : CHAIN / cp_max64(1, cp_ceil_div(path->segment, CP_SUM_LANES));
     if (!w->sums && w->kind == CP_ALONG) {
         path->block_rows = 1;
     }
-    path->blocks = path->segments > 1 ? path->rows * path->segments : (path->rows + path->block_rows - 1) / path->block_rows;
+    path->blocks = path->segments > 1 ? path->rows * path->segments : cp_ceil_div(path->rows, path->block_rows);
     path->blocks = length == 0 ? 0 : path->blocks;
 }
 
@@ -206,18 +197,18 @@ static void cut_jobs(cp_norm_walk *w, const cp_norm *norm)
     w->outer = count_of(w->kept, w->kept_count);
     w->cells = w->outer * w->cell.length;
     w->each = across ? w->sum.rows : w->sum.rows * w->sum.lane.length;
-    int64_t fit = JOB / arrays / most(w->each, 1);
-    w->tile = across ? MOST_CELLS_ACROSS : most(1, least(fit, MOST_CELLS_ALONG));
+    int64_t fit = JOB / arrays / cp_max64(w->each, 1);
+    w->tile = across ? MOST_CELLS_ACROSS : cp_max64(1, cp_min64(fit, MOST_CELLS_ALONG));
     if (!w->sums && w->kind == CP_ALONG) { /* nothing is read twice: jobs as long as they lie in memory */
-        w->tile = most(1, JOB / most(w->use.lane.length, 1));
+        w->tile = cp_max64(1, JOB / cp_max64(w->use.lane.length, 1));
     }
-    w->tile = most(norm->members, w->tile / norm->members * norm->members);
-    w->tile = least(w->tile, most(w->cell.length, 1));
-    w->tiles = (w->cell.length + w->tile - 1) / w->tile;
+    w->tile = cp_max64(norm->members, w->tile / norm->members * norm->members);
+    w->tile = cp_min64(w->tile, cp_max64(w->cell.length, 1));
+    w->tiles = cp_ceil_div(w->cell.length, w->tile);
     w->jobs = w->outer * w->tiles;
     double size = (double)w->tile * (double)w->each / CHUNK;
-    w->chunks = !w->sums ? 1 : size > MOST_CHUNKS ? MOST_CHUNKS : most(1, (int64_t)size);
-    w->chunks = most(1, least(w->chunks, w->sum.blocks));
+    w->chunks = !w->sums ? 1 : size > MOST_CHUNKS ? MOST_CHUNKS : cp_max64(1, (int64_t)size);
+    w->chunks = cp_max64(1, cp_min64(w->chunks, w->sum.blocks));
 }
 
 /* A job that is small beside a cache leaves room for another. */
@@ -233,8 +224,8 @@ static void choose_phases(cp_norm_walk *w)
     w->ranges = w->jobs;
     if (w->parameters && w->kind == CP_LAYER) {
         double size = (double)w->cells * (double)w->each / CHUNK;
-        w->ranges = size > MOST_CHUNKS ? MOST_CHUNKS : most(1, (int64_t)size);
-        w->ranges = most(1, least(w->ranges, w->jobs));
+        w->ranges = size > MOST_CHUNKS ? MOST_CHUNKS : cp_max64(1, (int64_t)size);
+        w->ranges = cp_max64(1, cp_min64(w->ranges, w->jobs));
     }
     w->slots = slots_of(w);
 }
@@ -356,7 +347,7 @@ void cp_norm_work_bind(cp_norm_work *work, const cp_norm_walk *w, int worker)
 cp_norm_job cp_norm_job_at(const cp_norm_walk *w, int64_t index)
 {
     cp_norm_job job = {index / w->tiles, index % w->tiles * w->tile, 0, (int)(index % w->slots)};
-    job.count = least(w->tile, w->cell.length - job.cell);
+    job.count = cp_min64(w->tile, w->cell.length - job.cell);
     return job;
 }
 
@@ -367,8 +358,8 @@ typedef struct block_range {
 static block_range range_of(const cp_norm_walk *w, const cp_norm_path *path, int64_t block)
 {
     block_range r = {block / path->segments * path->block_rows, 0, block % path->segments * path->segment, 1};
-    r.rows = least(path->block_rows, path->rows - r.row);
-    r.lanes = w->kind == CP_ACROSS ? 1 : least(path->segment, path->lane.length - r.lane);
+    r.rows = cp_min64(path->block_rows, path->rows - r.row);
+    r.lanes = w->kind == CP_ACROSS ? 1 : cp_min64(path->segment, path->lane.length - r.lane);
     return r;
 }
 
@@ -452,7 +443,7 @@ static void run_staged(const cp_norm_work *work, int task, const cp_norm_tile *w
             t.begins = whole->begins && (across ? row : lane) == 0;
             t.dtype = CP_DTYPE_f64;
             t.rows = 1;
-            t.lanes = least(STAGE, whole->lanes - lane);
+            t.lanes = cp_min64(STAGE, whole->lanes - lane);
             t.x_ahead = t.out_ahead = 0;
             skip_constants(&t, constant);
             t.weight += t.weight != NULL ? lane : 0;
@@ -488,7 +479,7 @@ int cp_norm_tile_at(const cp_norm_work *work, const cp_norm_job *job, int64_t bl
     add_offset(path->reduced, path->reduced_count, r.row + *row, offset);
     if (w->kind == CP_ACROSS) {
         rows = path->reduced_count > 0 ? &path->reduced[path->reduced_count - 1] : &one;
-        t->rows = least(rows->length - (r.row + *row) % rows->length, r.rows - *row);
+        t->rows = cp_min64(rows->length - (r.row + *row) % rows->length, r.rows - *row);
         t->lanes = job->count;
         *row += t->rows;
     } else {
@@ -553,14 +544,14 @@ static void run_together(const cp_norm_work *work, int task, const cp_norm_tile 
     int64_t together = work->walk->together, row = t->lanes * (t->dtype == CP_DTYPE_f64 ? 8 : 4);
     int packed = t->x_step == row && (t->dy == NULL || t->dy_step == row) && (task < CP_NORM_APPLY || t->out_step == row);
     if (packed && !path_of(work->walk, task)->staged) {
-        int64_t first = least(t->rows, (together - t->row % together) % together), whole = (t->rows - first) / together;
+        int64_t first = cp_min64(t->rows, (together - t->row % together) % together), whole = (t->rows - first) / together;
         int64_t last = t->rows - first - whole * together;
         run_rows(work, task, t, 0, first > 0, 1, first);
         run_rows(work, task, t, first, whole, together, together);
         run_rows(work, task, t, t->rows - last, last > 0, 1, last);
     } else {
-        for (int64_t from = 0; from < least(together, t->rows); from++) {
-            run_rows(work, task, t, from, (t->rows - from + together - 1) / together, together, 1);
+        for (int64_t from = 0; from < cp_min64(together, t->rows); from++) {
+            run_rows(work, task, t, from, cp_ceil_div(t->rows - from, together), together, 1);
         }
     }
 }

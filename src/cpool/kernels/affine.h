@@ -34,37 +34,50 @@ CP_TEMPLATE vf64 NORM(element)(int task, int kind, int wide, int relu, const cp_
     return task == CP_NORM_CONSTANT ? e : vf64_add(vf64_add(e, k->c), vf64_mul(vf64_sub(x, k->center), k->b));
 }
 
+/* A vector of each row. */
+CP_TEMPLATE void NORM(column)(int task, int kind, int wide, int relu, const cp_norm_tile *t, NORM(constants) * k, int64_t row,
+                              int rows, int64_t i, int64_t n)
+{
+    if (kind == CP_ACROSS) {
+        NORM(take)(k, task, kind, relu, t, row, i, n);
+    }
+    CP_EACH(r, rows, vf64 y = NORM(element)(task, kind, wide, relu, t, k, row + r, i, n);
+            NORM(write)(wide, t->out + (row + r) * t->out_step, i, n, y));
+}
+
+/* Some rows at a time, a constant number: constants that lie across are loaded once for all of them. */
+CP_TEMPLATE void NORM(rows)(int task, int kind, int wide, int relu, const cp_norm_tile *t, int64_t row, int rows)
+{
+    const int64_t item = wide ? 8 : 4;
+    NORM(constants) k;
+    char *out = t->out + row * t->out_step;
+    int64_t i = 0;
+    if (kind != CP_ACROSS) {
+        NORM(take)(&k, task, kind, relu, t, row, 0, vf64_N);
+    }
+    for (; i + CP_SUM_LANES <= t->lanes; i += CP_SUM_LANES) {
+        for (int r = 0; r < rows; r++) {
+            CP_PREFETCH(out + r * t->out_step + i * item + t->out_ahead);
+            if (wide) {
+                CP_PREFETCH(out + r * t->out_step + i * item + t->out_ahead + 64);
+            }
+        }
+        NORM_EACH(u, NORM(column)(task, kind, wide, relu, t, &k, row, rows, i + u * vf64_N, vf64_N));
+    }
+    for (; i < t->lanes; i += vf64_N) {
+        NORM(column)(task, kind, wide, relu, t, &k, row, rows, i, t->lanes - i < vf64_N ? t->lanes - i : vf64_N);
+    }
+}
+
 CP_TEMPLATE void NORM(elements)(int task, int kind, int wide, int relu, const cp_norm_tile *tile)
 {
     const cp_norm_tile own = *tile, *t = &own; /* which no store through a pointer can mean */
-    const int64_t item = wide ? 8 : 4;
-    for (int64_t row = 0; row < t->rows; row++) {
-        NORM(constants) k;
-        char *out = t->out + row * t->out_step;
-        if (kind != CP_ACROSS) {
-            NORM(take)(&k, task, kind, relu, t, row, 0, vf64_N);
-        }
-        int64_t i = 0;
-        for (; i + CP_SUM_LANES <= t->lanes; i += CP_SUM_LANES) {
-            CP_PREFETCH(out + i * item + t->out_ahead);
-            if (wide) {
-                CP_PREFETCH(out + i * item + t->out_ahead + 64);
-            }
-            for (int u = 0; u < NORM(UNIT); u++) {
-                if (kind == CP_ACROSS) {
-                    NORM(take)(&k, task, kind, relu, t, row, i + u * vf64_N, vf64_N);
-                }
-                vf64 y = NORM(element)(task, kind, wide, relu, t, &k, row, i + u * vf64_N, vf64_N);
-                NORM(write)(wide, out, i + u * vf64_N, vf64_N, y);
-            }
-        }
-        for (; i < t->lanes; i += vf64_N) {
-            int64_t n = t->lanes - i < vf64_N ? t->lanes - i : vf64_N;
-            if (kind == CP_ACROSS) {
-                NORM(take)(&k, task, kind, relu, t, row, i, n);
-            }
-            NORM(write)(wide, out, i, n, NORM(element)(task, kind, wide, relu, t, &k, row, i, n));
-        }
+    int64_t row = 0;
+    for (; kind == CP_ACROSS && row + NORM(ROWS) <= t->rows; row += NORM(ROWS)) {
+        NORM(rows)(task, kind, wide, relu, t, row, NORM(ROWS));
+    }
+    for (; row < t->rows; row++) {
+        NORM(rows)(task, kind, wide, relu, t, row, 1);
     }
 }
 
@@ -104,4 +117,5 @@ static const cp_norm_kernels NORM(table) = {
     .add = NORM(add),
 };
 #undef CP_NORM_CASES
+#undef NORM_EACH
 #undef NORM

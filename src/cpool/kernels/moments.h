@@ -6,7 +6,7 @@
 
 #define NORM(kernel) CP_GLUE(norm_##kernel##_, CP_ISA_NAME)
 
-enum { NORM(UNIT) = CP_SUM_LANES / vf64_N, NORM(WIDTH) = 4, NORM(STRIPE) = 8 };
+enum { NORM(UNIT) = CP_SUM_LANES / vf64_N, NORM(WIDTH) = 4, NORM(STRIPE) = 8, NORM(ROWS) = 4 };
 
 /* Calls function(task, kind, wide, relu, tile) with constants. */
 #define CP_NORM_CASES(function, task, tile) \
@@ -180,6 +180,20 @@ CP_TEMPLATE NORM(state) NORM(add_terms)(int task, int kind, int wide, int relu, 
     return NORM(accumulate)(task, s, e, vf64_mul(e, d), e);
 }
 
+/* ... of which some or all may be beyond the end. */
+CP_TEMPLATE NORM(state) NORM(add_rest)(int task, int kind, int wide, int relu, const cp_norm_tile *t, const NORM(constants) * k,
+                                       int64_t row, int64_t i, NORM(state) s)
+{
+    int64_t n = t->lanes - i;
+    return n <= 0 ? s : NORM(add_terms)(task, kind, wide, relu, t, k, row, i, n < vf64_N ? n : vf64_N, s);
+}
+
+/* What follows, for each vector u of the virtual lanes: at least four at a time are written out. */
+#define NORM_EACH(u, ...) \
+    for (int four_ = 0; four_ < NORM(UNIT); four_ += 4) { \
+        CP_EACH(one_, (int)NORM(UNIT), const int u = four_ + one_; __VA_ARGS__); \
+    }
+
 CP_TEMPLATE void NORM(sums_along)(int task, int kind, int wide, int relu, const cp_norm_tile *tile)
 {
     const cp_norm_tile own = *tile, *t = &own; /* which no store through a pointer can mean */
@@ -191,27 +205,28 @@ CP_TEMPLATE void NORM(sums_along)(int task, int kind, int wide, int relu, const 
         const char *x_next = t->x + row * t->x_step + t->x_ahead;
         const char *dy_next = NORM(is_moments)(task) ? NULL : t->dy + row * t->dy_step + t->x_ahead;
         NORM(take)(&k, task, kind, relu, t, row, 0, vf64_N);
-        for (int u = 0; u < NORM(UNIT); u++) {
-            s[u] = NORM(state_load)(task, t->begins, sum + u * vf64_N, CP_SUM_LANES, vf64_N);
-        }
+        NORM_EACH(u, s[u] = NORM(state_load)(task, t->begins, sum + u * vf64_N, CP_SUM_LANES, vf64_N));
         int64_t i = 0;
         for (; i + CP_SUM_LANES <= t->lanes; i += CP_SUM_LANES) {
             CP_PREFETCH(x_next + i * item);
             if (!NORM(is_moments)(task)) {
                 CP_PREFETCH(dy_next + i * item);
             }
-            for (int u = 0; u < NORM(UNIT); u++) {
-                s[u] = NORM(add_terms)(task, kind, wide, relu, t, &k, row, i + u * vf64_N, vf64_N, s[u]);
-            }
+            NORM_EACH(u, s[u] = NORM(add_terms)(task, kind, wide, relu, t, &k, row, i + u * vf64_N, vf64_N, s[u]));
         }
-        for (int u = 0; u < NORM(UNIT) && i + u * vf64_N < t->lanes; u++) {
-            int64_t left = t->lanes - i - u * vf64_N;
-            s[u] = NORM(add_terms)(task, kind, wide, relu, t, &k, row, i + u * vf64_N, left < vf64_N ? left : vf64_N, s[u]);
-        }
-        for (int u = 0; u < NORM(UNIT); u++) {
-            NORM(state_store)(task, s[u], sum + u * vf64_N, CP_SUM_LANES, vf64_N);
-        }
+        NORM_EACH(u, s[u] = NORM(add_rest)(task, kind, wide, relu, t, &k, row, i + u * vf64_N, s[u]));
+        NORM_EACH(u, NORM(state_store)(task, s[u], sum + u * vf64_N, CP_SUM_LANES, vf64_N));
     }
+}
+
+/* Lanes i to i + n of a row; constants of a row are taken here, of lanes they are there. */
+CP_TEMPLATE NORM(state) NORM(add_lanes)(int task, int kind, int wide, int relu, const cp_norm_tile *t, NORM(constants) * k,
+                                        int64_t row, int64_t i, int64_t n, NORM(state) s)
+{
+    if (kind != CP_ACROSS) {
+        NORM(take)(k, task, kind, relu, t, row, 0, vf64_N);
+    }
+    return NORM(add_terms)(task, kind, wide, relu, t, k, row, i, n, s);
 }
 
 /* Some rows, for `width` vectors of lanes from lane i on, the last of n lanes. */
@@ -221,10 +236,8 @@ CP_TEMPLATE void NORM(sums_stripe)(int task, int kind, int wide, int relu, const
     const int64_t item = wide ? 8 : 4;
     NORM(constants) k[NORM(WIDTH)];
     NORM(state) s[NORM(WIDTH)];
-    for (int w = 0; w < width; w++) {
-        s[w] = NORM(state_load)(task, t->begins && from == 0, t->sum + i + w * vf64_N, t->sum_pitch, n);
-        NORM(take)(&k[w], task, kind, relu, t, from, i + w * vf64_N, n);
-    }
+    CP_EACH(w, width, s[w] = NORM(state_load)(task, t->begins && from == 0, t->sum + i + w * vf64_N, t->sum_pitch, n);
+            NORM(take)(&k[w], task, kind, relu, t, from, i + w * vf64_N, n));
     for (int64_t row = from; row < to; row++) {
         for (int64_t ahead = 0; ahead < width * vf64_N * item; ahead += 64) {
             CP_PREFETCH(t->x + row * t->x_step + i * item + ahead + t->x_ahead);
@@ -232,16 +245,9 @@ CP_TEMPLATE void NORM(sums_stripe)(int task, int kind, int wide, int relu, const
                 CP_PREFETCH(t->dy + row * t->dy_step + i * item + ahead + t->x_ahead);
             }
         }
-        for (int w = 0; w < width; w++) {
-            if (kind != CP_ACROSS) {
-                NORM(take)(&k[w], task, kind, relu, t, row, 0, vf64_N);
-            }
-            s[w] = NORM(add_terms)(task, kind, wide, relu, t, &k[w], row, i + w * vf64_N, n, s[w]);
-        }
+        CP_EACH(w, width, s[w] = NORM(add_lanes)(task, kind, wide, relu, t, &k[w], row, i + w * vf64_N, n, s[w]));
     }
-    for (int w = 0; w < width; w++) {
-        NORM(state_store)(task, s[w], t->sum + i + w * vf64_N, t->sum_pitch, n);
-    }
+    CP_EACH(w, width, NORM(state_store)(task, s[w], t->sum + i + w * vf64_N, t->sum_pitch, n));
 }
 
 CP_TEMPLATE void NORM(sums_across)(int task, int kind, int wide, int relu, const cp_norm_tile *tile)
