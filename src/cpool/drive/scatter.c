@@ -49,6 +49,7 @@ void cp_scatters_plan(cp_scatters *s, const cp_pool *pool)
 typedef struct cp_scatter_work {
     const cp_scatters *scatters;
     cp_scatter scatter;
+    cp_scatter_tap near[CP_SCATTER_NEAR];
     int64_t *starts, column; /* of columns from `column` on; NULL: they slide */
 } cp_scatter_work;
 
@@ -58,7 +59,7 @@ static void begin_scatter(cp_scatter_work *w, char *memory)
     const cp_pool *pool = s->pool;
     const cp_grid *grid = s->layout.grid;
     cp_scatter *scatter = &w->scatter;
-    double taps = 1;
+    double taps = 1, farthest = 0;
     for (int a = 0; a < CP_SPACE; a++) {
         scatter->window[a] = pool->axis[a].taps;
         scatter->dilation[a] = pool->axis[a].dilation;
@@ -66,6 +67,8 @@ static void begin_scatter(cp_scatter_work *w, char *memory)
         scatter->hi[a] = pool->in[a];
         scatter->step[a] = grid[0].space[a];
         taps *= (double)pool->axis[a].taps;
+        double step = (double)grid[0].space[a], reach = (double)(scatter->window[a] - 1) * (double)scatter->dilation[a];
+        farthest += ((double)pool->in[a] + (double)pool->axis[a].pad + reach) * (step < 0 ? -step : step);
     }
     for (int g = 0; g < ARRAYS; g++) {
         scatter->lane_step[g] = s->layout.lane >= 0 ? grid[g].batch[s->layout.lane] : 0;
@@ -74,17 +77,17 @@ static void begin_scatter(cp_scatter_work *w, char *memory)
     scatter->advance = cp_axis_advance(&pool->axis[2]);
     scatter->bits = grid[2].bits;
     scatter->taps = taps < 0x1p62 ? (int64_t)taps : INT64_MAX;
-    for (int64_t t = 0; t < scatter->taps && t < CP_SCATTER_NEAR; t++) {
+    scatter->is_near = scatter->bits == 8 && farthest < 0x1p62;
+    for (int64_t t = 0; scatter->is_near && t < scatter->taps; t++) {
         int64_t row = t / scatter->window[2],
                 at[3] = {row / scatter->window[1], row % scatter->window[1], t % scatter->window[2]};
-        scatter->near[t] = 0;
+        w->near[t].bytes = 0;
         for (int a = 0; a < CP_SPACE; a++) {
-            scatter->place[t][a] = (int32_t)cp_min64(at[a], INT32_MAX);
-            /* Only used of windows that lie inside the array: beyond it, the product may not be a number. */
-            int64_t away = at[a] == 0 || at[a] > pool->in[a] / scatter->dilation[a] ? 0 : at[a] * scatter->dilation[a];
-            scatter->near[t] += away * scatter->step[a];
+            w->near[t].away[a] = at[a] * scatter->dilation[a];
+            w->near[t].bytes += w->near[t].away[a] * scatter->step[a];
         }
     }
+    scatter->near = w->near;
     w->starts = scatter->advance == 0 ? (int64_t *)(void *)memory : NULL;
     w->column = -1;
 }

@@ -9,62 +9,69 @@ CP_TEMPLATE void NAME(add_at)(char *at, CP_ELEMENT value)
     memcpy(at, &sum, sizeof sum);
 }
 
-/* Where position (d, h, w) plus tap lies, or NULL. */
+/* Where a tap of the window that begins at position `first` lies, or NULL. */
 CP_TEMPLATE char *NAME(tap_place)(const cp_scatter *s, char *origin, const int64_t *first, int64_t tap)
 {
     if (tap < 0 || tap >= s->taps) {
         return NULL;
     }
-    int64_t at[3];
-    if (tap < CP_SCATTER_NEAR) {
-        for (int a = 0; a < 3; a++) {
-            at[a] = s->place[tap][a];
-        }
-    } else {
-        int64_t row = tap / s->window[2];
-        at[0] = row / s->window[1];
-        at[1] = row % s->window[1];
-        at[2] = tap % s->window[2];
-    }
+    const int64_t row = tap / s->window[2], taps[3] = {row / s->window[1], row % s->window[1], tap % s->window[2]};
     for (int a = 0; a < 3; a++) {
-        at[a] = first[a] + at[a] * s->dilation[a];
-        if (at[a] < s->lo[a] || at[a] >= s->hi[a]) {
+        const int64_t at = first[a] + taps[a] * s->dilation[a];
+        if (at < s->lo[a] || at >= s->hi[a]) {
             return NULL;
         }
-        origin += at[a] * s->step[a];
+        origin += at * s->step[a];
     }
     return origin;
 }
 
+/* Taps that are all in the table. lanes: 1, or those of the scatter. */
+CP_TEMPLATE void NAME(scatter_near)(int64_t lanes, const cp_scatter *s, char *dx, const char *dy, const char *taps,
+                                    const int64_t *first, const int64_t *starts, int64_t columns)
+{
+    const cp_scatter_tap *near = s->near;
+    const int64_t known = s->taps, dx_lane = s->lane_step[0], dy_lane = s->lane_step[1], taps_lane = s->lane_step[2];
+    const int64_t dy_column = s->column_step[1], taps_column = s->column_step[2], step = s->step[2], lo = s->lo[2];
+    const uint64_t planes = (uint64_t)(s->hi[0] - s->lo[0]), rows = (uint64_t)(s->hi[1] - s->lo[1]),
+                   width = (uint64_t)(s->hi[2] - lo);
+    const int64_t plane = first[0] - s->lo[0], row = first[1] - s->lo[1], line = first[0] * s->step[0] + first[1] * s->step[1];
+    int64_t begin = first[2];
+    for (int64_t c = 0; c < columns; c++, begin += s->advance, dy += dy_column, taps += taps_column) {
+        begin = starts == NULL ? begin : starts[c];
+        for (int64_t l = 0; l < lanes; l++) {
+            const int64_t tap = *(const uint8_t *)(taps + l * taps_lane);
+            const cp_scatter_tap *t = &near[tap];
+            if (tap < known && (uint64_t)(plane + t->away[0]) < planes && (uint64_t)(row + t->away[1]) < rows &&
+                (uint64_t)(begin - lo + t->away[2]) < width) {
+                CP_ELEMENT value;
+                memcpy(&value, dy + l * dy_lane, sizeof value);
+                NAME(add_at)(dx + (line + begin * step + t->bytes) + l * dx_lane, value);
+            }
+        }
+    }
+}
+
 /* Neighbouring results of a row, whose windows begin at (first[0], first[1]) and starts[column], or first[2] + column * advance;
  * dx is position (0, 0, 0). */
-static void NAME(scatter)(const cp_scatter *given, char *dx, const char *dy, const char *taps, const int64_t *first,
+static void NAME(scatter)(const cp_scatter *s, char *dx, const char *dy, const char *taps, const int64_t *first,
                           const int64_t *starts, int64_t columns)
 {
-    const cp_scatter own = *given, *s = &own; /* that no store can be thought to change */
-    int inside = s->bits == 8;                /* whatever the row's windows hold is to be written, but for the columns */
-    for (int a = 0; a < 2; a++) {
-        inside = inside && first[a] >= s->lo[a] && first[a] + (s->window[a] - 1) * s->dilation[a] < s->hi[a];
+    if (s->is_near && s->lanes == 1) {
+        NAME(scatter_near)(1, s, dx, dy, taps, first, starts, columns);
+        return;
     }
-    const int64_t reach = (s->window[2] - 1) * s->dilation[2];
+    if (s->is_near) {
+        NAME(scatter_near)(s->lanes, s, dx, dy, taps, first, starts, columns);
+        return;
+    }
     int64_t begin[3] = {first[0], first[1], first[2]};
     for (int64_t c = 0; c < columns; c++, begin[2] += s->advance, dy += s->column_step[1], taps += s->column_step[2]) {
         begin[2] = starts == NULL ? begin[2] : starts[c];
-        CP_ELEMENT value;
-        if (inside && begin[2] >= s->lo[2] && begin[2] + reach < s->hi[2]) {
-            char *origin = dx + begin[0] * s->step[0] + begin[1] * s->step[1] + begin[2] * s->step[2];
-            for (int64_t l = 0; l < s->lanes; l++) {
-                int64_t tap = *(const uint8_t *)(taps + l * s->lane_step[2]);
-                if (tap < s->taps) {
-                    memcpy(&value, dy + l * s->lane_step[1], sizeof value);
-                    NAME(add_at)(origin + s->near[tap] + l * s->lane_step[0], value);
-                }
-            }
-            continue;
-        }
         for (int64_t l = 0; l < s->lanes; l++) {
             char *place = NAME(tap_place)(s, dx, begin, cp_read_tap(taps + l * s->lane_step[2], s->bits));
             if (place != NULL) {
+                CP_ELEMENT value;
                 memcpy(&value, dy + l * s->lane_step[1], sizeof value);
                 NAME(add_at)(place + l * s->lane_step[0], value);
             }

@@ -63,6 +63,15 @@ enum { CP_AHEAD = 4096 };
         } \
     }
 
+/* Before a loop of a few constant steps: it is written out. */
+#if defined(__clang__)
+#  define CP_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#  define CP_UNROLL _Pragma("GCC unroll 16")
+#else
+#  define CP_UNROLL
+#endif
+
 #define CP_VECTOR CP_GLUE(v, CP_LANE)
 #define V(operation) CP_GLUE(CP_VECTOR, _##operation)
 #define NAME(kernel) CP_GLUE(CP_GLUE(kernel##_, CP_LANE), CP_GLUE(_, CP_ISA_NAME))

@@ -29,11 +29,14 @@ CP_TEMPLATE CP_VECTOR NAME(divide_by)(CP_VECTOR v, double divisor)
 CP_TEMPLATE void NAME(transpose)(CP_VECTOR *v)
 {
     CP_VECTOR next[V(N)];
-    for (int round = 1; round < V(N); round *= 2) {
-        for (int i = 0; i < V(N) / 2; i++) {
+    CP_UNROLL for (int round = 1; round < V(N); round *= 2)
+    {
+        CP_UNROLL for (int i = 0; i < V(N) / 2; i++)
+        {
             V(zip)(v[i], v[i + V(N) / 2], &next[2 * i], &next[2 * i + 1]);
         }
-        for (int i = 0; i < V(N); i++) {
+        CP_UNROLL for (int i = 0; i < V(N); i++)
+        {
             v[i] = next[i];
         }
     }
@@ -53,12 +56,14 @@ CP_TEMPLATE CP_VECTOR NAME(whole_row)(int is_double, int pixels, const cp_whole 
     }
     for (int64_t c = 0; c < w->size[2]; c += V(N)) {
         const int64_t columns = w->size[2] - c < V(N) ? w->size[2] - c : V(N);
-        for (int i = 0; i < V(N); i++) {
+        CP_UNROLL for (int i = 0; i < V(N); i++)
+        {
             v[i] = NAME(load_element)(is_double, rows[i] + offset + c * size, columns);
         }
         NAME(transpose)(v);
-        for (int j = 0; j < V(N) &&j < columns; j++) {
-            sum = V(add)(sum, v[j]);
+        CP_UNROLL for (int j = 0; j < V(N); j++)
+        {
+            sum = j < columns ? V(add)(sum, v[j]) : sum;
         }
     }
     return sum;
