@@ -93,7 +93,7 @@ CP_TEMPLATE void NAME(collect_columns)(int select, int64_t window, int stride, i
                                        const cp_collect_row *row, const CP_ELEMENT *from, CP_VECTOR *acc)
 {
     const int64_t step = stride == 1 ? c->lanes : 1;
-    CP_VECTOR plane[2], sum[2];
+    CP_VECTOR plane[4], sum[4]; /* CP_EACH has four, some of them idle */
     CP_EACH(u, blocks, acc[u] = plane[u] = sum[u] = V(set1)(0));
     for (int64_t a = 0; a < row->planes; a++) {
         const CP_ELEMENT *line = from + ((row->first_plane + a) * c->results + row->first_row) * c->pitch;
@@ -142,7 +142,7 @@ CP_TEMPLATE void NAME(collect_rows)(int select, int64_t window, int stride, int 
             /* Element i is in tap (i + pad) % stride of result (i + pad) / stride, among others. */
             const CP_ELEMENT *from = scratch + c->margin + (i + c->pad) / stride;
             const int64_t n = c->width - i;
-            CP_VECTOR found[2];
+            CP_VECTOR found[4];
             if (stride == 1 && n <= V(N)) {
                 NAME(collect_columns)(select, window, 1, 0, 1, c, &c->rows[r], from, found);
                 NAME(save_elements)(to + i, found[0], n);
