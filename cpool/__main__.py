@@ -8,7 +8,6 @@ from pathlib import Path
 
 import cpool
 
-
 LIB = Path(cpool.__file__).parent / "lib"
 
 

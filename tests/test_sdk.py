@@ -37,8 +37,9 @@ def output(*command, **kwargs):
 
 
 def build(name, standard, flags, folder):
-    output(*STANDARDS[standard], *WARNINGS, PROGRAMS / f"{name}.c", "-x", "none", *flags, "-pthread", "-lm", "-o", folder / name)
-    return folder / name
+    program = folder / name
+    output(*STANDARDS[standard], *WARNINGS, PROGRAMS / f"{name}.c", "-x", "none", *flags, "-pthread", "-lm", "-o", program)
+    return program
 
 
 def pgm(path):

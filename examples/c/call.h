@@ -37,7 +37,8 @@ static inline void check(cpool_status status, const cpool_error *error)
 }
 
 /* Forward or backward on the threads of `exec`, whose workspace is provided here. */
-static inline void pool_on(const cpool_pool_params *params, const cpool_arg *args, int32_t n, int32_t direction, cpool_exec exec)
+static inline void pool_on(const cpool_pool_params *params, const cpool_arg *args, int32_t n, int32_t direction,
+                           cpool_exec exec)
 {
     cpool_error error = CPOOL_ERROR_INIT;
     cpool_info info = CPOOL_INFO_INIT;

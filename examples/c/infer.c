@@ -65,9 +65,12 @@ int main(int argc, char **argv)
     /* What training would have left: a feature is what is brighter, or darker, than the mean of its map. */
     float weight[MAPS] = {0.5f, -0.5f}, bias[MAPS] = {0, 0}, mean[MAPS] = {0.55f, 0.4f}, variance[MAPS] = {0.09f, 0.07f};
     const cpool_arg args[] = {
-        floats(CPOOL_X, y, 4, maps),      floats(CPOOL_Y, y, 4, maps), /* in place */
-        floats(CPOOL_MU, mean, 1, channels),     floats(CPOOL_VAR, variance, 1, channels),
-        floats(CPOOL_WEIGHT, weight, 1, channels), floats(CPOOL_BIAS, bias, 1, channels),
+        floats(CPOOL_X, y, 4, maps),
+        floats(CPOOL_Y, y, 4, maps), /* in place */
+        floats(CPOOL_MU, mean, 1, channels),
+        floats(CPOOL_VAR, variance, 1, channels),
+        floats(CPOOL_WEIGHT, weight, 1, channels),
+        floats(CPOOL_BIAS, bias, 1, channels),
     };
     cpool_norm_params batch_norm = CPOOL_NORM_PARAMS_INIT;
     batch_norm.op = CPOOL_BATCH_NORM;

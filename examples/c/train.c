@@ -4,7 +4,15 @@
 
 #include <math.h>
 
-enum { SAMPLES = 4, CHANNELS = 3, SIZE = 8, POOLED = SIZE / 2, IN = SAMPLES * CHANNELS * SIZE * SIZE, OUT = IN / 4, STEPS = 30 };
+enum {
+    SAMPLES = 4,
+    CHANNELS = 3,
+    SIZE = 8,
+    POOLED = SIZE / 2,
+    IN = SAMPLES * CHANNELS * SIZE * SIZE,
+    OUT = IN / 4,
+    STEPS = 30
+};
 
 static const int64_t in_shape[] = {SAMPLES, CHANNELS, SIZE, SIZE}, out_shape[] = {SAMPLES, CHANNELS, POOLED, POOLED},
                      channels[] = {CHANNELS}, stats_shape[] = {3, CHANNELS};
@@ -56,10 +64,14 @@ static void backward(void)
     const cpool_pool_params pool_params = max_pool();
     const cpool_norm_params norm_params = batch_norm();
     const cpool_arg norm_args[] = {
-        floats(CPOOL_GRAD | CPOOL_Y, dy, 4, out_shape),         floats(CPOOL_X, h, 4, out_shape),
-        floats(CPOOL_WEIGHT, weight, 1, channels),              floats(CPOOL_BIAS, bias, 1, channels),
-        array(CPOOL_STATS, stats, CPOOL_FLOAT, 64, 2, stats_shape), floats(CPOOL_GRAD | CPOOL_X, dh, 4, out_shape),
-        floats(CPOOL_GRAD | CPOOL_WEIGHT, dweight, 1, channels), floats(CPOOL_GRAD | CPOOL_BIAS, dbias, 1, channels),
+        floats(CPOOL_GRAD | CPOOL_Y, dy, 4, out_shape),
+        floats(CPOOL_X, h, 4, out_shape),
+        floats(CPOOL_WEIGHT, weight, 1, channels),
+        floats(CPOOL_BIAS, bias, 1, channels),
+        array(CPOOL_STATS, stats, CPOOL_FLOAT, 64, 2, stats_shape),
+        floats(CPOOL_GRAD | CPOOL_X, dh, 4, out_shape),
+        floats(CPOOL_GRAD | CPOOL_WEIGHT, dweight, 1, channels),
+        floats(CPOOL_GRAD | CPOOL_BIAS, dbias, 1, channels),
     };
     const cpool_arg pool_args[] = {floats(CPOOL_GRAD | CPOOL_Y, dh, 4, out_shape),
                                    array(CPOOL_TAPS, taps, CPOOL_UINT, 8, 4, out_shape),
