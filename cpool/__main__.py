@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import cpool
 
+LIB = Path(cpool.__file__).parent / "lib"
+
 
 def libs() -> str:
     """Linker flags: the full path needs no unversioned link and suits any linker, the rpath finds it again at run time."""
-    folder = Path(cpool.__file__).parent / "lib"
-    return f"{folder / 'libcpool.so.1'} -Wl,-rpath,{folder}"
+    if sys.platform == "win32":
+        return str(LIB / "cpool.lib")
+    return f"{LIB / ('libcpool.1.dylib' if sys.platform == 'darwin' else 'libcpool.so.1')} -Wl,-rpath,{LIB}"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,6 +25,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--version", action="version", version=f"cpool {cpool.__version__}")
     p.add_argument("--cflags", action="store_true", help="print the compiler flags of a C program that uses cpool")
     p.add_argument("--libs", action="store_true", help="print the linker flags of a C program that uses cpool")
+    p.add_argument("--pkgconfigdir", action="store_true", help="print the folder of cpool.pc, for PKG_CONFIG_PATH")
+    p.add_argument("--cmakedir", action="store_true", help="print the folder of the CMake package, for cpool_DIR")
     commands = p.add_subparsers(dest="command", metavar="command")
     commands.add_parser("info", help="print the version, the instruction sets and the threads in use")
     demo = commands.add_parser(
@@ -40,8 +46,9 @@ def main(argv: list[str] | None = None) -> None:
     p = parser()
     args = p.parse_args(argv)
     flags = [f"-I{cpool.get_include()}"] * args.cflags + [libs()] * args.libs
+    flags += [str(LIB / "pkgconfig")] * args.pkgconfigdir + [str(LIB / "cmake" / "cpool")] * args.cmakedir
     if flags and args.command:
-        p.error(f"--cflags and --libs go without a command, got {args.command!r}")
+        p.error(f"--cflags, --libs, --pkgconfigdir and --cmakedir go without a command, got {args.command!r}")
     if flags:
         print(*flags)
     elif args.command == "info":

@@ -432,7 +432,7 @@ cdef int64_t integer(object value, str name, object argument) except? -1:
     """One integer of an argument; messages show all of it."""
     cdef int64_t result
     if not PyLong_CheckExact(value):
-        if isinstance(value, bool) or not PyIndex_Check(value):
+        if isinstance(value, (bool, np.bool_)) or not PyIndex_Check(value):
             raise TypeError(f"{name}={show(argument)} must be made of integers, not of {type(value).__name__}")
         try:
             value = index(value)
@@ -559,7 +559,7 @@ cdef int fill(cpool_pool_params *params, int32_t op, int ndim, object window, ob
         params.rank = rank_of(window.sizes, axes, ndim, "output_size", window.sizes)
         sizes(params.window, window.sizes, params.rank, "output_size")
     else:
-        if isinstance(window, bool) or not PyIndex_Check(window):
+        if isinstance(window, (bool, np.bool_)) or not PyIndex_Check(window):
             raise TypeError(f"window={show(window)} must be an integer, a tuple of integers, cpool.adaptive(...) or "
                             "cpool.whole")
         params.rank = rank_of(window, axes, ndim, "window", window)

@@ -242,8 +242,11 @@ def test_kind_of_x(op, name):
     refused(TypeError, [r"\bx\b", *message], op.forward, x, (2, 2))
 
 
+@pytest.mark.filterwarnings("ignore:Creating an ndarray from ragged nested sequences")
 def test_ragged_lists():
-    refused(ValueError, r"\bx\b", cpool.max_pool, [[1.0], [1.0, 2.0]], 1)
+    # NumPy before 1.24 makes an array of objects of them.
+    error = TypeError if np.lib.NumpyVersion(np.__version__) < "1.24.0" else ValueError
+    refused(error, r"\bx\b", cpool.max_pool, [[1.0], [1.0, 2.0]], 1)
 
 
 @pytest.mark.parametrize("name", WRONG_X)
