@@ -627,12 +627,20 @@ cdef cnp.ndarray as_indices(object value, str name, str what):
                     + (f": write {name}.astype(np.int64)" if dtype.kind in "iu" else ""))
 
 
+cdef object own(object a):
+    """A copy. Axes that repeat an element go on to do so: they may be longer than memory, and are checked later."""
+    if 0 not in a.strides:
+        return a.copy()
+    once = a[tuple([slice(0, 1) if stride == 0 else slice(None) for stride in a.strides])]
+    return np.broadcast_to(once.copy(), a.shape)
+
+
 cdef object as_parameter(object value, str name):
     """A float, or an array of the caller's that nobody else writes."""
     if isinstance(value, (np.ndarray, tuple, list)) or (isinstance(value, np.floating) and not isinstance(value, float)):
         if not isinstance(value, np.ndarray) and np.asarray(value).dtype.kind in "iu":
             value = np.asarray(value, np.float64)
-        return as_values(value, name).copy()  # the caller's optimizer writes it before backward reads it
+        return own(as_values(value, name))  # the caller's optimizer writes it before backward reads it
     return real(value, name)
 
 

@@ -253,6 +253,23 @@ def test_gaps_between_windows(op, shape, window, stride, pad):
     assert np.all(np.isfinite(y))
 
 
+@pytest.mark.parametrize("call", [
+    lambda x, p: cpool.lp_pool(x, 2, p=p), lambda x, p: cpool.soft_pool(x, 2, beta=p), lambda x, p: cpool.mixed_pool(x, 2, a=p),
+    lambda x, p: cpool.rank_pool(x, 2, weight=p), lambda x, p: cpool.gated_pool(x, 2, weight=p),
+    lambda x, p: cpool.dpp_pool(x, 2, alpha=p, lam=1.0)])
+def test_parameters_longer_than_memory(call):
+    with pytest.raises(ValueError, match=str(2**44)):
+        call(np.zeros((1, 3, 4, 4), np.float32), np.broadcast_to(np.float32(0.5), (2**44,)))
+
+
+def test_parameters_that_repeat_an_element():
+    x = np.random.default_rng(0).random((2, 3, 4, 4))
+    y, saved = cpool.lp_pool.forward(x, 2, p=np.broadcast_to(2.5, (3,)))
+    z, same = cpool.lp_pool.forward(x, 2, p=np.full(3, 2.5))
+    assert np.array_equal(y, z)
+    assert np.array_equal(cpool.lp_pool.backward(y, saved).p, cpool.lp_pool.backward(y, same).p)
+
+
 def test_unpooling_to_a_place_far_away():
     """Gradients of 2**40 places, one of which is asked for."""
     x, indices = np.ones(1, np.float32), np.array([2**39])
