@@ -59,7 +59,7 @@ void cp_layout_make(cp_layout *layout, const cp_pool *pool, const cpool_view *co
 void cp_layout_choose_lanes(cp_layout *layout, int64_t targets)
 {
     /* Below these lengths a vector of lanes stays mostly empty. */
-    enum { FEW_LANES = 8, FEW_COLUMNS = 12 };
+    enum { FEW_LANES = 8, FEW_COLUMNS = 64 };
     int32_t longest = -1;
     for (int32_t dim = 0; dim < layout->dims; dim++) {
         if (layout->grid[0].batch[dim] == layout->grid[0].item && layout->length[dim] >= FEW_LANES) {
