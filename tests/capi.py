@@ -135,16 +135,21 @@ def make_norm_params(op, *, stage=0, channel_axis=1, axes=(-1,), groups=1, eps=1
     return params
 
 
+# What a `saved` is made from: numbers, and lengths along each axis, by the names of the parameters.
+NUMBERS = ("op", "rank", "geometry", "padding_mode", "channel_axis", "flags", "divisor", "granularity", "variant", "k", "p_max",
+           "seed", "offset", "eps2")
+LENGTHS_ALONG = ("axes", "window", "stride", "dilation", "pad_before", "pad_after", "output_size", "filter_pad_before",
+                 "filter_pad_after", "grid")
+
+
 def kept_by(saved):
     """The parameters that a `saved` holds, and its arrays by role."""
     _, numbers, lengths, _, _, kept = saved.__reduce__()[1]
     params = sized(Params)
-    for name, value in zip(("op", "rank", "geometry", "padding_mode", "channel_axis", "flags", "divisor", "granularity",
-                            "variant", "k", "p_max", "seed", "offset", "eps2"), numbers, strict=True):
+    for name, value in zip(NUMBERS, numbers, strict=True):
         setattr(params, name, value)
     for i, values in enumerate(lengths):
-        for name, value in zip(("axes", "window", "stride", "dilation", "pad_before", "pad_after", "output_size",
-                                "filter_pad_before", "filter_pad_after", "grid"), values, strict=True):
+        for name, value in zip(LENGTHS_ALONG, values, strict=True):
             getattr(params, name)[i] = value
     return params, {ROLES[name]: np.asarray(value) for name, value in kept.items()}
 

@@ -483,20 +483,41 @@ def test_saved_has_no_constructor():
 
 
 FIELDS = [*capi.FIELDS, "x", "taps", "indices", "p", "weight", "mask"]
-DRAWS = (0, 0, 0.5, 0, 0, 0, 1e-3)
+
+
+def numbers(**values):
+    """The numbers of a `saved` of max_pool, some of them changed."""
+    usual = {"op": capi.MAX, "rank": 2, "channel_axis": -2**31, "divisor": 0.0, "p_max": 0.5, "eps2": 1e-3}
+    return tuple((usual | values).get(name, 0) for name in capi.NUMBERS)
+
+
+def along(value, axes=-2**31, rest=-2**63):
+    """The lengths of a `saved`; rest: of those that max_pool does not take, which are -2**63 where they are not given."""
+    first = (axes, *(value,) * 6)
+    return [(*first, *(rest,) * (len(capi.LENGTHS_ALONG) - len(first)))] * 3
+
+
 GARBAGE = [
     None, 0, -1, 1.5, float("nan"), 2**70, "a", b"a", (), [], {}, (1, 2), (-1,) * 4, (2**62,) * 4, (0,) * 4, (2,) * 100, object,
     np.zeros(3), np.zeros((1, 2, 2, 2), np.uint8), np.full((1, 2, 2, 2), 255, np.uint8), np.full((1, 2, 2, 2), 77, np.uint8),
     np.full((1, 2, 2, 2), 2**31 - 1, np.int32), np.full((1, 2, 2, 2), -7, np.int64), np.zeros((1, 2, 2, 2), object),
     np.zeros((1, 2, 2, 2), complex), np.array("text"), np.zeros(0), np.zeros((1, 2, 4, 4), np.float32),
-    np.zeros((1, 2, 4, 4), ">f4"), tuple(range(1, 13)), (2, 2**31 - 1, 0, 0, -2**31, 0, 0.0, *DRAWS),
-    (4, 2, 0, 0, -2**31, 0, 0.0, *DRAWS),
-    (9, 2, 0, 0, -2**31, 2**32 - 1, float("nan"), *DRAWS), (1, 3, 2, 3, 3, 1, 1.0, *DRAWS), (1, 2, 0, 0, 99, 0, 0.0, *DRAWS),
-    *((op, 2, 0, 0, -2**31, 0, 0.0, *DRAWS) for op in range(23)), (14, 1, 0, 0, -2**31, 0, 0.0, 0, 2**62, 0.5, 0, 0, 0, 1e-3),
-    {"x": None},
+    np.zeros((1, 2, 4, 4), ">f4"), tuple(range(1, len(capi.NUMBERS) + 1)), numbers(op=2, rank=2**31 - 1), numbers(op=4),
+    numbers(op=9, flags=2**32 - 1, divisor=float("nan")), numbers(rank=3, geometry=2, padding_mode=3, channel_axis=3, flags=1),
+    numbers(channel_axis=99), numbers(variant=2**31 - 1), numbers(eps2=float("nan")), *(numbers(op=op) for op in range(23)),
+    numbers(op=capi.KMAX, rank=1, k=2**62), {"x": None},
     {"x": np.zeros((1, 2, 4, 4), np.float32), "weight": np.zeros(4), "bias": 1.0, "logits": np.zeros((1, 2, 4, 4), np.float32)},
-    [(-2**31, *(2**62,) * 8)] * 3, [(0,) * 9] * 3, [(-1,) * 9] * 3,
+    along(2**62), along(0), along(-1), along(1), along(0, axes=0), along(-1, axes=-1), along(1, rest=0), along(2, rest=2**62),
 ]
+
+
+def test_forged_numbers_reach_the_library():
+    """What is forged below fails, where it does, by its values, not by how many there are."""
+    _, saved = cpool.max_pool.forward(image((1, 2, 4, 4)), 2)
+    dy = np.ones((1, 2, 2, 2), np.float32)
+    same = capi.forged(saved, numbers=numbers())
+    assert np.array_equal(cpool.max_pool.backward(dy, same), cpool.max_pool.backward(dy, saved))
+    refused(ValueError, "window", cpool.max_pool.backward, dy, capi.forged(saved, lengths=along(0)))
 
 
 @pytest.mark.parametrize("op", [*WINDOW_OPERATORS, cpool.max_unpool], ids=lambda op: op.__name__)

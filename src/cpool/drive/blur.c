@@ -402,11 +402,6 @@ cpool_status cp_blur_run(const cp_pool *pool, int32_t direction, const cpool_exe
     cp_blur b;
     cp_engine engine;
     plan_blur(&b, pool, direction);
-    cp_cost cost = cost_of(&b);
-    cpool_status status = cp_engine_take(&engine, exec, cost);
-    if (status == CPOOL_OK) {
-        b.engine = &engine;
-        cp_engine_run(&engine, b.units, cost.nanoseconds / (double)(b.units > 0 ? b.units : 1), run_units, &b);
-    }
-    return status;
+    b.engine = &engine;
+    return cp_engine_do(&engine, exec, cost_of(&b), b.units, run_units, &b);
 }

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "drive/walk.h"
 #include "drive/window.h"
 #include "fpenv.h"
 #include "integers.h"

@@ -44,7 +44,7 @@ typedef struct cp_dpid_work {
 
 static size_t doubles(int64_t count)
 {
-    return ((size_t)count * sizeof(double) + 63) / 64 * 64;
+    return cp_row_bytes(count, sizeof(double));
 }
 
 static void plan_dpid(cp_dpid *p, const cp_pool *pool)
@@ -350,11 +350,6 @@ cpool_status cp_dpid_run(const cp_pool *pool, int32_t direction, const cpool_exe
     plan_dpid(&p, pool);
     p.power = cp_parameter_at(pool, pool->array[CPOOL_LAMBDA], 0, 0) / 2;
     p.power = p.power >= 0 ? p.power : 0; /* checked before, but another thread may write it */
-    cp_cost cost = cost_of(&p);
-    cpool_status status = cp_engine_take(&engine, exec, cost);
-    if (status == CPOOL_OK) {
-        p.engine = &engine;
-        cp_engine_run(&engine, p.units, cost.nanoseconds / (double)(p.units > 0 ? p.units : 1), run_units, &p);
-    }
-    return status;
+    p.engine = &engine;
+    return cp_engine_do(&engine, exec, cost_of(&p), p.units, run_units, &p);
 }

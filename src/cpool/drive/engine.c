@@ -4,8 +4,7 @@
 
 #include "dispatch.h"
 #include "error.h"
-
-enum { ALIGN = 64 };
+#include "integers.h"
 
 cpool_status cp_exec_check(const cpool_exec *exec)
 {
@@ -54,7 +53,7 @@ size_t cp_engine_workspace(cp_cost cost, int32_t workers)
         return CP_TOO_MANY_BYTES;
     }
     size_t bytes = cost.per_worker * (size_t)workers + cost.shared;
-    return bytes == 0 ? 0 : bytes + ALIGN - 1;
+    return bytes == 0 ? 0 : bytes + CP_LINE - 1;
 }
 
 static void serial(void *ctx, int64_t n, int64_t grain, void (*body)(void *arg, int64_t lo, int64_t hi, int worker), void *arg)
@@ -81,8 +80,8 @@ cpool_status cp_engine_take(cp_engine *engine, const cpool_exec *exec, cp_cost c
                        "workspace_size=%zu; %" PRId32 " workers need %zu bytes (cpool_pool_query)", size, engine->workers,
                        need);
     }
-    size_t past = (size_t)((uintptr_t)exec->workspace % ALIGN);
-    engine->workspace = need == 0 ? NULL : (char *)exec->workspace + (past == 0 ? 0 : ALIGN - past);
+    size_t past = (size_t)((uintptr_t)exec->workspace % CP_LINE);
+    engine->workspace = need == 0 ? NULL : (char *)exec->workspace + (past == 0 ? 0 : CP_LINE - past);
     return CPOOL_OK;
 }
 
@@ -96,12 +95,20 @@ char *cp_engine_shared(const cp_engine *engine)
     return engine->workspace + (size_t)engine->workers * engine->cost.per_worker;
 }
 
-void cp_engine_run(const cp_engine *engine, int64_t n, double nanoseconds,
-                   void (*body)(void *arg, int64_t lo, int64_t hi, int worker), void *arg)
+void cp_engine_run(const cp_engine *engine, int64_t n, double nanoseconds, cp_body body, void *arg)
 {
     const double worth_a_chunk = 20000;
-    double grain = nanoseconds > 0 ? worth_a_chunk / nanoseconds : 1;
+    double grain = nanoseconds > 0 ? worth_a_chunk * (double)n / nanoseconds : 1;
     if (n > 0) {
         engine->parallel_for(engine->parallel_ctx, n, grain < 1 ? 1 : grain > 1e15 ? INT64_MAX : (int64_t)grain, body, arg);
     }
+}
+
+cpool_status cp_engine_do(cp_engine *engine, const cpool_exec *exec, cp_cost cost, int64_t n, cp_body body, void *arg)
+{
+    cpool_status status = cp_engine_take(engine, exec, cost);
+    if (status == CPOOL_OK) {
+        cp_engine_run(engine, n, cost.nanoseconds, body, arg);
+    }
+    return status;
 }

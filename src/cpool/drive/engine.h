@@ -43,8 +43,12 @@ cpool_status cp_engine_take(cp_engine *engine, const cpool_exec *exec, cp_cost c
 char *cp_engine_worker(const cp_engine *engine, int worker);
 char *cp_engine_shared(const cp_engine *engine);
 
-/* Runs body over [0, n), each of which takes about `nanoseconds`. */
-void cp_engine_run(const cp_engine *engine, int64_t n, double nanoseconds,
-                   void (*body)(void *arg, int64_t lo, int64_t hi, int worker), void *arg);
+typedef void (*cp_body)(void *arg, int64_t lo, int64_t hi, int worker);
+
+/* Runs body over [0, n), which takes about `nanoseconds` in all. */
+void cp_engine_run(const cp_engine *engine, int64_t n, double nanoseconds, cp_body body, void *arg);
+
+/* Takes what the caller provides and runs: calls that are one body over n units. */
+cpool_status cp_engine_do(cp_engine *engine, const cpool_exec *exec, cp_cost cost, int64_t n, cp_body body, void *arg);
 
 #endif

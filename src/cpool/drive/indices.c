@@ -57,12 +57,9 @@ cpool_status cp_indices_run(const cp_pool *pool, const cpool_exec *exec)
     cp_indices run;
     cp_engine engine;
     const cpool_view *views[CP_GRIDS] = {pool->array[CPOOL_TAPS], pool->array[CPOOL_INDICES], NULL};
-    const cp_cost cost = {0, 0, 0};
-    cpool_status status = cp_engine_take(&engine, exec, cost);
-    if (status == CPOOL_OK) {
-        run.pool = pool;
-        cp_layout_make(&run.layout, pool, views, 0);
-        cp_engine_run(&engine, run.layout.outer, 10.0 * (double)(pool->out[0] * pool->out[1] * pool->out[2]), run_planes, &run);
-    }
-    return status;
+    run.pool = pool;
+    cp_layout_make(&run.layout, pool, views, 0);
+    double results = (double)run.layout.outer * (double)(pool->out[0] * pool->out[1] * pool->out[2]);
+    const cp_cost cost = {0, 0, 10.0 * results};
+    return cp_engine_do(&engine, exec, cost, run.layout.outer, run_planes, &run);
 }

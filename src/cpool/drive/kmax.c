@@ -4,6 +4,7 @@
 #include "drive/kept.h"
 #include "dtype/list.h"
 #include "fpenv.h"
+#include "integers.h"
 #include "plan/layout.h"
 #include "plan/parameters.h"
 
@@ -47,7 +48,7 @@ static cp_cost cost_of(const cp_kmax *m)
 {
     cp_cost cost = {0, 0, (double)m->layout.outer * ((double)m->length * 8.0 + (double)m->k * 40.0)};
     if (m->direction == CPOOL_FORWARD) {
-        cost.per_worker = ((size_t)kept_at_most(m) * sizeof(cp_kept) + 63) / 64 * 64;
+        cost.per_worker = cp_row_bytes(kept_at_most(m), sizeof(cp_kept));
     }
     return cost;
 }
@@ -146,12 +147,6 @@ cpool_status cp_kmax_run(const cp_pool *pool, int32_t direction, const cpool_exe
     cp_kmax m;
     cp_engine engine;
     plan_kmax(&m, pool, direction);
-    cp_cost cost = cost_of(&m);
-    cpool_status status = cp_engine_take(&engine, exec, cost);
-    if (status == CPOOL_OK) {
-        m.engine = &engine;
-        cp_engine_run(&engine, m.layout.outer, cost.nanoseconds / (double)(m.layout.outer > 0 ? m.layout.outer : 1), run_rows,
-                      &m);
-    }
-    return status;
+    m.engine = &engine;
+    return cp_engine_do(&engine, exec, cost_of(&m), m.layout.outer, run_rows, &m);
 }

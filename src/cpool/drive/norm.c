@@ -450,7 +450,7 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
 static void run_phase(const cp_norm_walk *w, unit_body *body, int64_t units, double share)
 {
     phase p = {w, body};
-    cp_engine_run(w->engine, units, share * w->engine->cost.nanoseconds / (double)(units > 0 ? units : 1), run_units, &p);
+    cp_engine_run(w->engine, units, share * w->engine->cost.nanoseconds, run_units, &p);
 }
 
 /* All of the jobs of a range: what is read for its sums is still in the cache when it is used. A piece of one job is used and a

@@ -234,7 +234,7 @@ static void choose_phases(cp_norm_walk *w)
 
 static size_t doubles(int64_t n)
 {
-    return ((size_t)n * sizeof(double) + 63) / 64 * 64;
+    return cp_row_bytes(n, sizeof(double));
 }
 
 static int64_t share_count(const cp_norm_walk *w)

@@ -4,13 +4,14 @@
 
 #include "dtype/list.h"
 #include "fpenv.h"
+#include "integers.h"
 #include "plan/pool.h"
 
 enum { LANES = 16 };
 
 size_t cp_parameter_sums_bytes(int64_t lanes)
 {
-    return ((size_t)lanes * (LANES + 1) * sizeof(double) + 63) / 64 * 64;
+    return cp_row_bytes(lanes * (LANES + 1), sizeof(double));
 }
 
 void cp_parameter_sums_begin(cp_parameter_sums *sums, int64_t lanes)

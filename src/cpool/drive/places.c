@@ -3,6 +3,7 @@
 #include "drive/drive.h"
 #include "drive/kept.h"
 #include "dtype/list.h"
+#include "integers.h"
 #include "philox.h"
 
 /* Tables lie one behind the other, each in whole cache lines. */
@@ -10,7 +11,7 @@ static size_t table_bytes(const cp_pool *pool)
 {
     size_t bytes = 0;
     for (int s = 0; s < CP_SPACE; s++) {
-        bytes += pool->axis[s].kind == CP_AXIS_STARTS ? ((size_t)pool->out[s] * sizeof(int64_t) + 63) / 64 * 64 : 0;
+        bytes += pool->axis[s].kind == CP_AXIS_STARTS ? cp_row_bytes(pool->out[s], sizeof(int64_t)) : 0;
     }
     return bytes;
 }
@@ -18,7 +19,7 @@ static size_t table_bytes(const cp_pool *pool)
 static int64_t *take_table(const cp_pool *pool, int s, char **memory)
 {
     int64_t *table = (int64_t *)(void *)*memory;
-    *memory += ((size_t)pool->out[s] * sizeof(int64_t) + 63) / 64 * 64;
+    *memory += cp_row_bytes(pool->out[s], sizeof(int64_t));
     return table;
 }
 
@@ -37,15 +38,14 @@ static int64_t most_kept(const cp_pool *pool)
 {
     int64_t most = 0;
     for (int32_t s = CP_SPACE - pool->params.rank; s < CP_SPACE; s++) {
-        int64_t kept = cp_pool_kept(pool, s, pool->strip[s]);
-        most = kept > most ? kept : most;
+        most = cp_max64(most, cp_pool_kept(pool, s, pool->strip[s]));
     }
     return most;
 }
 
 size_t cp_places_bytes_for_all(const cp_pool *pool)
 {
-    return pool->op->code == CPOOL_S3 ? table_bytes(pool) + ((size_t)most_kept(pool) * sizeof(cp_kept) + 63) / 64 * 64 : 0;
+    return pool->op->code == CPOOL_S3 ? table_bytes(pool) + cp_row_bytes(most_kept(pool), sizeof(cp_kept)) : 0;
 }
 
 void cp_places_for_all(cp_axis *axis, const cp_pool *pool, char *memory)
@@ -63,7 +63,7 @@ void cp_places_for_all(cp_axis *axis, const cp_pool *pool, char *memory)
         int64_t *starts = take_table(pool, s, &memory), count = 0;
         axis[s].starts = starts;
         for (int64_t from = 0; from < pool->map[s]; from += pool->strip[s]) {
-            int64_t end = pool->map[s] - from < pool->strip[s] ? pool->map[s] : from + pool->strip[s], n = 0;
+            int64_t end = from + cp_min64(pool->map[s] - from, pool->strip[s]), n = 0;
             for (int64_t at = from; at < end; at++) { /* the smallest is the largest with the sign changed */
                 double number = draw(pool, u == NULL ? NULL : u->data, stride, first + at, first + at);
                 n = cp_kept_offer(kept, n, cp_pool_kept(pool, s, end - from), (cp_kept){-number, at});
@@ -97,8 +97,7 @@ void cp_places_by_plane(cp_axis *axis, const cp_pool *pool, int64_t plane, const
         double number = draw(pool, u, stride, s - unused, plane * rank + (s - unused)), pace = axis[s].pace;
         number = number >= 0 && number < 1 ? number : 0; /* checked before, but another thread may write it */
         for (int64_t i = 0; i < out - 1; i++) {
-            int64_t start = (int64_t)(((double)i + number) * pace) - (int64_t)(number * pace);
-            starts[i] = start < last ? start : last;
+            starts[i] = cp_min64(last, (int64_t)(((double)i + number) * pace) - (int64_t)(number * pace));
         }
         starts[out - 1] = last;
         axis[s].starts = starts;

@@ -58,9 +58,5 @@ int cp_quick_plan(cp_quick *q, const cp_pool *pool, int32_t direction)
 
 cpool_status cp_quick_run(cp_quick *q, const cpool_exec *exec)
 {
-    cpool_status status = cp_engine_take(&q->engine, exec, q->cost);
-    if (status == CPOOL_OK) {
-        cp_engine_run(&q->engine, q->units, q->cost.nanoseconds / (double)(q->units > 0 ? q->units : 1), q->body, &q->way);
-    }
-    return status;
+    return cp_engine_do(&q->engine, exec, q->cost, q->units, q->body, &q->way);
 }

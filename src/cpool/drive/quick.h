@@ -11,7 +11,7 @@ typedef struct cp_quick {
     cp_engine engine;
     cp_cost cost;
     int64_t units;
-    void (*body)(void *arg, int64_t lo, int64_t hi, int worker);
+    cp_body body;
     union {
         cp_strips strips;
         cp_scatters scatters;

@@ -4,6 +4,7 @@
 
 #include "drive/drive.h"
 #include "fpenv.h"
+#include "integers.h"
 #include "philox.h"
 
 /* ---- What is given for each result ---- */
@@ -415,7 +416,7 @@ static int plan_tasks(cp_tapwise plans[MOST_TASKS], const cp_pool *pool, int32_t
             int64_t size = pool->out[0] * pool->out[1] * pool->out[2], partials = p->per_result ? size : p->numbers * p->blocks;
             int64_t planes = cp_layout_planes(&p->layout);
             cost->shared = (double)planes * (double)partials * sizeof(double) < (double)CP_TOO_MANY_BYTES
-                               ? ((size_t)(planes * partials) * sizeof(double) + 63) / 64 * 64
+                               ? cp_row_bytes(planes * partials, sizeof(double))
                                : CP_TOO_MANY_BYTES;
         }
     }
@@ -511,7 +512,7 @@ cpool_status cp_tapwise_run(const cp_pool *pool, int32_t direction, const cpool_
         cp_tapwise *p = &plans[i];
         p->engine = &engine;
         p->partials = (double *)(void *)cp_engine_shared(&engine);
-        cp_engine_run(&engine, p->units, task_nanoseconds(p) / (double)(p->units > 0 ? p->units : 1), run_units, p);
+        cp_engine_run(&engine, p->units, task_nanoseconds(p), run_units, p);
         clear_shared(p);
         if (p->task == CP_TAPWISE_PARAMETER_GRADIENT) {
             reduce_parameters(p);

@@ -207,7 +207,7 @@ typedef struct cp_arena {
 static void *take(cp_arena *arena, int64_t count)
 {
     void *start = arena->memory == NULL ? NULL : arena->memory + arena->used;
-    arena->used += ((size_t)count * sizeof(double) + 63) / 64 * 64;
+    arena->used += cp_row_bytes(count, sizeof(double));
     return start;
 }
 

@@ -4,6 +4,7 @@
 #include "drive/drive.h"
 #include "error.h"
 #include "fpenv.h"
+#include "integers.h"
 #include "plan/layout.h"
 
 /* Unpooling, and the gradient of selections that come with indices, which is unpooling of the gradient of the result.
@@ -64,7 +65,7 @@ static cp_cost cost_of(const cp_unpool *u)
     int64_t places = u->places < PLACES ? u->places : PLACES;
     cp_cost cost = {0, 0, (double)u->layout.outer * plane_nanoseconds(u)};
     if (!u->puts && !u->adds) {
-        cost.per_worker = ((size_t)places / 8 + 64) / 64 * 64;
+        cost.per_worker = cp_round_up((size_t)places / 8 + 1);
     }
     return cost;
 }
@@ -221,12 +222,9 @@ cpool_status cp_unpool_run(const cp_pool *pool, int32_t direction, const cpool_e
     cp_engine engine;
     plan_unpool(&u, pool, direction);
     cpool_status status = check_indices(&u, exec->error);
-    if (status == CPOOL_OK) {
-        status = cp_engine_take(&engine, exec, cost_of(&u));
+    if (status != CPOOL_OK) {
+        return status;
     }
-    if (status == CPOOL_OK) {
-        u.engine = &engine;
-        cp_engine_run(&engine, u.layout.outer, plane_nanoseconds(&u), run_planes, &u);
-    }
-    return status;
+    u.engine = &engine;
+    return cp_engine_do(&engine, exec, cost_of(&u), u.layout.outer, run_planes, &u);
 }

@@ -19,11 +19,6 @@ static double identity(int32_t fold, int32_t row)
     return fold == CP_GATHER ? (row == 0 ? 0.0 : -1.0) : cp_fold_identity(fold, row);
 }
 
-size_t cp_row_bytes(int64_t lanes, int64_t lane_size)
-{
-    return ((size_t)lanes * (size_t)lane_size + 63) / 64 * 64;
-}
-
 static int64_t round_lanes(int64_t lanes, int64_t lane_size)
 {
     return (int64_t)cp_row_bytes(lanes, lane_size) / lane_size;

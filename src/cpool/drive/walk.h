@@ -73,7 +73,4 @@ void cp_walk_fold(cp_walk *walk, int64_t d, int64_t h, void *dst);
 /* CP_GATHER: the sum of the values whose position is the target's own; self: positions of the tile's columns. */
 void cp_walk_gather(cp_walk *walk, int64_t d, int64_t h, const void *self, void *dst);
 
-/* Bytes of a row of a state, rounded up to whole cache lines. */
-size_t cp_row_bytes(int64_t lanes, int64_t lane_size);
-
 #endif

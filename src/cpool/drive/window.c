@@ -312,7 +312,7 @@ cpool_status cp_window_run(const cp_pool *pool, int32_t direction, const cpool_e
         w->engine = &engine;
         w->partials = (double *)(void *)cp_engine_shared(&engine);
         cp_places_for_all(w->axis, pool, cp_engine_shared(&engine));
-        cp_engine_run(&engine, w->units, task_nanoseconds(w) / (double)(w->units > 0 ? w->units : 1), run_units, w);
+        cp_engine_run(&engine, w->units, task_nanoseconds(w), run_units, w);
         if (w->task == CP_TASK_EXPONENT_GRADIENT) {
             reduce_exponent_gradient(w);
         }

@@ -5,6 +5,7 @@
 #include "drive/engine.h"
 #include "drive/parameter_sums.h"
 #include "drive/walk.h"
+#include "integers.h"
 #include "plan/layout.h"
 
 /* A direction of an operator is one or two tasks. */
@@ -53,8 +54,6 @@ typedef struct cp_work {
     cp_exponent exponent;
     int64_t column, step, count; /* what counts hold; count 0: nothing */
 } cp_work;
-
-size_t cp_round_up(size_t bytes); /* to whole cache lines */
 
 /* ---- drive/window_plan.c ---- */
 

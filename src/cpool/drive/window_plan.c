@@ -5,7 +5,7 @@
 #include "kernels/template.h"
 #include "plan/parameters.h"
 
-enum { BUDGET = 160 * 1024, ALIGN = 64 };
+enum { BUDGET = 160 * 1024 };
 
 double cp_exponent_at(const cpool_view *p, int64_t channel)
 {
@@ -94,11 +94,6 @@ static void plan_recipe(cp_window *w, cp_recipe *r, int infinite, int direct)
     }
     r->columns = (size_t)columns;
     r->aux_lanes = (size_t)(columns * w->lanes);
-}
-
-size_t cp_round_up(size_t bytes)
-{
-    return (bytes + ALIGN - 1) / ALIGN * ALIGN;
 }
 
 static size_t recipe_bytes(const cp_window *w, const cp_recipe *r)

@@ -58,7 +58,7 @@ void cp_layout_make(cp_layout *layout, const cp_pool *pool, const cpool_view *co
 
 void cp_layout_choose_lanes(cp_layout *layout, int64_t targets)
 {
-    /* Below these lengths a vector of lanes stays mostly empty. */
+    /* Below these lengths vectors of lanes stay partly empty; and every row of columns costs its own tables. */
     enum { FEW_LANES = 8, FEW_COLUMNS = 64 };
     int32_t longest = -1;
     for (int32_t dim = 0; dim < layout->dims; dim++) {
