@@ -62,6 +62,11 @@ def write_package_files(library_folder, include):
 
 
 class build_ext(_build_ext):
+    def finalize_options(self):
+        super().finalize_options()
+        # An editable install would build in a folder that is deleted; tools/run_c_tests.py --built links what is found here.
+        self.build_temp = "build/temp"
+
     def library_folder(self):
         return os.path.join(self.build_lib, "cpool", "lib")
 

@@ -1,11 +1,13 @@
 """Build and run the programs tests/c/check_*.c, each linked to the whole C core.
 
-    python tools/run_c_tests.py [name ...]    # python tools/run_c_tests.py threads overlap
+    python tools/run_c_tests.py [--built] [name ...]    # python tools/run_c_tests.py threads overlap
 
-CC and CFLAGS of the environment are respected. A program that has a part per instruction set (defined(CHECK_avx2)) is compiled
-once for each, and once for itself. Needs gcc's libquadmath.
+--built: with the core as the last build of the package left it in build/temp, instead of compiling it. CC and CFLAGS of the
+environment are respected. A program that has a part per instruction set (defined(CHECK_avx2)) is compiled once for each, and once
+for itself. Needs gcc's libquadmath.
 """
 
+import argparse
 import os
 import re
 import shlex
@@ -31,8 +33,14 @@ def parts(program: Path) -> list[str]:
 
 
 def main() -> None:
-    programs = [ROOT / "tests" / "c" / f"check_{name}.c" for name in sys.argv[1:]] or sorted(ROOT.glob("tests/c/check_*.c"))
-    units = [(source, "CHECK") for source in sorted((ROOT / "src").rglob("*.c"))]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--built", action="store_true")
+    parser.add_argument("names", nargs="*")
+    args = parser.parse_args()
+    programs = [ROOT / "tests" / "c" / f"check_{name}.c" for name in args.names] or sorted(ROOT.glob("tests/c/check_*.c"))
+    core = sorted((ROOT / "src").rglob("*.c"))
+    built = [str(ROOT / "build" / "temp" / source.relative_to(ROOT).with_suffix(".o")) for source in core if args.built]
+    units = [(source, "CHECK") for source in core if not args.built]
     units += [(program, part) for program in programs for part in parts(program)]
     with tempfile.TemporaryDirectory() as folder:
 
@@ -50,9 +58,9 @@ def main() -> None:
         failed = []
         for program in programs:
             print(f"-- {program.stem}", flush=True)
-            own = [target for (source, _), target in objects.items() if source == program or ROOT / "src" in source.parents]
+            own = [target for (source, _), target in objects.items() if source in (program, *core)]
             executable = f"{folder}/{program.stem}"
-            if not (run([*CC, *FLAGS, *own, "-lquadmath", "-lm", "-o", executable]) and run([executable])):
+            if not (run([*CC, *FLAGS, *own, *built, "-lquadmath", "-lm", "-o", executable]) and run([executable])):
                 failed.append(program.stem)
     print(f"{len(programs) - len(failed)} programs passed, {len(failed)} failed", *failed)
     sys.exit(bool(failed))
