@@ -3,8 +3,8 @@
     python tools/run_c_tests.py [--built] [name ...]    # python tools/run_c_tests.py threads overlap
 
 --built: with the core as the last build of the package left it in build/temp, instead of compiling it. CC and CFLAGS of the
-environment are respected. A program that has a part per instruction set (defined(CHECK_avx2)) is compiled once for each, and once
-for itself. Needs gcc's libquadmath.
+environment are respected. A program that has a part per instruction set (defined(CHECK_avx2)) is compiled once for each, and
+once for itself. Needs gcc's libquadmath.
 """
 
 import argparse
