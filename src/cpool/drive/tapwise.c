@@ -262,26 +262,34 @@ static void add_to_total(double *total, double *rest, double term)
 }
 
 /* The gradient of an input that several planes share: they are added in order, the rounding errors apart. */
-static void share_band(cp_tapwise_work *w, int64_t elements)
+static void share_band(cp_tapwise_work *w)
 {
     int across = cp_tapwise_lanes_are_channels(w->plan);
-    for (int64_t i = 0; i < elements; i++) {
-        for (int64_t l = 0; l < w->lanes; l++) {
-            int64_t to = across ? i : i * w->lanes + l;
-            add_to_total(&w->total[to], &w->total_rest[to], w->band[1][i * w->lanes + l]);
+    int64_t columns = w->plan->pool->in[2];
+    for (int64_t row = w->band_first; row < w->band_last; row++) {
+        const double *terms = cp_tapwise_band_row(w, 1, row);
+        int64_t first = (row - w->band_first) * columns;
+        for (int64_t i = 0; i < columns; i++) {
+            for (int64_t l = 0; l < w->lanes; l++) {
+                int64_t to = across ? first + i : (first + i) * w->lanes + l;
+                add_to_total(&w->total[to], &w->total_rest[to], terms[i * w->lanes + l]);
+            }
         }
     }
 }
 
-static void store_band(cp_tapwise_work *w, int g, const double *values, int64_t lanes)
+static void store_row(const cp_tapwise_work *w, int g, int64_t row, const double *values, int64_t lanes)
 {
     const cp_tapwise *p = w->plan;
     const int64_t *in = p->pool->in;
-    const cp_grid *grid = &p->layout.grid[g];
+    w->rows->store[p->pool->dtype](cp_tapwise_element(w, g, row / in[1], row % in[1], 0), values, in[2],
+                                   p->layout.grid[g].space[2], lanes, w->lane_step[g]);
+}
+
+static void store_band(cp_tapwise_work *w, int gradient)
+{
     for (int64_t row = w->band_first; row < w->band_last; row++) {
-        w->rows->store[p->pool->dtype](cp_tapwise_element(w, g, row / in[1], row % in[1], 0),
-                                       values + (row - w->band_first) * in[2] * lanes, in[2], grid->space[2], lanes,
-                                       w->lane_step[g]);
+        store_row(w, gradient == 0 ? CP_ON_DX : CP_ON_DLOGITS, row, cp_tapwise_band_row(w, gradient, row), w->lanes);
     }
 }
 
@@ -289,11 +297,10 @@ static void store_band(cp_tapwise_work *w, int g, const double *values, int64_t 
 static void run_band(cp_tapwise_work *w)
 {
     const cp_tapwise *p = w->plan;
-    const int64_t *in = p->pool->in, *out = p->pool->out;
-    int64_t elements = (w->band_last - w->band_first) * in[2];
+    const int64_t *out = p->pool->out;
     for (int g = 0; g < CP_TAP_GRADIENTS; g++) {
         if (w->gradient[g] != NULL) {
-            memset(w->band[g], 0, (size_t)(elements * w->lanes) * sizeof(double));
+            memset(w->band[g], 0, (size_t)((w->band_last - w->band_first) * p->band_row) * sizeof(double));
         }
     }
     for (int64_t row = 0; row < out[0] * out[1]; row++) {
@@ -308,12 +315,12 @@ static void run_band(cp_tapwise_work *w)
         }
     }
     if (w->gradient[0] != NULL) {
-        store_band(w, CP_ON_DX, w->band[0], w->lanes);
+        store_band(w, 0);
     }
     if (p->channels > 1) {
-        share_band(w, elements);
+        share_band(w);
     } else if (w->gradient[1] != NULL) {
-        store_band(w, CP_ON_DLOGITS, w->band[1], w->lanes);
+        store_band(w, 1);
     }
 }
 
@@ -347,7 +354,9 @@ static void run_gradient(cp_tapwise_work *w, int64_t unit)
     for (int64_t i = 0; i < (w->band_last - w->band_first) * in[2] * lanes; i++) {
         w->total[i] += w->total_rest[i];
     }
-    store_band(w, CP_ON_DLOGITS, w->total, lanes);
+    for (int64_t row = w->band_first; row < w->band_last; row++) {
+        store_row(w, CP_ON_DLOGITS, row, w->total + (row - w->band_first) * in[2] * lanes, lanes);
+    }
 }
 
 static void run_units(void *arg, int64_t lo, int64_t hi, int worker)

@@ -3,7 +3,10 @@
  * Some windows of one output row, the lanes, are worked off together: the kernel (kernels/tapwise.h) sees their taps as rows, in
  * row-major order, in blocks as large as scratch allows. Elements are mapped once (exponentials, for instance) in rows that are
  * kept while later windows want them. Gradients are added to a band of input rows in double, windows in ascending order, so the
- * cut into bands, tiles and blocks changes no bit. */
+ * cut into bands, tiles and blocks changes no bit.
+ *
+ * Rows of sliding windows, kept ones and those of bands, are split into phases: columns a stride apart lie side by side, the
+ * padding among them, so that a tap of neighbouring windows is a stretch of one phase. */
 #ifndef CP_DRIVE_TAPWISE_H
 #define CP_DRIVE_TAPWISE_H
 
@@ -16,6 +19,11 @@
 enum { CP_ON_X, CP_ON_Y, CP_ON_DX, CP_ON_LOGITS, CP_ON_DLOGITS, CP_ON_SIDE, CP_ON_U };
 
 typedef enum cp_tapwise_task { CP_TAPWISE_POOL, CP_TAPWISE_INPUT_GRADIENT, CP_TAPWISE_PARAMETER_GRADIENT } cp_tapwise_task;
+
+/* Columns of a phase, and the distance to the next one. */
+typedef struct cp_phase {
+    int64_t cells, pitch;
+} cp_phase;
 
 typedef struct cp_tapwise {
     const cp_pool *pool;
@@ -36,8 +44,10 @@ typedef struct cp_tapwise {
     int64_t taps, capacity;                   /* of a window at most; of a block */
     int32_t by_rows;                          /* source rows are kept; else the one column of a tile is read tap by tap */
     int32_t whole_rows;                       /* ... all of their columns */
+    int64_t phases;                           /* 0: rows are not split */
+    cp_phase kept, band;                      /* a phase of a kept row, and of a row of a band */
     int64_t slots[2], reach;                  /* rows kept, by slower axis; columns of one */
-    int64_t row;                              /* from one kept row to the next, whole vectors */
+    int64_t row, band_row;                    /* from one kept row to the next, and of a band: whole vectors */
     int64_t tiles, blocks, block_rows, units; /* rows of results, or of a band of gradients */
     size_t bytes;
     double *partials;
@@ -58,11 +68,12 @@ typedef struct cp_tapwise_work {
     /* Scratch. */
     cp_tap_windows windows;
     cp_tap_block block;
+    cp_tap *tap_rows;
     double *there, *leaf[CP_TAP_LEAVES], *gradient[CP_TAP_GRADIENTS], *number, *inside;
     int64_t (*spot)[3]; /* per tap of the block: source row, as (d, h), and its tap along the row */
     double *state, *y, *tap, *dy, *parameter, *lambda, *bias, *u, *terms, *weight, *rank_value, *rank_tap, *node, *node_rest,
-        *dense, *factor;
-    double *kept[CP_TAP_LEAVES]; /* [slot][column][lane] */
+        *dense, *factor, *line;
+    double *kept[CP_TAP_LEAVES]; /* [slot][column][lane], or [slot][phase][cell][lane] */
     int64_t *slot_row, first_column;
     double *band[CP_TAP_GRADIENTS], *total, *total_rest;
     int64_t band_first, band_last; /* source rows, d * in[1] + h */
@@ -101,5 +112,8 @@ void cp_tapwise_load(const cp_tapwise_work *work, int g, int64_t d, int64_t h, i
 
 /* Adds the block's gradients to the band. */
 void cp_tapwise_scatter(cp_tapwise_work *work);
+
+/* A row of the band, [column][lane]. */
+const double *cp_tapwise_band_row(const cp_tapwise_work *work, int gradient, int64_t row);
 
 #endif

@@ -4,7 +4,7 @@
 #include "integers.h"
 
 /* Bytes for the taps of a block, for mapped rows, and for a band of gradients; windows that are worked off together. */
-enum { BLOCK_BYTES = 192 * 1024, KEPT_BYTES = 256 * 1024, BAND_BYTES = 4 * 1024 * 1024, MOST_WINDOWS = 256, MOST_LANES = 32 };
+enum { BLOCK_BYTES = 192 * 1024, KEPT_BYTES = 256 * 1024, BAND_BYTES = 1024 * 1024, MOST_WINDOWS = 256, MOST_LANES = 32 };
 
 int cp_tapwise_lanes_are_channels(const cp_tapwise *p)
 {
@@ -67,20 +67,61 @@ static int64_t gradients_of(const cp_tapwise *p)
     return (p->layout.grid[CP_ON_DX].item != 0) + (p->layout.grid[CP_ON_DLOGITS].item != 0);
 }
 
+static int64_t whole_vectors(int64_t lanes)
+{
+    return (lanes + CP_TAP_LANES - 1) / CP_TAP_LANES * CP_TAP_LANES;
+}
+
+/* Cells behind those of the windows that taps reach to. */
+static int64_t cells_beyond(const cp_axis *axis)
+{
+    return (cp_axis_reach(axis, 1) - 1) / axis->stride;
+}
+
+/* A phase of the columns of so many windows. Whole vectors are loaded, and mapped, that begin in its last cell. */
+static cp_phase plan_phase(const cp_tapwise *p, int64_t windows)
+{
+    int64_t cells = windows + cells_beyond(&p->pool->axis[2]);
+    return (cp_phase){cells, whole_vectors(cells * p->lanes) + CP_TAP_LANES};
+}
+
+/* Padding becomes cells too, and windows may skip columns: rows are split where there is little of both. */
+static void plan_phases(cp_tapwise *p)
+{
+    const cp_pool *pool = p->pool;
+    const cp_axis *axis = &pool->axis[2];
+    p->phases = 0;
+    p->band_row = pool->in[2] * p->lanes;
+    if (axis->kind == CP_AXIS_SLIDING) {
+        int64_t phases = cp_min64(axis->stride, cp_axis_reach(axis, 1));
+        double cells = (double)pool->out[2] + (double)cells_beyond(axis);
+        if (cells * (double)phases <= 4.0 * (double)pool->in[2] + 64) {
+            p->phases = phases;
+            p->band = plan_phase(p, pool->out[2]);
+            p->band_row = phases * p->band.pitch;
+        }
+    }
+}
+
 /* Whether source rows fit, and how many of them, and how wide. */
 static int plan_kept_rows(cp_tapwise *p)
 {
     const cp_pool *pool = p->pool;
     const cp_axis *axis = pool->axis;
-    int64_t deep = extent(&axis[0]), row = p->lanes * p->leaves * (int64_t)sizeof(double);
+    int64_t deep = extent(&axis[0]);
     for (int way = 0; way < 4; way++) { /* the most first: planes of rows, and whole rows */
         p->slots[0] = deep;
         p->slots[1] = way < 2 && deep > 1 ? pool->in[1] : extent(&axis[1]);
         p->whole_rows = way % 2 == 0;
         p->reach = p->whole_rows ? pool->in[2] : cp_min64(cp_axis_reach(&axis[2], p->width), pool->in[2]);
-        double bytes = (double)p->slots[0] * (double)p->slots[1] * (double)p->reach * (double)row;
-        if (bytes <= KEPT_BYTES) {
-            p->row = (p->reach * p->lanes + CP_TAP_LANES - 1) / CP_TAP_LANES * CP_TAP_LANES;
+        p->row = whole_vectors(p->reach * p->lanes);
+        if (p->phases > 0) {
+            p->kept = plan_phase(p, p->whole_rows ? pool->out[2] : p->width);
+            p->row = p->phases * p->kept.pitch;
+            p->reach = cp_min64(pool->in[2], (p->kept.cells - 1) * axis[2].stride + p->phases);
+        }
+        double rows = (double)p->slots[0] * (double)p->slots[1];
+        if (rows * (double)p->row * (double)p->leaves * (double)sizeof(double) <= KEPT_BYTES) {
             return 1;
         }
     }
@@ -90,11 +131,14 @@ static int plan_kept_rows(cp_tapwise *p)
 
 static void plan_block(cp_tapwise *p)
 {
-    int64_t rows = 1 + p->leaves + gradients_of(p);
-    p->n = (p->width * p->lanes + CP_TAP_LANES - 1) / CP_TAP_LANES * CP_TAP_LANES;
-    p->capacity = cp_max64(1, BLOCK_BYTES / (rows * p->n * (int64_t)sizeof(double)));
-    p->capacity = cp_min64(p->capacity, p->taps);
+    p->n = whole_vectors(p->width * p->lanes);
+    plan_phases(p);
     p->by_rows = plan_kept_rows(p);
+    p->phases = p->by_rows ? p->phases : 0;
+    int64_t rows = (p->phases > 0 ? 0 : 1 + p->leaves) + gradients_of(p);
+    p->capacity = cp_max64(1, BLOCK_BYTES / (rows * p->n * (int64_t)sizeof(double) + (int64_t)sizeof(cp_tap)));
+    p->capacity = cp_min64(p->capacity, p->taps);
+    p->band_row = p->phases > 0 ? p->band_row : p->pool->in[2] * p->lanes;
 }
 
 static void plan_tiles(cp_tapwise *p)
@@ -132,7 +176,7 @@ static void plan_units(cp_tapwise *p)
     if (p->task == CP_TAPWISE_INPUT_GRADIENT) {
         /* Windows that reach into two bands are worked out for both: bands are high. */
         int64_t high = 4 * extent(&pool->axis[1]) * (pool->in[0] > 1 ? extent(&pool->axis[0]) : 1);
-        int64_t row = pool->in[2] * p->lanes * gradients_of(p) * (int64_t)sizeof(double);
+        int64_t row = p->band_row * gradients_of(p) * (int64_t)sizeof(double);
         rows = pool->in[0] * pool->in[1];
         p->block_rows = cp_max64(cp_max64(BAND_BYTES / row, high), FEWEST_ROWS);
         if (p->channels > 1) {
@@ -215,10 +259,11 @@ size_t cp_tapwise_bind(cp_tapwise_work *work, const cp_tapwise *p, char *memory)
 {
     cp_tapwise_work unused, *w = work != NULL ? work : &unused;
     cp_arena arena = {memory, 0};
-    int64_t n = p->n, block = p->capacity * n, band = p->block_rows * p->pool->in[2] * p->lanes;
+    int64_t n = p->n, block = p->capacity * n, band = p->block_rows * p->band_row, leaves = p->phases > 0 ? 0 : block;
     int gradient[CP_TAP_GRADIENTS] = {p->layout.grid[CP_ON_DX].item != 0, p->layout.grid[CP_ON_DLOGITS].item != 0};
     int64_t dense = cp_max64(cp_max64(p->reach, p->capacity), p->width) * p->lanes + CP_TAP_LANES;
-    w->there = take(&arena, block);
+    w->tap_rows = take(&arena, p->capacity * (int64_t)(sizeof(cp_tap) / sizeof(double)));
+    w->there = take(&arena, p->phases > 0 ? p->row : block);
     w->number = take(&arena, p->capacity);
     w->inside = take(&arena, p->capacity);
     w->spot = take(&arena, 3 * p->capacity);
@@ -226,7 +271,7 @@ size_t cp_tapwise_bind(cp_tapwise_work *work, const cp_tapwise *p, char *memory)
     w->dense = take(&arena, p->leaves * dense);
     w->factor = take(&arena, p->kind == CP_TAP_SOFT ? dense : 0);
     for (int r = 0; r < CP_TAP_LEAVES; r++) {
-        w->leaf[r] = take(&arena, r < p->leaves ? block : 0);
+        w->leaf[r] = take(&arena, r < p->leaves ? leaves : 0);
         w->kept[r] = take(&arena, r < p->leaves ? p->slots[0] * p->slots[1] * p->row : 0);
     }
     w->slot_row = take(&arena, p->slots[0] * p->slots[1]);
@@ -235,8 +280,10 @@ size_t cp_tapwise_bind(cp_tapwise_work *work, const cp_tapwise *p, char *memory)
         w->band[g] = take(&arena, gradient[g] ? band : 0);
         w->gradient[g] = gradient[g] ? w->gradient[g] : NULL;
     }
-    w->total = take(&arena, p->channels > 1 ? band : 0);
-    w->total_rest = take(&arena, p->channels > 1 ? band : 0);
+    int64_t total = p->channels > 1 ? p->block_rows * p->pool->in[2] * p->lanes : 0;
+    w->total = take(&arena, total);
+    w->total_rest = take(&arena, total);
+    w->line = take(&arena, p->phases > 0 && p->task == CP_TAPWISE_INPUT_GRADIENT ? p->pool->in[2] * p->lanes : 0);
     w->state = take(&arena, p->states * n);
     w->y = take(&arena, n);
     w->tap = take(&arena, n);

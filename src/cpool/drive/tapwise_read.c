@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "drive/tapwise.h"
+#include "integers.h"
 #include "kernels/template.h"
 
 static int32_t dtype_of(const cp_grid *grid)
@@ -86,13 +87,43 @@ void cp_tapwise_lanes(cp_tapwise_work *w, int64_t outer, int64_t lane, int64_t l
     w->column = -1;
 }
 
+/* Of a phase of a row that begins at source column `base`, the cells that are sources. */
+static void phase_sources(const cp_tapwise *p, int64_t cells, int64_t base, int64_t phase, int64_t *lo, int64_t *hi)
+{
+    const cp_axis *axis = &p->pool->axis[2];
+    int64_t first = base + phase;
+    *lo = cp_min64(cells, first < 0 ? cp_ceil_div(-first, axis->stride) : 0);
+    *hi = cp_max64(*lo, cp_min64(cells, first < axis->sources ? cp_ceil_div(axis->sources - first, axis->stride) : 0));
+}
+
+static void fill(const cp_tapwise_work *w, double *row, int64_t from, int64_t to, double value)
+{
+    if (from < to) {
+        w->rows->fill(row + from, value, to - from);
+    }
+}
+
+/* Which taps of the windows are there: a row of its own. */
+static void mark_sources(cp_tapwise_work *w)
+{
+    const cp_tapwise *p = w->plan;
+    for (int64_t phase = 0; phase < p->phases; phase++) {
+        double *there = w->there + phase * p->kept.pitch;
+        int64_t lo, hi;
+        phase_sources(p, p->kept.cells, w->first_column, phase, &lo, &hi);
+        fill(w, there, 0, p->kept.pitch, 0);
+        fill(w, there, lo * w->lanes, hi * w->lanes, 1);
+    }
+}
+
 void cp_tapwise_columns(cp_tapwise_work *w, int64_t column, int64_t count)
 {
     const cp_tapwise *p = w->plan;
     if (w->column == column) {
         return;
     }
-    if (w->column < 0 || !p->whole_rows) {
+    int anew = w->column < 0 || !p->whole_rows;
+    if (anew) {
         forget_rows(w);
     }
     w->column = column;
@@ -104,7 +135,13 @@ void cp_tapwise_columns(cp_tapwise_work *w, int64_t column, int64_t count)
             from = span.first + span.lo * span.step;
         }
     }
-    w->first_column = p->whole_rows || from == INT64_MAX ? 0 : from;
+    if (p->phases == 0) {
+        w->first_column = p->whole_rows || from == INT64_MAX ? 0 : from;
+    } else if (anew) {
+        const cp_axis *axis = &p->pool->axis[2];
+        w->first_column = (p->whole_rows ? 0 : column) * axis->stride - axis->pad;
+        mark_sources(w);
+    }
 }
 
 void cp_tapwise_row(cp_tapwise_work *w, int64_t d, int64_t h)
@@ -167,6 +204,80 @@ static void load_mapped(cp_tapwise_work *w, int64_t d, int64_t h, int64_t column
     }
 }
 
+/* The sources among `cells` of a phase from a row of columns, the first of which is `first`; and back. */
+static void take_phase(const cp_tapwise_work *w, double *phase, const double *line, int64_t from, int64_t count)
+{
+    int64_t stride = w->plan->pool->axis[2].stride, lanes = w->lanes;
+    if (lanes == 1 && count > 0) {
+        w->rows->stride(phase, line + from, stride, count);
+        return;
+    }
+    for (int64_t c = 0; c < count; c++) {
+        memcpy(phase + c * lanes, line + (from + c * stride) * lanes, (size_t)lanes * sizeof(double));
+    }
+}
+
+static void give_phase(const cp_tapwise_work *w, double *line, const double *phase, int64_t to, int64_t count)
+{
+    int64_t stride = w->plan->pool->axis[2].stride, lanes = w->lanes;
+    if (lanes == 1 && count > 0) {
+        w->rows->unstride(line + to, phase, stride, count);
+        return;
+    }
+    for (int64_t c = 0; c < count; c++) {
+        memcpy(line + (to + c * stride) * lanes, phase + c * lanes, (size_t)lanes * sizeof(double));
+    }
+}
+
+/* Row (d, h) of a grid, split. */
+static void load_phases(cp_tapwise_work *w, int g, int64_t d, int64_t h, double *row)
+{
+    const cp_tapwise *p = w->plan;
+    const cp_axis *axis = &p->pool->axis[2];
+    int64_t base = w->first_column, from = cp_max64(base, 0), to = from, lo, hi;
+    for (int64_t phase = 0; phase < p->phases && axis->stride > 1; phase++) {
+        phase_sources(p, p->kept.cells, base, phase, &lo, &hi);
+        to = lo < hi ? cp_max64(to, base + phase + (hi - 1) * axis->stride + 1) : to;
+    }
+    if (from < to) {
+        cp_tapwise_load(w, g, d, h, from, 1, to - from, w->dense);
+    }
+    for (int64_t phase = 0; phase < p->phases; phase++) {
+        phase_sources(p, p->kept.cells, base, phase, &lo, &hi);
+        double *at = row + phase * p->kept.pitch + lo * w->lanes;
+        if (axis->stride > 1) {
+            take_phase(w, at, w->dense, base + phase + lo * axis->stride - from, hi - lo);
+        } else if (lo < hi) {
+            cp_tapwise_load(w, g, d, h, base + lo, 1, hi - lo, at);
+        }
+    }
+}
+
+static void load_split(cp_tapwise_work *w, int64_t d, int64_t h, double *const *leaf)
+{
+    const cp_tapwise *p = w->plan;
+    load_phases(w, CP_ON_X, d, h, leaf[p->leaves - 1]);
+    if (p->kind == CP_TAP_LIP) {
+        load_phases(w, CP_ON_LOGITS, d, h, leaf[0]);
+    }
+    for (int64_t phase = 0; phase < p->phases; phase++) {
+        double *at[CP_TAP_LEAVES];
+        int64_t lo, hi;
+        phase_sources(p, p->kept.cells, w->first_column, phase, &lo, &hi);
+        for (int r = 0; r < p->leaves; r++) {
+            at[r] = leaf[r] + phase * p->kept.pitch + lo * w->lanes;
+        }
+        if (w->kernel->map != NULL && lo < hi) {
+            w->kernel->map(at, w->factor, (hi - lo) * w->lanes);
+        }
+        for (int r = 0; r < p->leaves; r++) {
+            double *cells = leaf[r] + phase * p->kept.pitch;
+            fill(w, cells, 0, lo * w->lanes, w->kernel->absent[r]);
+            fill(w, cells, hi * w->lanes, p->kept.pitch, w->kernel->absent[r]);
+        }
+    }
+}
+
 /* Source row (d, h), mapped: the index of its slot. */
 static int64_t kept_row(cp_tapwise_work *w, int64_t d, int64_t h)
 {
@@ -179,10 +290,32 @@ static int64_t kept_row(cp_tapwise_work *w, int64_t d, int64_t h)
         for (int r = 0; r < p->leaves; r++) {
             leaf[r] = w->kept[r] + slot * p->row;
         }
-        load_mapped(w, d, h, w->first_column, 1, count, leaf);
+        if (p->phases > 0) {
+            load_split(w, d, h, leaf);
+        } else {
+            load_mapped(w, d, h, w->first_column, 1, count, leaf);
+        }
         w->slot_row[slot] = row;
     }
     return slot;
+}
+
+/* Where tap `tap` of the windows from `column` on begins in a split row. */
+static int64_t phase_offset(const cp_tapwise_work *w, int64_t pitch, int64_t tap, int64_t column)
+{
+    const cp_axis *axis = &w->plan->pool->axis[2];
+    int64_t source = tap * axis->dilation;
+    return source % axis->stride * pitch + (source / axis->stride + column) * w->lanes;
+}
+
+static void point_at_tap(cp_tapwise_work *w, int64_t slot, int64_t tap, cp_tap *to)
+{
+    const cp_tapwise *p = w->plan;
+    int64_t at = phase_offset(w, p->kept.pitch, tap, p->whole_rows ? w->column : 0);
+    to->there = w->there + at;
+    for (int r = 0; r < p->leaves; r++) {
+        to->leaf[r] = w->kept[r] + slot * p->row + at;
+    }
 }
 
 /* One tap of all columns, from a kept row. */
@@ -228,16 +361,16 @@ static void take_run(cp_tapwise_work *w, int64_t d, int64_t h, int64_t tap, int6
     }
 }
 
-static void clear_padding(cp_tapwise_work *w)
+/* Taps that were copied: they are pointed at, and what is behind the last window is cleared. */
+static void finish_copies(cp_tapwise_work *w, int64_t count)
 {
     const cp_tapwise *p = w->plan;
-    int64_t used = w->count * w->lanes;
-    for (int64_t t = 0; t < w->block.count && used < p->n; t++) {
-        for (int64_t i = used; i < p->n; i++) {
-            w->there[t * p->n + i] = 0;
-            for (int r = 0; r < p->leaves; r++) {
-                w->leaf[r][t * p->n + i] = w->kernel->absent[r];
-            }
+    for (int64_t t = 0; t < count; t++) {
+        w->tap_rows[t].there = w->there + t * p->n;
+        fill(w, w->there + t * p->n, w->count * w->lanes, p->n, 0);
+        for (int r = 0; r < p->leaves; r++) {
+            w->tap_rows[t].leaf[r] = w->leaf[r] + t * p->n;
+            fill(w, w->leaf[r] + t * p->n, w->count * w->lanes, p->n, w->kernel->absent[r]);
         }
     }
 }
@@ -291,7 +424,9 @@ int cp_tapwise_read(cp_tapwise_work *w, cp_tap_cursor *cursor)
             w->spot[count + t][0] = d;
             w->spot[count + t][1] = h;
             w->spot[count + t][2] = j + t;
-            if (p->by_rows) {
+            if (p->phases > 0) {
+                point_at_tap(w, slot, j + t, &w->tap_rows[count + t]);
+            } else if (p->by_rows) {
                 take_tap(w, slot, j + t, (count + t) * p->n);
             }
         }
@@ -309,23 +444,58 @@ int cp_tapwise_read(cp_tapwise_work *w, cp_tap_cursor *cursor)
             a++;
         }
     }
-    w->block = (cp_tap_block){count,
-                              p->n,
-                              cursor->taps,
-                              w->there,
-                              {w->leaf[0], w->leaf[1], w->leaf[2]},
-                              w->number,
-                              w->inside,
-                              {w->gradient[0], w->gradient[1]}};
-    clear_padding(w);
+    w->block = (cp_tap_block){count, p->n, cursor->taps, w->tap_rows, w->number, w->inside, {w->gradient[0], w->gradient[1]}};
+    if (p->phases == 0) {
+        finish_copies(w, count);
+    }
     *cursor = (cp_tap_cursor){a, b, j, cursor->taps + count};
     return lo < hi && a < w->deep.hi && b < w->down.hi;
 }
 
 /* ---- Gradients ---- */
 
+/* Of windows that share a column the last has it as its first tap. */
+static void scatter_split(cp_tapwise_work *w)
+{
+    const cp_tapwise *p = w->plan;
+    for (int64_t t = w->block.count - 1; t >= 0; t--) {
+        int64_t row = w->spot[t][0] * p->pool->in[1] + w->spot[t][1];
+        if (row < w->band_first || row >= w->band_last) {
+            continue;
+        }
+        int64_t to = (row - w->band_first) * p->band_row + phase_offset(w, p->band.pitch, w->spot[t][2], w->column);
+        for (int g = 0; g < CP_TAP_GRADIENTS; g++) {
+            if (w->gradient[g] != NULL) {
+                const void *terms = w->gradient[g] + t * p->n;
+                w->rows->fold[CP_SUM](w->band[g] + to, 0, &terms, 0, NULL, 1, w->count * w->lanes, CP_CONTINUE);
+            }
+        }
+    }
+}
+
+const double *cp_tapwise_band_row(const cp_tapwise_work *w, int gradient, int64_t row)
+{
+    const cp_tapwise *p = w->plan;
+    const cp_axis *axis = &p->pool->axis[2];
+    const double *band = w->band[gradient] + (row - w->band_first) * p->band_row;
+    if (p->phases == 0) {
+        return band;
+    }
+    memset(w->line, 0, (size_t)(axis->sources * w->lanes) * sizeof(double));
+    for (int64_t phase = 0; phase < p->phases; phase++) {
+        int64_t lo, hi;
+        phase_sources(p, p->band.cells, -axis->pad, phase, &lo, &hi);
+        give_phase(w, w->line, band + phase * p->band.pitch + lo * w->lanes, phase - axis->pad + lo * axis->stride, hi - lo);
+    }
+    return w->line;
+}
+
 void cp_tapwise_scatter(cp_tapwise_work *w)
 {
+    if (w->plan->phases > 0) {
+        scatter_split(w);
+        return;
+    }
     const cp_tapwise *p = w->plan;
     const cp_pool *pool = p->pool;
     int64_t lanes = w->lanes;

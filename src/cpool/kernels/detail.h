@@ -40,10 +40,10 @@ typedef struct NAME_TAP(detail) {
 CP_TEMPLATE NAME_TAP(detail) NAME_TAP(detail_at)(const cp_tap_windows *w, const cp_tap_block *b, int64_t t, int64_t i)
 {
     NAME_TAP(detail) e;
-    vf64 zero = vf64_set1(0.0), there = vf64_load(b->there + t * b->n + i);
+    vf64 zero = vf64_set1(0.0), there = vf64_load(b->tap[t].there + i);
     e.there = vf64_gt(there, zero);
     e.inside = vf64_gt(vf64_mul(there, vf64_set1(b->inside[t])), zero);
-    e.x = vf64_load(b->leaf[0] + t * b->n + i);
+    e.x = vf64_load(b->tap[t].leaf[0] + i);
     vf64 d_rest = vf64_sub(zero, NAME_TAP(get)(w, NAME_TAP(REFERENCE_REST), i));
     e.d = e.x;
     NAME_TAP(add)(&e.d, &d_rest, vf64_sub(zero, NAME_TAP(get)(w, NAME_TAP(REFERENCE), i)));

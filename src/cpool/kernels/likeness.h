@@ -32,7 +32,7 @@ CP_TEMPLATE NAME_TAP(alike) NAME_TAP(alike_at)(const cp_tap_windows *w, const cp
 {
     NAME_TAP(alike) e;
     vf64 zero = vf64_set1(0.0), one = vf64_set1(1.0), mean = NAME_TAP(get)(w, NAME_TAP(MU), i), mantissa, exponent;
-    e.x = vf64_mul(vf64_load(b->leaf[2] + t * b->n + i), NAME_TAP(get)(w, NAME_TAP(ADA_FACTOR), i));
+    e.x = vf64_mul(vf64_load(b->tap[t].leaf[2] + i), NAME_TAP(get)(w, NAME_TAP(ADA_FACTOR), i));
     vf64 a = vf64_abs(e.x), m = vf64_abs(mean), large = vf64_max(a, m), small = vf64_min(a, m);
     vf64_mask none = vf64_eq(large, zero), below = vf64_gt(m, a);
     vf64 ratio = vf64_select(none, one, vf64_div(small, large)), square = vf64_add(one, vf64_mul(ratio, ratio));
@@ -54,7 +54,7 @@ static void NAME_TAP(ada_pass)(const cp_tap_windows *w, const cp_tap_block *b, i
     }
     for (int64_t i = 0; i < w->n; i += vf64_N) {
         for (int64_t t = 0; t < b->count; t++) {
-            vf64 x = vf64_load(b->leaf[2] + t * b->n + i), there = vf64_load(b->there + t * b->n + i); /* absent: 0 */
+            vf64 x = vf64_load(b->tap[t].leaf[2] + i), there = vf64_load(b->tap[t].there + i); /* absent: 0 */
             vf64_mask is = vf64_gt(there, zero);
             if (pass == 0) {
                 vf64 count = NAME_TAP(get)(w, NAME_TAP(ADA_COUNT), i), most = NAME_TAP(get)(w, NAME_TAP(ADA_FACTOR), i);
@@ -63,7 +63,7 @@ static void NAME_TAP(ada_pass)(const cp_tap_windows *w, const cp_tap_block *b, i
             } else if (pass == 1) {
                 x = vf64_mul(x, NAME_TAP(get)(w, NAME_TAP(ADA_FACTOR), i));
                 NAME_TAP(add_to_row)(w, NAME_TAP(MU), i, x);
-                NAME_TAP(add_to_row)(w, NAME_TAP(MEAN), i, NAME_TAP(weighted)(w, b, t * b->n + i, i, x, one));
+                NAME_TAP(add_to_row)(w, NAME_TAP(MEAN), i, NAME_TAP(weighted)(w, b, t, i, x, one));
             } else {
                 NAME_TAP(alike) e = NAME_TAP(alike_at)(w, b, t, i);
                 if (pass == 2) {
@@ -128,7 +128,7 @@ static void NAME_TAP(ada_gradient)(const cp_tap_windows *w, const cp_tap_block *
             NAME_TAP(alike) e = NAME_TAP(alike_at)(w, b, t, i);
             vf64 dx = vf64_add(vf64_mul(vf64_div(e.weight, weights), vf64_add(one, e.by_x)), pull);
             vf64 slope = vf64_add(one, vf64_div(vf64_sub(e.x, soft), NAME_TAP(get)(w, NAME_TAP(ADA_FACTOR), i)));
-            dx = vf64_add(vf64_mul(to_liked, dx), NAME_TAP(weighted)(w, b, at, i, to_soft, slope));
+            dx = vf64_add(vf64_mul(to_liked, dx), NAME_TAP(weighted)(w, b, t, i, to_soft, slope));
             vf64_store(b->gradient[0] + at, dx);
         }
     }

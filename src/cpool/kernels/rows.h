@@ -76,6 +76,15 @@ static void NAME(stride)(void *dst, const void *src, int64_t step, int64_t n)
     }
 }
 
+static void NAME(unstride)(void *dst, const void *src, int64_t step, int64_t n)
+{
+    CP_ELEMENT *d = dst;
+    const CP_ELEMENT *s = src;
+    for (int64_t i = 0; i < n; i++) {
+        d[i * step] = s[i];
+    }
+}
+
 static void NAME(pick)(void *dst, const void *src, const int32_t *first, const int32_t *lo, const int32_t *hi, int64_t step,
                        int32_t tap, double fill, int64_t n)
 {

@@ -65,8 +65,10 @@ typedef struct cp_lane_kernels {
     void (*plus_zero)(void *row, int64_t n); /* -0 becomes +0 */
     void (*divide)(void *row, double divisor, int64_t n);
     void (*copy_sign)(void *row, const void *sign, int64_t n); /* row * sign(sign), 0 where sign is 0 */
-    /* dst[i] = src[first + i * step] */
+    /* dst[i] = src[i * step] */
     void (*stride)(void *dst, const void *src, int64_t step, int64_t n);
+    /* dst[i * step] = src[i] */
+    void (*unstride)(void *dst, const void *src, int64_t step, int64_t n);
     /* dst[i] = lo[i] <= tap < hi[i] ? src[first[i] + tap * step] : fill */
     void (*pick)(void *dst, const void *src, const int32_t *first, const int32_t *lo, const int32_t *hi, int64_t step,
                  int32_t tap, double fill, int64_t n);
@@ -128,15 +130,21 @@ enum {
 };
 enum { CP_TAP_LEAVES = 3, CP_TAP_GRADIENTS = 2, CP_TAP_STATES = 10, CP_TAP_MOST_STATES = 23, CP_TAP_LANES = 8 };
 
+/* A tap of n windows. */
+typedef struct cp_tap {
+    const double *there; /* [n]: 1 where the window has it, else 0 */
+    const double
+        *leaf[CP_TAP_LEAVES]; /* [n]: what the operator's map made of the element, and its `absent` where there is none */
+} cp_tap;
+
 /* Elements of windows, tap by tap. n, the number of windows, is a multiple of CP_TAP_LANES; windows behind the last are padding
  * whose results mean nothing. */
 typedef struct cp_tap_block {
     int64_t count, n;
-    int64_t first;               /* how many taps came before this block */
-    const double *there;         /* [count][n]: 1 where the window has the tap, else 0 */
-    double *leaf[CP_TAP_LEAVES]; /* [count][n]: what the operator's map made of the element, see there for absent ones */
-    const double *number;        /* [count]: the tap's number in the unclipped window, or in the filter (-1: not in it) */
-    const double *inside;        /* [count]: 1 where it is a tap of the window, 0 where it is one of the filter alone */
+    int64_t first;        /* how many taps came before this block */
+    const cp_tap *tap;    /* [count] */
+    const double *number; /* [count]: the tap's number in the unclipped window, or in the filter (-1: not in it) */
+    const double *inside; /* [count]: 1 where it is a tap of the window, 0 where it is one of the filter alone */
     double *gradient[CP_TAP_GRADIENTS]; /* [count][n]: of x, and of the second input; NULL: not wanted */
 } cp_tap_block;
 

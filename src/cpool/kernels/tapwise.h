@@ -135,16 +135,16 @@ enum {
     NAME_TAP(TERM_REST)
 };
 
-/* a b times the weight of a tap as a part of the whole; 0 where there is none. The power of two is taken in two steps: what is left of
+/* a factor times the weight of a tap as a part of the whole; 0 where there is none. The power of two is taken in two steps: what is left of
  * a huge factor after a tiny weight is not lost. */
-CP_TEMPLATE vf64 NAME_TAP(weighted)(const cp_tap_windows *w, const cp_tap_block *block, int64_t at, int64_t i, vf64 a, vf64 b)
+CP_TEMPLATE vf64 NAME_TAP(weighted)(const cp_tap_windows *w, const cp_tap_block *b, int64_t t, int64_t i, vf64 a, vf64 factor)
 {
     vf64 sum = NAME_TAP(get)(w, NAME_TAP(WEIGHT), i), zero = vf64_set1(0.0), step = vf64_set1(1000.0);
-    vf64 shift = vf64_sub(vf64_load(block->leaf[1] + at), NAME_TAP(get)(w, NAME_TAP(TOP), i));
+    vf64 shift = vf64_sub(vf64_load(b->tap[t].leaf[1] + i), NAME_TAP(get)(w, NAME_TAP(TOP), i));
     vf64 first = vf64_max(shift, vf64_sub(zero, step)), second = vf64_min(vf64_add(shift, step), zero);
-    vf64 part = vf64_div(vf64_mul(vf64_load(block->leaf[0] + at), vf64_pow2_down(first)), sum);
+    vf64 part = vf64_div(vf64_mul(vf64_load(b->tap[t].leaf[0] + i), vf64_pow2_down(first)), sum);
     part = vf64_select(vf64_eq(sum, zero), zero, part);
-    return vf64_mul(vf64_mul(vf64_mul(part, a), b), vf64_pow2_down(second));
+    return vf64_mul(vf64_mul(vf64_mul(part, a), factor), vf64_pow2_down(second));
 }
 
 CP_TEMPLATE void NAME_TAP(ratio_pass)(int kind, const cp_tap_windows *w, const cp_tap_block *b, int pass)
@@ -155,12 +155,12 @@ CP_TEMPLATE void NAME_TAP(ratio_pass)(int kind, const cp_tap_windows *w, const c
             vf64 rest = NAME_TAP(get)(w, NAME_TAP(WEIGHT_REST), i);
             top = b->first == 0 ? vf64_set1(CP_NOTHING) : top;
             for (int64_t t = 0; t < b->count; t++) {
-                vf64 exponent = vf64_load(b->leaf[1] + t * b->n + i), next = vf64_max(top, exponent);
+                vf64 exponent = vf64_load(b->tap[t].leaf[1] + i), next = vf64_max(top, exponent);
                 vf64 shift = vf64_pow2_down(vf64_sub(top, next));
                 sum = vf64_mul(sum, shift);
                 rest = vf64_mul(rest, shift);
                 shift = vf64_pow2_down(vf64_sub(exponent, next));
-                NAME_TAP(add)(&sum, &rest, vf64_mul(vf64_load(b->leaf[0] + t * b->n + i), shift));
+                NAME_TAP(add)(&sum, &rest, vf64_mul(vf64_load(b->tap[t].leaf[0] + i), shift));
                 top = next;
             }
             NAME_TAP(put)(w, NAME_TAP(TOP), i, top);
@@ -170,10 +170,10 @@ CP_TEMPLATE void NAME_TAP(ratio_pass)(int kind, const cp_tap_windows *w, const c
             vf64 mean = NAME_TAP(get)(w, NAME_TAP(MEAN), i), rest = NAME_TAP(get)(w, NAME_TAP(MEAN_REST), i);
             vf64 square = NAME_TAP(get)(w, NAME_TAP(SQUARE), i), square_rest = NAME_TAP(get)(w, NAME_TAP(SQUARE_REST), i);
             for (int64_t t = 0; t < b->count; t++) {
-                vf64 x = vf64_load(b->leaf[2] + t * b->n + i), one = vf64_set1(1.0);
-                NAME_TAP(add)(&mean, &rest, NAME_TAP(weighted)(w, b, t * b->n + i, i, x, one));
+                vf64 x = vf64_load(b->tap[t].leaf[2] + i), one = vf64_set1(1.0);
+                NAME_TAP(add)(&mean, &rest, NAME_TAP(weighted)(w, b, t, i, x, one));
                 if (kind == CP_TAP_SHARE) {
-                    vf64 part = NAME_TAP(weighted)(w, b, t * b->n + i, i, one, one);
+                    vf64 part = NAME_TAP(weighted)(w, b, t, i, one, one);
                     NAME_TAP(add)(&square, &square_rest, vf64_mul(part, part));
                 }
             }
@@ -218,21 +218,21 @@ CP_TEMPLATE void NAME_TAP(ratio_gradient)(int kind, const cp_tap_windows *w, con
         vf64 beta = kind == CP_TAP_SOFT ? vf64_load(w->parameter + i) : zero;
         for (int64_t t = 0; t < b->count; t++) {
             int64_t at = t * b->n + i;
-            vf64 x = vf64_load(b->leaf[2] + at), dx;
+            vf64 x = vf64_load(b->tap[t].leaf[2] + i), dx;
             if (kind == CP_TAP_SOFT) {
-                dx = NAME_TAP(weighted)(w, b, at, i, dy, vf64_add(one, vf64_mul(beta, vf64_sub(x, y))));
+                dx = NAME_TAP(weighted)(w, b, t, i, dy, vf64_add(one, vf64_mul(beta, vf64_sub(x, y))));
             } else if (kind == CP_TAP_SHARE) {
-                vf64 part = NAME_TAP(weighted)(w, b, at, i, one, one);
+                vf64 part = NAME_TAP(weighted)(w, b, t, i, one, one);
                 dx = vf64_mul(dy, vf64_sub(vf64_add(part, part), square)); /* y / S is the sum of the squares */
                 dx = vf64_select(vf64_eq(x, zero), zero, dx);
             } else {
-                dx = NAME_TAP(weighted)(w, b, at, i, dy, one);
+                dx = NAME_TAP(weighted)(w, b, t, i, dy, one);
             }
             if (b->gradient[0] != NULL) {
                 vf64_store(b->gradient[0] + at, dx);
             }
             if (kind == CP_TAP_LIP && b->gradient[1] != NULL) {
-                vf64_store(b->gradient[1] + at, NAME_TAP(weighted)(w, b, at, i, dy, vf64_sub(x, y)));
+                vf64_store(b->gradient[1] + at, NAME_TAP(weighted)(w, b, t, i, dy, vf64_sub(x, y)));
             }
         }
     }
@@ -260,8 +260,8 @@ static void NAME_TAP(soft_terms)(const cp_tap_windows *w, const cp_tap_block *b)
         vf64 y = vf64_load(w->y + i), sum = NAME_TAP(get)(w, NAME_TAP(TERM), i);
         vf64 rest = NAME_TAP(get)(w, NAME_TAP(TERM_REST), i);
         for (int64_t t = 0; t < b->count; t++) {
-            vf64 x = vf64_load(b->leaf[2] + t * b->n + i);
-            NAME_TAP(add)(&sum, &rest, NAME_TAP(weighted)(w, b, t * b->n + i, i, vf64_sub(x, y), x));
+            vf64 x = vf64_load(b->tap[t].leaf[2] + i);
+            NAME_TAP(add)(&sum, &rest, NAME_TAP(weighted)(w, b, t, i, vf64_sub(x, y), x));
         }
         NAME_TAP(put)(w, NAME_TAP(TERM), i, sum);
         NAME_TAP(put)(w, NAME_TAP(TERM_REST), i, rest);
@@ -302,7 +302,7 @@ static void NAME_TAP(draw_pass)(const cp_tap_windows *w, const cp_tap_block *b, 
             vf64 odd = b->first == 0 ? none : NAME_TAP(get)(w, NAME_TAP(ODD), i),
                  value = NAME_TAP(get)(w, NAME_TAP(ODD_VALUE), i);
             for (int64_t t = 0; t < b->count; t++) {
-                vf64 x = vf64_load(b->leaf[0] + t * b->n + i), a = vf64_select(vf64_gt(x, zero), x, zero);
+                vf64 x = vf64_load(b->tap[t].leaf[0] + i), a = vf64_select(vf64_gt(x, zero), x, zero);
                 vf64_mask nan = vf64_isnan(x),
                           take = vf64_mask_or(nan, vf64_mask_and(vf64_eq(x, infinity), vf64_gt(zero, odd)));
                 take = vf64_mask_andnot(take, vf64_isnan(value));
@@ -321,7 +321,7 @@ static void NAME_TAP(draw_pass)(const cp_tap_windows *w, const cp_tap_block *b, 
         vf64 factor = NAME_TAP(get)(w, NAME_TAP(FACTOR), i), last = NAME_TAP(get)(w, NAME_TAP(LAST), i);
         vf64 last_value = NAME_TAP(get)(w, NAME_TAP(LAST_VALUE), i), tap = vf64_load(w->tap + i), y = vf64_load(w->y + i);
         for (int64_t t = 0; t < b->count; t++) {
-            vf64 x = vf64_load(b->leaf[0] + t * b->n + i), number = vf64_set1(b->number[t]);
+            vf64 x = vf64_load(b->tap[t].leaf[0] + i), number = vf64_set1(b->number[t]);
             vf64_mask positive = vf64_gt(x, zero);
             running = vf64_add(running, vf64_mul(vf64_select(positive, x, zero), factor));
             vf64_mask take = vf64_mask_and(vf64_mask_and(positive, vf64_gt(running, aim)), vf64_gt(zero, tap));
@@ -386,7 +386,7 @@ CP_TEMPLATE void NAME_TAP(blend_pass)(int kind, const cp_tap_windows *w, const c
         vf64 count = NAME_TAP(get)(w, NAME_TAP(COUNT), i);
         at = b->first == 0 ? vf64_set1(-1.0) : at;
         for (int64_t t = 0; t < b->count; t++) {
-            vf64 x = vf64_load(b->leaf[0] + t * b->n + i), there = vf64_load(b->there + t * b->n + i);
+            vf64 x = vf64_load(b->tap[t].leaf[0] + i), there = vf64_load(b->tap[t].there + i);
             vf64_mask take = vf64_mask_or(vf64_mask_or(vf64_gt(x, best), vf64_isnan(x)), vf64_gt(zero, at));
             take = vf64_mask_and(vf64_mask_andnot(take, vf64_isnan(best)), vf64_gt(there, zero));
             best = vf64_select(take, x, best);
@@ -512,7 +512,7 @@ static void NAME_TAP(gate_terms)(const cp_tap_windows *w, const cp_tap_block *b)
         vf64 gradient = NAME_TAP(blend_gradient)(CP_TAP_GATE, w, i);
         vf64_store(w->terms + i, gradient);
         for (int64_t t = 0; t < b->count; t++) {
-            vf64 term = vf64_mul(gradient, vf64_load(b->leaf[0] + t * b->n + i));
+            vf64 term = vf64_mul(gradient, vf64_load(b->tap[t].leaf[0] + i));
             vf64_store(w->terms + (1 + (int64_t)b->number[t]) * w->n + i, term);
         }
     }
@@ -528,8 +528,8 @@ static void NAME_TAP(rank_pass)(const cp_tap_windows *w, const cp_tap_block *b, 
     for (int64_t i = 0; i < w->n; i += vf64_N) {
         for (int64_t t = 0; t < b->count; t++) {
             int64_t filled = b->first + t < w->ranks ? b->first + t : w->ranks - 1;
-            vf64_mask there = vf64_gt(vf64_load(b->there + t * b->n + i), vf64_set1(0.0));
-            vf64 value = vf64_select(there, vf64_load(b->leaf[0] + t * b->n + i), vf64_set1(-cp_infinity()));
+            vf64_mask there = vf64_gt(vf64_load(b->tap[t].there + i), vf64_set1(0.0));
+            vf64 value = vf64_select(there, vf64_load(b->tap[t].leaf[0] + i), vf64_set1(-cp_infinity()));
             vf64 at = vf64_select(there, vf64_set1((double)(b->first + t)), vf64_set1(cp_infinity()));
             for (int64_t r = 0; r <= filled; r++) {
                 vf64 held = vf64_load(w->rank_value + r * w->n + i), held_at = vf64_load(w->rank_tap + r * w->n + i);

@@ -13,7 +13,7 @@ static void NAME_TAP(tree_pass)(const cp_tap_windows *w, const cp_tap_block *b, 
         for (int64_t node = 0; node < w->nodes; node++) {
             vf64 sum = vf64_load(w->node + node * w->n + i), rest = vf64_load(w->node_rest + node * w->n + i);
             for (int64_t t = 0; t < b->count; t++) {
-                vf64 x = vf64_load(b->leaf[0] + t * b->n + i);
+                vf64 x = vf64_load(b->tap[t].leaf[0] + i);
                 NAME_TAP(add)(&sum, &rest, vf64_mul(NAME_TAP(mask_at)(w, b, node, t, i), x));
             }
             vf64_store(w->node + node * w->n + i, sum);
@@ -75,7 +75,7 @@ static void NAME_TAP(tree_terms)(const cp_tap_windows *w, const cp_tap_block *b)
         for (int64_t node = 0; node < w->nodes; node++) {
             vf64 share = vf64_mul(dy, vf64_load(w->node + node * w->n + i));
             for (int64_t t = 0; t < b->count; t++) {
-                vf64 term = vf64_mul(share, vf64_load(b->leaf[0] + t * b->n + i));
+                vf64 term = vf64_mul(share, vf64_load(b->tap[t].leaf[0] + i));
                 vf64_store(w->terms + (node * w->node_taps + (int64_t)b->number[t]) * w->n + i, term);
             }
         }
