@@ -367,7 +367,7 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
     memset(&work, 0, sizeof work);
     work.plan = p;
     work.rows = p->engine->kernels->lane[CP_LANE_f64];
-    work.kernel = &p->engine->kernels->tap[p->kind];
+    work.kernel = &p->engine->kernels->tap[p->pool->dtype][p->kind];
     (void)cp_tapwise_bind(&work, p, cp_engine_worker(p->engine, worker));
     for (int64_t unit = lo; unit < hi; unit++) {
         if (p->task == CP_TAPWISE_INPUT_GRADIENT) {

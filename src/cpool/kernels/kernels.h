@@ -6,13 +6,14 @@
 #include "kernels/lane_f32.h"
 #include "kernels/lane_f64.h"
 #include "kernels/lp.h"
-#include "kernels/tapwise.h"
+#include "kernels/tapwise_f32.h"
+#include "kernels/tapwise_f64.h"
 #include "kernels/moments.h"
 #include "kernels/affine.h"
 
 const cp_kernels CP_GLUE(cp_kernels_, CP_ISA_NAME) = {
     {&CP_GLUE(lane_f32_, CP_ISA_NAME), &CP_GLUE(lane_f64_, CP_ISA_NAME)},
     &CP_GLUE(lp_table_, CP_ISA_NAME),
-    CP_GLUE(tap_table_, CP_ISA_NAME),
+    {CP_GLUE(tap_table_f32_, CP_ISA_NAME), CP_GLUE(tap_table_f64_, CP_ISA_NAME)},
     &CP_GLUE(norm_table_, CP_ISA_NAME),
 };

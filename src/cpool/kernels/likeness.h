@@ -41,8 +41,14 @@ CP_TEMPLATE NAME_TAP(alike) NAME_TAP(alike_at)(const cp_tap_windows *w, const cp
     vf64 apart = vf64_div(vf64_sub(e.x, NAME_TAP(get)(w, NAME_TAP(LIKED), i)), vf64_select(none, one, large));
     e.by_x = vf64_mul(apart, NAME_TAP(signed_like)(vf64_select(below, up, down), e.x));
     e.by_mean = vf64_mul(apart, NAME_TAP(signed_like)(vf64_select(below, down, up), mean));
-    NAME_TAP(exp)(one, vf64_div(vf64_add(ratio, ratio), square), &mantissa, &exponent);
-    e.weight = vf64_scale(mantissa, exponent);
+    vf64 likeness = vf64_div(vf64_add(ratio, ratio), square); /* at most 1 */
+    if (CP_TAP_EXACT) {
+        NAME_TAP(exp)(one, likeness, &mantissa, &exponent);
+        e.weight = vf64_scale(mantissa, exponent);
+    } else {
+        NAME_TAP(exp_near)(likeness, &mantissa, &exponent);
+        e.weight = vf64_mul(mantissa, vf64_pow2(exponent));
+    }
     return e;
 }
 
@@ -94,8 +100,12 @@ CP_TEMPLATE void NAME_TAP(finish_likeness)(const cp_tap_windows *w, int64_t i)
 static void NAME_TAP(ada_finish)(const cp_tap_windows *w, int pass)
 {
     vf64 zero = vf64_set1(0.0), one = vf64_set1(1.0);
-    if (pass == 0) {
+    if (pass == 0 && CP_TAP_EXACT) {
         NAME_TAP(ratio_finish)(w, pass);
+    } else if (pass == 0) {
+        for (int64_t i = 0; i < w->n; i += vf64_N) {
+            NAME_TAP(put)(w, NAME_TAP(WEIGHT_REST), i, NAME_TAP(inverse_or_zero)(NAME_TAP(get)(w, NAME_TAP(WEIGHT), i)));
+        }
     }
     for (int64_t i = 0; i < w->n; i += vf64_N) {
         vf64 count = NAME_TAP(get)(w, NAME_TAP(ADA_COUNT), i);

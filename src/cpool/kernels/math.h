@@ -211,6 +211,19 @@ CP_VEC vf64 vf64_exp2m1(vf64 f)
     return vf64_mul(f, vf64_add(c1, vf64_mul(f, vf64_mad(f, vf64_exp2_tail(f, ff), c2))));
 }
 
+/* 2^x = mantissa * 2^exponent, |x| < 2^50, the mantissa in [0.70, 1.42] with a relative error below 2^-32. NaN: NaN and NaN. */
+CP_VEC void vf64_exp2_near(vf64 x, vf64 *mantissa, vf64 *exponent)
+{
+    vf64 round = vf64_set1(0x3p51), k = vf64_sub(vf64_add(x, round), round), f = vf64_sub(x, k), ff = vf64_mul(f, f);
+    vf64 even = vf64_mad(vf64_set1(CP_EXP2_NEAR_6), ff, vf64_set1(CP_EXP2_NEAR_4));
+    vf64 odd = vf64_mad(vf64_set1(CP_EXP2_NEAR_5), ff, vf64_set1(CP_EXP2_NEAR_3));
+    even = vf64_mad(even, ff, vf64_set1(CP_EXP2_NEAR_2));
+    odd = vf64_mad(odd, ff, vf64_set1(CP_EXP2_NEAR_1));
+    even = vf64_mad(even, ff, vf64_set1(CP_EXP2_NEAR_0));
+    *mantissa = vf64_mad(f, vf64_mad(odd, f, even), vf64_set1(1.0));
+    *exponent = k;
+}
+
 /* 2^(hi + lo) = mantissa * 2^exponent, the mantissa in [0.70, 1.42] within 0.53 ulp, exactly 1 for integers.
  * |hi| >= 2^52: hi is the exponent and lo is dropped, which is as near as a double can name the exponent.
  * hi far: mantissa 0 or infinity, exponent -CP_FAR or CP_FAR. NaN: NaN and 0.

@@ -37,6 +37,16 @@
 #define CP_EXP2_P_8 0x1.e9bbddc59c6dcp-32
 #define CP_EXP2_P_9 0x1.c47c5add75202p-36
 
+/* 2^f = 1 + f N(f), for floats */
+/* N(x), -0.500001 <= x <= 0.500001: relative error 2^-33.1 of the whole */
+#define CP_EXP2_NEAR_0 0x1.62e42fefa39efp-1
+#define CP_EXP2_NEAR_1 0x1.ebfbe045f50e2p-3
+#define CP_EXP2_NEAR_2 0x1.c6b08d883ddc0p-5
+#define CP_EXP2_NEAR_3 0x1.3b2a1b7104e4cp-7
+#define CP_EXP2_NEAR_4 0x1.5d879eacd6b7cp-10
+#define CP_EXP2_NEAR_5 0x1.44400016ea86bp-13
+#define CP_EXP2_NEAR_6 0x1.00a5818939202p-16
+
 /* log(m) = s (2 + z R(z)); 1/ln2 and what that leaves; ln2; in two parts: exponents times the first are exact */
 #define CP_LN2 0x1.62e42fefa39efp-1
 #define CP_LOG2_E 0x1.71547652b82fep+0

@@ -262,7 +262,7 @@ typedef struct cp_norm_kernels {
 typedef struct cp_kernels {
     const cp_lane_kernels *lane[CP_LANES];
     const cp_lp_kernels *lp;
-    const cp_tap_kernel *tap; /* [CP_TAPS] */
+    const cp_tap_kernel *tap[CP_DTYPES]; /* of each type [CP_TAPS] */
     const cp_norm_kernels *norm;
 } cp_kernels;
 

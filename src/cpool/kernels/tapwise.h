@@ -1,16 +1,18 @@
 /* Operators that look at their windows tap by tap, f64 lanes: a lane is a window, a row a tap, and n a multiple of every vector.
- * Taps come in row-major order, all at once or block after block; where a block ends changes no bit. */
+ * Taps come in row-major order, all at once or block after block; where a block ends changes no bit. Written once for elements
+ * that are floats and for doubles, for which alone CP_TAP_EXACT is 1. */
 
-#define NAME_TAP(kernel) CP_GLUE(tap_##kernel##_, CP_ISA_NAME)
-
-/* The exponent of a weight of 0: below that of any other. Differences of exponents may be infinite, but are no NaN. */
-#define CP_NOTHING (-0x1.fffffffffffffp1023)
+#define NAME_TAP(kernel) CP_GLUE(CP_GLUE(tap_##kernel##_, CP_TAP_ELEMENT), CP_GLUE(_, CP_ISA_NAME))
 
 /* ---- Sums ---- */
 
-/* sum + rest with the rounding errors of the sum in `rest`, whatever the number of terms (Neumaier). */
+/* sum + rest with the rounding errors of the sum in `rest`, whatever the number of terms (Neumaier); of floats there is no rest. */
 CP_TEMPLATE void NAME_TAP(add)(vf64 *sum, vf64 *rest, vf64 term)
 {
+    if (!CP_TAP_EXACT) {
+        *sum = vf64_add(*sum, term);
+        return;
+    }
     vf64 next = vf64_add(*sum, term), part = vf64_sub(next, *sum);
     vf64 error = vf64_add(vf64_sub(*sum, vf64_sub(next, part)), vf64_sub(term, part));
     *rest = vf64_add(*rest, error);
@@ -20,7 +22,7 @@ CP_TEMPLATE void NAME_TAP(add)(vf64 *sum, vf64 *rest, vf64 term)
 CP_TEMPLATE vf64 NAME_TAP(total)(vf64 sum, vf64 rest)
 {
     vf64 total = vf64_add(sum, rest);
-    return vf64_select(vf64_isnan(total), sum, total); /* of an infinite sum the errors are NaN */
+    return !CP_TAP_EXACT ? sum : vf64_select(vf64_isnan(total), sum, total); /* of an infinite sum the errors are NaN */
 }
 
 CP_TEMPLATE vf64 NAME_TAP(get)(const cp_tap_windows *w, int row, int64_t i)
@@ -38,7 +40,9 @@ CP_TEMPLATE void NAME_TAP(add_to_row)(const cp_tap_windows *w, int row, int64_t 
     vf64 sum = NAME_TAP(get)(w, row, i), rest = NAME_TAP(get)(w, row + 1, i);
     NAME_TAP(add)(&sum, &rest, term);
     NAME_TAP(put)(w, row, i, sum);
-    NAME_TAP(put)(w, row + 1, i, rest);
+    if (CP_TAP_EXACT) {
+        NAME_TAP(put)(w, row + 1, i, rest);
+    }
 }
 
 CP_TEMPLATE vf64 NAME_TAP(total_of_row)(const cp_tap_windows *w, int row, int64_t i)
@@ -70,36 +74,76 @@ CP_TEMPLATE void NAME_TAP(exp)(vf64 t, vf64 x, vf64 *mantissa, vf64 *exponent)
     *exponent = vf64_select(nothing, vf64_set1(CP_NOTHING), *exponent);
 }
 
-static void NAME_TAP(map_exp)(double *const *leaf, const double *factor, int64_t n)
+/* exp(product) in the same way, where that is near: beyond, the error of product log2 e alone would be felt in a float. */
+CP_TEMPLATE void NAME_TAP(exp_near)(vf64 product, vf64 *mantissa, vf64 *exponent)
 {
+    vf64_exp2_near(vf64_mul(product, vf64_set1(CP_LOG2_E)), mantissa, exponent);
+}
+
+CP_TEMPLATE vf64 NAME_TAP(product_at)(const double *x, const double *factor, int64_t i)
+{
+    return factor != NULL ? vf64_mul(vf64_load(factor + i), vf64_load(x + i)) : vf64_load(x + i);
+}
+
+/* Whether the products are near, all of them. */
+CP_TEMPLATE int NAME_TAP(all_near)(const double *x, const double *factor, int64_t n)
+{
+    double most[vf64_N];
+    vf64 largest = vf64_set1(0.0);
+    int near = 1;
     for (int64_t i = 0; i < n; i += vf64_N) {
-        vf64 mantissa, exponent;
-        NAME_TAP(exp)(vf64_load(factor + i), vf64_load(leaf[2] + i), &mantissa, &exponent);
+        vf64 product = n - i >= vf64_N ? NAME_TAP(product_at)(x, factor, i) : vf64_load_n(x + i, n - i, 0.0);
+        product = n - i >= vf64_N || factor == NULL ? product : vf64_mul(vf64_load(factor + i), product);
+        largest = vf64_max(largest, vf64_abs(product));
+    }
+    vf64_store(most, largest);
+    for (int l = 0; l < vf64_N; l++) {
+        near &= most[l] < CP_TAP_NEAR;
+    }
+    return near;
+}
+
+/* Of logits, or, with factors, of what is multiplied by them. */
+CP_TEMPLATE void NAME_TAP(map_power)(double *const *leaf, int of, const double *factor, int64_t n)
+{
+    vf64 mantissa, exponent, one = vf64_set1(1.0);
+    if (!CP_TAP_EXACT && NAME_TAP(all_near)(leaf[of], factor, n)) {
+        for (int64_t i = 0; i < n; i += vf64_N) {
+            NAME_TAP(exp_near)(NAME_TAP(product_at)(leaf[of], factor, i), &mantissa, &exponent);
+            vf64_store(leaf[0] + i, mantissa);
+            vf64_store(leaf[1] + i, exponent);
+        }
+        return;
+    }
+    for (int64_t i = 0; i < n; i += vf64_N) {
+        vf64 product = NAME_TAP(product_at)(leaf[of], factor, i), near_mantissa, near_exponent;
+        NAME_TAP(exp)(factor != NULL ? vf64_load(factor + i) : one, vf64_load(leaf[of] + i), &mantissa, &exponent);
+        if (!CP_TAP_EXACT) {
+            vf64_mask near = vf64_gt(vf64_set1(CP_TAP_NEAR), vf64_abs(product));
+            NAME_TAP(exp_near)(product, &near_mantissa, &near_exponent);
+            mantissa = vf64_select(near, near_mantissa, mantissa);
+            exponent = vf64_select(near, near_exponent, exponent);
+        }
         vf64_store(leaf[0] + i, mantissa);
         vf64_store(leaf[1] + i, exponent);
     }
 }
 
-CP_TEMPLATE void NAME_TAP(map_power)(double *const *leaf, int of, int64_t n)
+static void NAME_TAP(map_exp)(double *const *leaf, const double *factor, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += vf64_N) {
-        vf64 mantissa, exponent;
-        NAME_TAP(exp)(vf64_set1(1.0), vf64_load(leaf[of] + i), &mantissa, &exponent);
-        vf64_store(leaf[0] + i, mantissa);
-        vf64_store(leaf[1] + i, exponent);
-    }
+    NAME_TAP(map_power)(leaf, 2, factor, n);
 }
 
 static void NAME_TAP(map_logit)(double *const *leaf, const double *none, int64_t n)
 {
     (void)none;
-    NAME_TAP(map_power)(leaf, 0, n);
+    NAME_TAP(map_power)(leaf, 0, NULL, n);
 }
 
 static void NAME_TAP(map_self)(double *const *leaf, const double *none, int64_t n)
 {
     (void)none;
-    NAME_TAP(map_power)(leaf, 2, n);
+    NAME_TAP(map_power)(leaf, 2, NULL, n);
 }
 
 CP_TEMPLATE vf64 NAME_TAP(positive)(vf64 x) /* max(x, 0), NaN stays */
@@ -141,10 +185,58 @@ CP_TEMPLATE vf64 NAME_TAP(weighted)(const cp_tap_windows *w, const cp_tap_block 
 {
     vf64 sum = NAME_TAP(get)(w, NAME_TAP(WEIGHT), i), zero = vf64_set1(0.0), step = vf64_set1(1000.0);
     vf64 shift = vf64_sub(vf64_load(b->tap[t].leaf[1] + i), NAME_TAP(get)(w, NAME_TAP(TOP), i));
+    if (!CP_TAP_EXACT) { /* no factor is that huge, and the rest of the sum is its inverse */
+        vf64 weight = vf64_mul(vf64_load(b->tap[t].leaf[0] + i), vf64_pow2_down(shift));
+        return vf64_mul(vf64_mul(vf64_mul(weight, NAME_TAP(get)(w, NAME_TAP(WEIGHT_REST), i)), a), factor);
+    }
     vf64 first = vf64_max(shift, vf64_sub(zero, step)), second = vf64_min(vf64_add(shift, step), zero);
     vf64 part = vf64_div(vf64_mul(vf64_load(b->tap[t].leaf[0] + i), vf64_pow2_down(first)), sum);
     part = vf64_select(vf64_eq(sum, zero), zero, part);
     return vf64_mul(vf64_mul(vf64_mul(part, a), factor), vf64_pow2_down(second));
+}
+
+/* The same of floats, without a division per tap: the largest exponent, then sums of weights, weighted elements, and squares. */
+CP_TEMPLATE void NAME_TAP(plain_ratio_pass)(int kind, const cp_tap_windows *w, const cp_tap_block *b, int pass)
+{
+    for (int64_t i = 0; i < w->n; i += vf64_N) {
+        vf64 top = NAME_TAP(get)(w, NAME_TAP(TOP), i);
+        if (pass == 0) {
+            top = b->first == 0 ? vf64_set1(CP_NOTHING) : top;
+            for (int64_t t = 0; t < b->count; t++) {
+                top = vf64_max(top, vf64_load(b->tap[t].leaf[1] + i));
+            }
+            NAME_TAP(put)(w, NAME_TAP(TOP), i, top);
+            continue;
+        }
+        vf64 sum = NAME_TAP(get)(w, NAME_TAP(WEIGHT), i), mean = NAME_TAP(get)(w, NAME_TAP(MEAN), i);
+        vf64 square = NAME_TAP(get)(w, NAME_TAP(SQUARE), i);
+        for (int64_t t = 0; t < b->count; t++) {
+            vf64 weight = vf64_pow2_down(vf64_sub(vf64_load(b->tap[t].leaf[1] + i), top));
+            weight = vf64_mul(weight, vf64_load(b->tap[t].leaf[0] + i));
+            sum = vf64_add(sum, weight);
+            mean = vf64_add(mean, vf64_mul(weight, vf64_load(b->tap[t].leaf[2] + i)));
+            square = kind == CP_TAP_SHARE ? vf64_add(square, vf64_mul(weight, weight)) : square;
+        }
+        NAME_TAP(put)(w, NAME_TAP(WEIGHT), i, sum);
+        NAME_TAP(put)(w, NAME_TAP(MEAN), i, mean);
+        NAME_TAP(put)(w, NAME_TAP(SQUARE), i, square);
+    }
+}
+
+CP_TEMPLATE vf64 NAME_TAP(inverse_or_zero)(vf64 sum)
+{
+    vf64 zero = vf64_set1(0.0);
+    return vf64_select(vf64_eq(sum, zero), zero, vf64_div(vf64_set1(1.0), sum));
+}
+
+CP_TEMPLATE void NAME_TAP(plain_ratio_finish)(const cp_tap_windows *w)
+{
+    for (int64_t i = 0; i < w->n; i += vf64_N) {
+        vf64 inverse = NAME_TAP(inverse_or_zero)(NAME_TAP(get)(w, NAME_TAP(WEIGHT), i));
+        NAME_TAP(put)(w, NAME_TAP(WEIGHT_REST), i, inverse);
+        NAME_TAP(put)(w, NAME_TAP(SQUARE), i, vf64_mul(vf64_mul(NAME_TAP(get)(w, NAME_TAP(SQUARE), i), inverse), inverse));
+        vf64_store(w->y + i, vf64_mul(NAME_TAP(get)(w, NAME_TAP(MEAN), i), inverse));
+    }
 }
 
 CP_TEMPLATE void NAME_TAP(ratio_pass)(int kind, const cp_tap_windows *w, const cp_tap_block *b, int pass)
@@ -187,16 +279,30 @@ CP_TEMPLATE void NAME_TAP(ratio_pass)(int kind, const cp_tap_windows *w, const c
 
 static void NAME_TAP(weighted_pass)(const cp_tap_windows *w, const cp_tap_block *b, int pass)
 {
-    NAME_TAP(ratio_pass)(CP_TAP_SOFT, w, b, pass);
+    if (CP_TAP_EXACT) {
+        NAME_TAP(ratio_pass)(CP_TAP_SOFT, w, b, pass);
+    } else {
+        NAME_TAP(plain_ratio_pass)(CP_TAP_SOFT, w, b, pass);
+    }
 }
 
 static void NAME_TAP(share_pass)(const cp_tap_windows *w, const cp_tap_block *b, int pass)
 {
-    NAME_TAP(ratio_pass)(CP_TAP_SHARE, w, b, pass);
+    if (CP_TAP_EXACT) {
+        NAME_TAP(ratio_pass)(CP_TAP_SHARE, w, b, pass);
+    } else {
+        NAME_TAP(plain_ratio_pass)(CP_TAP_SHARE, w, b, pass);
+    }
 }
 
 static void NAME_TAP(ratio_finish)(const cp_tap_windows *w, int pass)
 {
+    if (!CP_TAP_EXACT) {
+        if (pass == 1) {
+            NAME_TAP(plain_ratio_finish)(w);
+        }
+        return;
+    }
     for (int64_t i = 0; i < w->n; i += vf64_N) {
         vf64 sum = NAME_TAP(get)(w, NAME_TAP(WEIGHT), i);
         if (pass == 0) {
@@ -420,8 +526,14 @@ static void NAME_TAP(gate_pass)(const cp_tap_windows *w, const cp_tap_block *b, 
 CP_TEMPLATE vf64 NAME_TAP(sigmoid)(vf64 v)
 {
     vf64 zero = vf64_set1(0.0), one = vf64_set1(1.0), mantissa, exponent;
-    NAME_TAP(exp)(vf64_set1(-1.0), vf64_abs(v), &mantissa, &exponent);
-    vf64 power = vf64_scale(mantissa, exponent);
+    vf64 power;
+    if (CP_TAP_EXACT) {
+        NAME_TAP(exp)(vf64_set1(-1.0), vf64_abs(v), &mantissa, &exponent);
+        power = vf64_scale(mantissa, exponent);
+    } else {
+        NAME_TAP(exp_near)(vf64_max(vf64_sub(zero, vf64_abs(v)), vf64_set1(-CP_TAP_NEAR)), &mantissa, &exponent);
+        power = vf64_mul(mantissa, vf64_pow2_down(exponent));
+    }
     return vf64_div(vf64_select(vf64_gt(zero, v), power, one), vf64_add(one, power));
 }
 

@@ -35,6 +35,12 @@ static inline int cp_is_power_of_two(double divisor)
 /* The exponent of 0, negated that of infinity: no finite number's, yet finite, so that differences of exponents are. */
 #define CP_FAR 0x1p600
 
+/* The exponent of a weight of 0: below that of any other. Differences of exponents may be infinite, but are no NaN. */
+#define CP_NOTHING (-0x1.fffffffffffffp1023)
+
+/* Of floats: what exp_near() of kernels/tapwise.h is made for. */
+#define CP_TAP_NEAR 0x1p20
+
 #define CP_GLUE_(a, b) a##b
 #define CP_GLUE(a, b) CP_GLUE_(a, b)
 
