@@ -174,7 +174,7 @@ static void plan_blur(cp_blur *b, const cp_pool *pool, int32_t direction)
     }
     b->planes = pool->axis[0].window > 1 ? SOURCES : 1;
     cp_layout_make(&b->layout, pool, views, 0);
-    cp_layout_choose_lanes(&b->layout, b->targets[2]);
+    cp_layout_choose_lanes(&b->layout, b->targets[2], CP_FEW_COLUMNS);
     b->lanes = cp_max64(1, cp_min64(b->layout.lanes, MOST_LANES));
     b->tiles = cp_ceil_div(b->layout.lanes, b->lanes);
     b->pitch = 1;

@@ -4,7 +4,14 @@
 #include "integers.h"
 
 /* Bytes for the taps of a block, for mapped rows, and for a band of gradients; windows that are worked off together. */
-enum { BLOCK_BYTES = 192 * 1024, KEPT_BYTES = 256 * 1024, BAND_BYTES = 1024 * 1024, MOST_WINDOWS = 256, MOST_LANES = 32 };
+enum {
+    BLOCK_BYTES = 192 * 1024,
+    KEPT_BYTES = 256 * 1024,
+    BAND_BYTES = 1024 * 1024,
+    MOST_WINDOWS = 256,
+    FEW_WINDOWS = 16,
+    MOST_LANES = 32
+};
 
 int cp_tapwise_lanes_are_channels(const cp_tapwise *p)
 {
@@ -57,7 +64,7 @@ static void plan_layout(cp_tapwise *p)
         per_channel |= cp_parameter_per_channel(pool, pool->array[parameters[i]]);
     }
     cp_layout_make(&p->layout, pool, views, per_channel);
-    cp_layout_choose_lanes(&p->layout, pool->out[2]);
+    cp_layout_choose_lanes(&p->layout, pool->out[2], FEW_WINDOWS);
 }
 
 /* ---- Tiles ---- */

@@ -185,7 +185,7 @@ void cp_window_plan(cp_window *w, const cp_pool *pool, cp_task task)
     w->lane_kind = cp_window_lane(pool, w->axis);
     w->lane_size = cp_lane_size(w->lane_kind);
     if (!by_plane) { /* lanes would be planes, whose windows lie at other places */
-        cp_layout_choose_lanes(&w->layout, w->axis[2].targets);
+        cp_layout_choose_lanes(&w->layout, w->axis[2].targets, CP_FEW_COLUMNS);
     }
     plan_lanes(w);
     w->bytes += cp_places_bytes_by_plane(pool);

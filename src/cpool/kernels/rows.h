@@ -65,13 +65,13 @@ static void NAME(stride)(void *dst, const void *src, int64_t step, int64_t n)
 {
     CP_ELEMENT *d = dst;
     const CP_ELEMENT *s = src;
-    if (step == 2) { /* of a constant compilers make shuffles */
-        for (int64_t i = 0; i < n; i++) {
-            d[i] = s[i * 2];
-        }
-        return;
+    int64_t i = 0;
+    for (; step == 2 && i + V(N) < n; i += V(N)) { /* behind the last element there may be nothing */
+        CP_VECTOR even, odd;
+        V(unzip)(V(load)(s + i * 2), V(load)(s + i * 2 + V(N)), &even, &odd);
+        V(store)(d + i, even);
     }
-    for (int64_t i = 0; i < n; i++) {
+    for (; i < n; i++) {
         d[i] = s[i * step];
     }
 }
@@ -115,6 +115,41 @@ static void NAME(first_taps)(void *taps, const double *first, int64_t columns, i
     }
 }
 
+/* Elements side by side. */
+CP_TEMPLATE void NAME(load_line)(double (*read)(const char *), int64_t size, CP_ELEMENT *d, const char *src, int64_t n)
+{
+    int64_t i = 0;
+    if (size == sizeof(CP_ELEMENT)) {
+        memcpy(d, src, (size_t)(n * size));
+        return;
+    }
+    if (size == sizeof(float) && (uintptr_t)src % sizeof(float) == 0) {
+        for (; i + vf64_N <= n; i += vf64_N) {
+            vf64_store((double *)(void *)d + i, vf64_load_f32((const float *)(const void *)src + i));
+        }
+    }
+    for (; i < n; i++) {
+        d[i] = (CP_ELEMENT)read(src + i * size);
+    }
+}
+
+CP_TEMPLATE void NAME(store_line)(void (*write)(char *, double), int64_t size, char *dst, const CP_ELEMENT *s, int64_t n)
+{
+    int64_t i = 0;
+    if (size == sizeof(CP_ELEMENT)) {
+        memcpy(dst, s, (size_t)(n * size));
+        return;
+    }
+    if (size == sizeof(float) && (uintptr_t)dst % sizeof(float) == 0) {
+        for (; i + vf64_N <= n; i += vf64_N) {
+            vf64_store_f32((float *)(void *)dst + i, vf64_load((const double *)(const void *)s + i));
+        }
+    }
+    for (; i < n; i++) {
+        write(dst + i * size, (double)s[i]);
+    }
+}
+
 /* Arrays are walked along their shorter stride: the other side is a row in cache. */
 CP_TEMPLATE void NAME(load_rows)(double (*read)(const char *), int64_t size, void *dst, const char *src, int64_t columns,
                                  int64_t column_stride, int64_t lanes, int64_t lane_stride)
@@ -127,9 +162,7 @@ CP_TEMPLATE void NAME(load_rows)(double (*read)(const char *), int64_t size, voi
     }
     if (lane_stride == size) {
         for (int64_t c = 0; c < columns; c++) {
-            for (int64_t l = 0; l < lanes; l++) {
-                d[c * lanes + l] = (CP_ELEMENT)read(src + c * column_stride + l * size);
-            }
+            NAME(load_line)(read, size, d + c * lanes, src + c * column_stride, lanes);
         }
         return;
     }
@@ -151,9 +184,7 @@ CP_TEMPLATE void NAME(store_rows)(void (*write)(char *, double), int64_t size, c
     }
     if (lane_stride == size) {
         for (int64_t c = 0; c < columns; c++) {
-            for (int64_t l = 0; l < lanes; l++) {
-                write(dst + c * column_stride + l * size, (double)s[c * lanes + l]);
-            }
+            NAME(store_line)(write, size, dst + c * column_stride, s + c * lanes, lanes);
         }
         return;
     }

@@ -56,10 +56,9 @@ void cp_layout_make(cp_layout *layout, const cp_pool *pool, const cpool_view *co
     layout->outer = cp_layout_planes(layout);
 }
 
-void cp_layout_choose_lanes(cp_layout *layout, int64_t targets)
+void cp_layout_choose_lanes(cp_layout *layout, int64_t targets, int64_t few)
 {
-    /* Below these lengths vectors of lanes stay partly empty; and every row of columns costs its own tables. */
-    enum { FEW_LANES = 8, FEW_COLUMNS = 64 };
+    enum { FEW_LANES = 8 }; /* below this length vectors of lanes stay partly empty */
     int32_t longest = -1;
     for (int32_t dim = 0; dim < layout->dims; dim++) {
         if (layout->grid[0].batch[dim] == layout->grid[0].item && layout->length[dim] >= FEW_LANES) {
@@ -69,7 +68,7 @@ void cp_layout_choose_lanes(cp_layout *layout, int64_t targets)
             longest = dim;
         }
     }
-    if (layout->lane < 0 && targets < FEW_COLUMNS && longest >= 0 && layout->length[longest] > targets) {
+    if (layout->lane < 0 && targets < few && longest >= 0 && layout->length[longest] > targets) {
         layout->lane = longest;
     }
     if (layout->lane >= 0) {

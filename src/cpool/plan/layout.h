@@ -27,8 +27,9 @@ typedef struct cp_layout {
 /* `views`: up to CP_GRIDS arrays with x's axes, NULL for none. keep_channels: channels are not merged with other axes. */
 void cp_layout_make(cp_layout *layout, const cp_pool *pool, const cpool_view *const *views, int keep_channels);
 
-/* Chooses `lane`: the walk reads the columns of views[0] into `targets` columns. */
-void cp_layout_choose_lanes(cp_layout *layout, int64_t targets);
+/* Chooses `lane` for what reads the columns of views[0] into rows of `targets`: planes, where there are few of these. */
+enum { CP_FEW_COLUMNS = 64 }; /* for the walk: every row of columns costs its own tables */
+void cp_layout_choose_lanes(cp_layout *layout, int64_t targets, int64_t few);
 
 /* Makes the elements of one dimension the lanes; -1: of none. */
 void cp_layout_take_lanes(cp_layout *layout, int32_t dim);
