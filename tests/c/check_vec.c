@@ -250,6 +250,8 @@ static void expect(int good, const char *isa, const char *lane, const char *what
 #define vf64_int_add CHECK_NAME(vf64_int_add)
 #define vf64_int_sub CHECK_NAME(vf64_int_sub)
 #define vf64_int_and CHECK_NAME(vf64_int_and)
+#define vf64_int_xor CHECK_NAME(vf64_int_xor)
+#define vf64_int_mul32 CHECK_NAME(vf64_int_mul32)
 #define vf64_int_shl CHECK_NAME(vf64_int_shl)
 #define vf64_int_shr CHECK_NAME(vf64_int_shr)
 #define cp_clamp_lane CHECK_NAME(cp_clamp_lane)

@@ -4,7 +4,7 @@
 #include "drive/kept.h"
 #include "dtype/list.h"
 #include "integers.h"
-#include "philox.h"
+#include "kernels/philox.h"
 
 /* Tables lie one behind the other, each in whole cache lines. */
 static size_t table_bytes(const cp_pool *pool)

@@ -5,7 +5,7 @@
 #include "drive/drive.h"
 #include "fpenv.h"
 #include "integers.h"
-#include "philox.h"
+#include "kernels/philox.h"
 
 /* ---- What is given for each result ---- */
 
@@ -14,22 +14,21 @@ static int is_random(const cp_tapwise *p)
     return p->pool->op->code == CPOOL_MIXED_RANDOM;
 }
 
-/* The linear index of the result of a lane; `spread` by what shares a draw. */
-static uint64_t draw_index(const cp_tapwise_work *w, int64_t lane, int64_t column, int32_t granularity)
-{
-    const int64_t *out = w->plan->pool->out;
-    int64_t plane = cp_layout_plane(&w->plan->layout, w->outer, w->lane + lane);
-    return granularity == CPOOL_LAYER ? 0
-           : granularity == CPOOL_MAP ? (uint64_t)plane
-                                      : (uint64_t)(((plane * out[0] + w->d) * out[1] + w->h) * out[2] + column);
-}
-
+/* A number for each result, drawn for its linear index, or for that of what shares a draw. */
 static void draw_row(const cp_tapwise_work *w, int32_t granularity, double *u)
 {
     const cpool_pool_params *params = &w->plan->pool->params;
-    for (int64_t i = 0; i < w->count * w->lanes; i++) {
-        u[i] = cp_draw(params->seed, params->offset, draw_index(w, i % w->lanes, w->column + i / w->lanes, granularity));
+    const int64_t *out = w->plan->pool->out;
+    memset(u, 0, (size_t)w->plan->n * sizeof *u);
+    for (int64_t l = 0; l < w->lanes && granularity != CPOOL_LAYER; l++) {
+        int64_t plane = cp_layout_plane(&w->plan->layout, w->outer, w->lane + l);
+        int64_t first = ((plane * out[0] + w->d) * out[1] + w->h) * out[2] + w->column;
+        for (int64_t c = 0; c < w->count; c++) {
+            uint64_t index = (uint64_t)(granularity == CPOOL_MAP ? plane : first + c);
+            memcpy(&u[c * w->lanes + l], &index, sizeof index);
+        }
     }
+    w->rows->draw(u, params->seed, params->offset, w->plan->n);
 }
 
 static char *side(const cp_tapwise_work *w, int64_t i)

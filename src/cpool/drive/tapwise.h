@@ -65,6 +65,7 @@ typedef struct cp_tapwise_work {
     int64_t column, count, d, h;
     int32_t complete, pass; /* the block at hand is all of the windows; what the kernel is at */
     cp_span deep, down, *spans;
+    int64_t first_tap, last_tap; /* along the row, of any window of the tile; the latter is the one behind */
     /* Scratch. */
     cp_tap_windows windows;
     cp_tap_block block;
@@ -75,6 +76,8 @@ typedef struct cp_tapwise_work {
         *dense, *factor, *line;
     double *kept[CP_TAP_LEAVES]; /* [slot][column][lane], or [slot][phase][cell][lane] */
     int64_t *slot_row, first_column;
+    int64_t (*sources)[2], *offset,
+        *band_offset; /* of each phase the cells that are sources; where taps begin in a split row */
     double *band[CP_TAP_GRADIENTS], *total, *total_rest;
     int64_t band_first, band_last; /* source rows, d * in[1] + h */
     double *sums;

@@ -6,7 +6,7 @@
 /* Bytes for the taps of a block, for mapped rows, and for a band of gradients; windows that are worked off together. */
 enum {
     BLOCK_BYTES = 192 * 1024,
-    KEPT_BYTES = 256 * 1024,
+    KEPT_BYTES = 512 * 1024,
     BAND_BYTES = 1024 * 1024,
     MOST_WINDOWS = 256,
     FEW_WINDOWS = 16,
@@ -116,10 +116,12 @@ static int plan_kept_rows(cp_tapwise *p)
     const cp_pool *pool = p->pool;
     const cp_axis *axis = pool->axis;
     int64_t deep = extent(&axis[0]);
+    /* Gradients work off the tiles of a row one after another, others the rows of a tile. */
+    int whole_rows = p->task == CP_TAPWISE_INPUT_GRADIENT || p->width >= pool->out[2];
     for (int way = 0; way < 4; way++) { /* the most first: planes of rows, and whole rows */
         p->slots[0] = deep;
         p->slots[1] = way < 2 && deep > 1 ? pool->in[1] : extent(&axis[1]);
-        p->whole_rows = way % 2 == 0;
+        p->whole_rows = way % 2 == 0 && whole_rows;
         p->reach = p->whole_rows ? pool->in[2] : cp_min64(cp_axis_reach(&axis[2], p->width), pool->in[2]);
         p->row = whole_vectors(p->reach * p->lanes);
         if (p->phases > 0) {
@@ -281,6 +283,9 @@ size_t cp_tapwise_bind(cp_tapwise_work *work, const cp_tapwise *p, char *memory)
         w->leaf[r] = take(&arena, r < p->leaves ? leaves : 0);
         w->kept[r] = take(&arena, r < p->leaves ? p->slots[0] * p->slots[1] * p->row : 0);
     }
+    w->sources = take(&arena, 2 * p->phases);
+    w->offset = take(&arena, p->phases > 0 ? p->pool->axis[2].taps : 0);
+    w->band_offset = take(&arena, p->phases > 0 ? p->pool->axis[2].taps : 0);
     w->slot_row = take(&arena, p->slots[0] * p->slots[1]);
     for (int g = 0; g < CP_TAP_GRADIENTS; g++) {
         w->gradient[g] = take(&arena, gradient[g] ? block : 0);

@@ -45,6 +45,18 @@ static void forget_rows(cp_tapwise_work *w)
     }
 }
 
+/* Where the taps of the first window begin in a split row. */
+static void place_taps(cp_tapwise_work *w)
+{
+    const cp_tapwise *p = w->plan;
+    const cp_axis *axis = &p->pool->axis[2];
+    for (int64_t tap = 0; tap < axis->taps; tap++) {
+        int64_t source = tap * axis->dilation, phase = source % axis->stride, cell = source / axis->stride * w->lanes;
+        w->offset[tap] = phase * p->kept.pitch + cell;
+        w->band_offset[tap] = phase * p->band.pitch + cell;
+    }
+}
+
 void cp_tapwise_lanes(cp_tapwise_work *w, int64_t outer, int64_t lane, int64_t lanes)
 {
     const cp_tapwise *p = w->plan;
@@ -85,6 +97,9 @@ void cp_tapwise_lanes(cp_tapwise_work *w, int64_t outer, int64_t lane, int64_t l
         spread_parameter(w, leaf ? p->leaf_masks : p->weight, leaf ? i - p->gate_weights : i, p->width, w->weight + i * p->n);
     }
     w->column = -1;
+    if (p->phases > 0) {
+        place_taps(w);
+    }
 }
 
 /* Of a phase of a row that begins at source column `base`, the cells that are sources. */
@@ -109,10 +124,10 @@ static void mark_sources(cp_tapwise_work *w)
     const cp_tapwise *p = w->plan;
     for (int64_t phase = 0; phase < p->phases; phase++) {
         double *there = w->there + phase * p->kept.pitch;
-        int64_t lo, hi;
-        phase_sources(p, p->kept.cells, w->first_column, phase, &lo, &hi);
+        int64_t *lo = &w->sources[phase][0], *hi = &w->sources[phase][1];
+        phase_sources(p, p->kept.cells, w->first_column, phase, lo, hi);
         fill(w, there, 0, p->kept.pitch, 0);
-        fill(w, there, lo * w->lanes, hi * w->lanes, 1);
+        fill(w, there, *lo * w->lanes, *hi * w->lanes, 1);
     }
 }
 
@@ -129,10 +144,14 @@ void cp_tapwise_columns(cp_tapwise_work *w, int64_t column, int64_t count)
     w->column = column;
     w->count = count;
     int64_t from = INT64_MAX;
+    w->first_tap = INT64_MAX;
+    w->last_tap = 0;
     for (int64_t i = 0; i < count; i++) {
         cp_span span = w->spans[i] = cp_axis_span(&p->pool->axis[2], column + i);
-        if (span.lo < span.hi && span.first + span.lo * span.step < from) {
-            from = span.first + span.lo * span.step;
+        if (span.lo < span.hi) {
+            from = cp_min64(from, span.first + span.lo * span.step);
+            w->first_tap = cp_min64(w->first_tap, span.lo);
+            w->last_tap = cp_max64(w->last_tap, span.hi);
         }
     }
     if (p->phases == 0) {
@@ -234,16 +253,16 @@ static void load_phases(cp_tapwise_work *w, int g, int64_t d, int64_t h, double 
 {
     const cp_tapwise *p = w->plan;
     const cp_axis *axis = &p->pool->axis[2];
-    int64_t base = w->first_column, from = cp_max64(base, 0), to = from, lo, hi;
+    int64_t base = w->first_column, from = cp_max64(base, 0), to = from;
     for (int64_t phase = 0; phase < p->phases && axis->stride > 1; phase++) {
-        phase_sources(p, p->kept.cells, base, phase, &lo, &hi);
+        int64_t lo = w->sources[phase][0], hi = w->sources[phase][1];
         to = lo < hi ? cp_max64(to, base + phase + (hi - 1) * axis->stride + 1) : to;
     }
     if (from < to) {
         cp_tapwise_load(w, g, d, h, from, 1, to - from, w->dense);
     }
     for (int64_t phase = 0; phase < p->phases; phase++) {
-        phase_sources(p, p->kept.cells, base, phase, &lo, &hi);
+        int64_t lo = w->sources[phase][0], hi = w->sources[phase][1];
         double *at = row + phase * p->kept.pitch + lo * w->lanes;
         if (axis->stride > 1) {
             take_phase(w, at, w->dense, base + phase + lo * axis->stride - from, hi - lo);
@@ -262,8 +281,7 @@ static void load_split(cp_tapwise_work *w, int64_t d, int64_t h, double *const *
     }
     for (int64_t phase = 0; phase < p->phases; phase++) {
         double *at[CP_TAP_LEAVES];
-        int64_t lo, hi;
-        phase_sources(p, p->kept.cells, w->first_column, phase, &lo, &hi);
+        int64_t lo = w->sources[phase][0], hi = w->sources[phase][1];
         for (int r = 0; r < p->leaves; r++) {
             at[r] = leaf[r] + phase * p->kept.pitch + lo * w->lanes;
         }
@@ -300,18 +318,10 @@ static int64_t kept_row(cp_tapwise_work *w, int64_t d, int64_t h)
     return slot;
 }
 
-/* Where tap `tap` of the windows from `column` on begins in a split row. */
-static int64_t phase_offset(const cp_tapwise_work *w, int64_t pitch, int64_t tap, int64_t column)
-{
-    const cp_axis *axis = &w->plan->pool->axis[2];
-    int64_t source = tap * axis->dilation;
-    return source % axis->stride * pitch + (source / axis->stride + column) * w->lanes;
-}
-
 static void point_at_tap(cp_tapwise_work *w, int64_t slot, int64_t tap, cp_tap *to)
 {
     const cp_tapwise *p = w->plan;
-    int64_t at = phase_offset(w, p->kept.pitch, tap, p->whole_rows ? w->column : 0);
+    int64_t at = w->offset[tap] + (p->whole_rows ? w->column : 0) * w->lanes;
     to->there = w->there + at;
     for (int r = 0; r < p->leaves; r++) {
         to->leaf[r] = w->kept[r] + slot * p->row + at;
@@ -406,13 +416,7 @@ static void name_tap(cp_tapwise_work *w, const int64_t *tap, int64_t to)
 int cp_tapwise_read(cp_tapwise_work *w, cp_tap_cursor *cursor)
 {
     const cp_tapwise *p = w->plan;
-    int64_t lo = INT64_MAX, hi = 0, count = 0, a = cursor->a, b = cursor->b, j = cursor->j;
-    for (int64_t c = 0; c < w->count; c++) {
-        if (w->spans[c].lo < w->spans[c].hi) {
-            lo = w->spans[c].lo < lo ? w->spans[c].lo : lo;
-            hi = w->spans[c].hi > hi ? w->spans[c].hi : hi;
-        }
-    }
+    int64_t lo = w->first_tap, hi = w->last_tap, count = 0, a = cursor->a, b = cursor->b, j = cursor->j;
     j = j < 0 ? lo : j;
     while (lo < hi && a < w->deep.hi && b < w->down.hi && count < p->capacity) {
         int64_t d = w->deep.first + a * w->deep.step, h = w->down.first + b * w->down.step, n = hi - j;
@@ -463,7 +467,7 @@ static void scatter_split(cp_tapwise_work *w)
         if (row < w->band_first || row >= w->band_last) {
             continue;
         }
-        int64_t to = (row - w->band_first) * p->band_row + phase_offset(w, p->band.pitch, w->spot[t][2], w->column);
+        int64_t to = (row - w->band_first) * p->band_row + w->band_offset[w->spot[t][2]] + w->column * w->lanes;
         for (int g = 0; g < CP_TAP_GRADIENTS; g++) {
             if (w->gradient[g] != NULL) {
                 const void *terms = w->gradient[g] + t * p->n;

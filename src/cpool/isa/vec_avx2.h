@@ -90,6 +90,8 @@ CP_VEC vf64_int vf64_int_set1(uint64_t x) { return _mm256_set1_epi64x((long long
 CP_VEC vf64_int vf64_int_add(vf64_int a, vf64_int b) { return _mm256_add_epi64(a, b); }
 CP_VEC vf64_int vf64_int_sub(vf64_int a, vf64_int b) { return _mm256_sub_epi64(a, b); }
 CP_VEC vf64_int vf64_int_and(vf64_int a, vf64_int b) { return _mm256_and_si256(a, b); }
+CP_VEC vf64_int vf64_int_xor(vf64_int a, vf64_int b) { return _mm256_xor_si256(a, b); }
+CP_VEC vf64_int vf64_int_mul32(vf64_int a, vf64_int b) { return _mm256_mul_epu32(a, b); }
 CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return _mm256_sll_epi64(a, _mm_cvtsi32_si128(n)); }
 CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return _mm256_srl_epi64(a, _mm_cvtsi32_si128(n)); }
 

@@ -108,6 +108,8 @@ CP_VEC vf64_int vf64_int_set1(uint64_t x) { return vdupq_n_u64(x); }
 CP_VEC vf64_int vf64_int_add(vf64_int a, vf64_int b) { return vaddq_u64(a, b); }
 CP_VEC vf64_int vf64_int_sub(vf64_int a, vf64_int b) { return vsubq_u64(a, b); }
 CP_VEC vf64_int vf64_int_and(vf64_int a, vf64_int b) { return vandq_u64(a, b); }
+CP_VEC vf64_int vf64_int_xor(vf64_int a, vf64_int b) { return veorq_u64(a, b); }
+CP_VEC vf64_int vf64_int_mul32(vf64_int a, vf64_int b) { return vmull_u32(vmovn_u64(a), vmovn_u64(b)); }
 CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return vshlq_u64(a, vdupq_n_s64(n)); }
 CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return vshlq_u64(a, vdupq_n_s64(-n)); }
 

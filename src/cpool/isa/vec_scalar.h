@@ -29,7 +29,8 @@
  *   store_f32 store_f32_n         rounded to floats in memory, to nearest even
  * and integers of the same width, vf64_int:
  *   bits from_bits                the same 64 bits, as the other type
- *   int_set1 int_add int_sub int_and
+ *   int_set1 int_add int_sub int_and int_xor
+ *   int_mul32                     the product of the low 32 bits of either
  *   int_shl(v, n) int_shr(v, n)   by a constant; shr is logical
  */
 #ifndef CP_ISA_VEC_SCALAR_H
@@ -100,6 +101,8 @@ CP_VEC vf64_int vf64_int_set1(uint64_t x) { return x; }
 CP_VEC vf64_int vf64_int_add(vf64_int a, vf64_int b) { return a + b; }
 CP_VEC vf64_int vf64_int_sub(vf64_int a, vf64_int b) { return a - b; }
 CP_VEC vf64_int vf64_int_and(vf64_int a, vf64_int b) { return a & b; }
+CP_VEC vf64_int vf64_int_xor(vf64_int a, vf64_int b) { return a ^ b; }
+CP_VEC vf64_int vf64_int_mul32(vf64_int a, vf64_int b) { return (a & 0xffffffffu) * (b & 0xffffffffu); }
 CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return a << n; }
 CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return a >> n; }
 

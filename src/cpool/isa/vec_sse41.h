@@ -109,6 +109,8 @@ CP_VEC vf64_int vf64_int_set1(uint64_t x) { return _mm_set1_epi64x((long long)x)
 CP_VEC vf64_int vf64_int_add(vf64_int a, vf64_int b) { return _mm_add_epi64(a, b); }
 CP_VEC vf64_int vf64_int_sub(vf64_int a, vf64_int b) { return _mm_sub_epi64(a, b); }
 CP_VEC vf64_int vf64_int_and(vf64_int a, vf64_int b) { return _mm_and_si128(a, b); }
+CP_VEC vf64_int vf64_int_xor(vf64_int a, vf64_int b) { return _mm_xor_si128(a, b); }
+CP_VEC vf64_int vf64_int_mul32(vf64_int a, vf64_int b) { return _mm_mul_epu32(a, b); }
 CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return _mm_sll_epi64(a, _mm_cvtsi32_si128(n)); }
 CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return _mm_srl_epi64(a, _mm_cvtsi32_si128(n)); }
 

@@ -98,6 +98,12 @@ CP_VEC vf64_int vf64_int_set1(uint64_t x) { return wasm_u64x2_splat(x); }
 CP_VEC vf64_int vf64_int_add(vf64_int a, vf64_int b) { return wasm_i64x2_add(a, b); }
 CP_VEC vf64_int vf64_int_sub(vf64_int a, vf64_int b) { return wasm_i64x2_sub(a, b); }
 CP_VEC vf64_int vf64_int_and(vf64_int a, vf64_int b) { return wasm_v128_and(a, b); }
+CP_VEC vf64_int vf64_int_xor(vf64_int a, vf64_int b) { return wasm_v128_xor(a, b); }
+CP_VEC vf64_int vf64_int_mul32(vf64_int a, vf64_int b)
+{
+    v128_t low = wasm_i64x2_splat(0xffffffff);
+    return wasm_i64x2_mul(wasm_v128_and(a, low), wasm_v128_and(b, low));
+}
 CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return wasm_i64x2_shl(a, (uint32_t)n); }
 CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return wasm_u64x2_shr(a, (uint32_t)n); }
 

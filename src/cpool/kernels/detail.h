@@ -44,6 +44,13 @@ CP_TEMPLATE NAME_TAP(detail) NAME_TAP(detail_at)(const cp_tap_windows *w, const 
     e.there = vf64_gt(there, zero);
     e.inside = vf64_gt(vf64_mul(there, vf64_set1(b->inside[t])), zero);
     e.x = vf64_load(b->tap[t].leaf[0] + i);
+    if (!CP_TAP_EXACT) {
+        e.d = vf64_sub(e.x, NAME_TAP(get)(w, NAME_TAP(REFERENCE), i));
+        e.d = w->detail.asymmetric ? NAME_TAP(positive)(e.d) : e.d;
+        e.u = vf64_add(vf64_mul(e.d, e.d), vf64_set1(w->detail.eps2));
+        e.u_rest = zero;
+        return e;
+    }
     vf64 d_rest = vf64_sub(zero, NAME_TAP(get)(w, NAME_TAP(REFERENCE_REST), i));
     e.d = e.x;
     NAME_TAP(add)(&e.d, &d_rest, vf64_sub(zero, NAME_TAP(get)(w, NAME_TAP(REFERENCE), i)));
@@ -66,6 +73,11 @@ CP_TEMPLATE NAME_TAP(detail) NAME_TAP(detail_at)(const cp_tap_windows *w, const 
 /* log2(x + rest), the rest below an ulp of x. */
 CP_TEMPLATE void NAME_TAP(log2_of_sum)(vf64 x, vf64 rest, vf64 *hi, vf64 *lo)
 {
+    if (!CP_TAP_EXACT) {
+        *hi = vf64_mul(vf64_log(x), vf64_set1(CP_LOG2_E));
+        *lo = vf64_set1(0.0);
+        return;
+    }
     vf64 more = vf64_mul(vf64_div(rest, x), vf64_set1(CP_LOG2_E));
     vf64_log2_dd(x, hi, lo);
     *lo = vf64_add(*lo, vf64_select(vf64_isnan(more), vf64_set1(0.0), more));
@@ -77,6 +89,14 @@ CP_TEMPLATE void NAME_TAP(detail_power)(const cp_tap_windows *w, int64_t i, vf64
 {
     vf64 scale = NAME_TAP(get)(w, NAME_TAP(LOG_SCALE), i), hi, lo;
     NAME_TAP(log2_of_sum)(u, u_rest, &hi, &lo);
+    if (!CP_TAP_EXACT) {
+        vf64 most = vf64_set1(0x1p49);
+        *log = vf64_sub(hi, scale);
+        *rest = lo;
+        hi = vf64_mul(*log, vf64_mul(vf64_load(w->lambda + i), vf64_set1(0.5)));
+        vf64_exp2_near(vf64_max(vf64_min(hi, most), vf64_sub(lo, most)), mantissa, exponent);
+        return;
+    }
     vf64 next = vf64_sub(hi, scale), back = vf64_add(next, scale);
     *rest = vf64_add(vf64_sub(hi, back), vf64_sub(lo, NAME_TAP(get)(w, NAME_TAP(LOG_SCALE_REST), i)));
     *log = next;

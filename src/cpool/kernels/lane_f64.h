@@ -9,6 +9,7 @@
 #include "kernels/collect.h"
 #include "kernels/scatter.h"
 #include "kernels/strip.h"
+#include "kernels/draw.h"
 #include "kernels/weigh.h"
 #include "kernels/whole.h"
 #include "kernels/lane_table.h"

@@ -8,6 +8,7 @@ static const cp_lane_kernels NAME(lane) = {.fold[CP_SUM] = NAME(fold_sum),
                                            .fold[CP_SCALED_SUM] = NAME(fold_scaled_sum),
                                            .fold[CP_ENTROPY] = NAME(fold_entropy),
                                            .weigh = NAME(weigh),
+                                           .draw = NAME(draw),
                                            .whole = NAME(whole),
                                            .whole_gradient = NAME(whole_gradient),
 #endif

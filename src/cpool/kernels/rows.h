@@ -3,8 +3,9 @@
 static void NAME(fill)(void *dst, double value, int64_t n)
 {
     CP_ELEMENT *d = dst;
-    for (int64_t i = 0; i < n; i++) {
-        d[i] = (CP_ELEMENT)value;
+    CP_VECTOR v = V(set1)((CP_ELEMENT)value);
+    for (int64_t i = 0; i < n; i += V(N)) {
+        NAME(save)(d + i, v, n - i < V(N) ? n - i : V(N));
     }
 }
 

@@ -89,6 +89,9 @@ typedef struct cp_lane_kernels {
     /* dst = sum of weights[t] * rows[t], from +0, t ascending; f64 lanes only. */
     void (*weigh)(double *dst, const double *const *rows, const double *weights, int64_t count, int64_t n);
 
+    /* Random numbers for the indices that u holds as integers, n of them, a multiple of CP_TAP_LANES; f64 lanes only. */
+    void (*draw)(void *u, uint64_t seed, uint64_t offset, int64_t n);
+
     /* Averages of whole planes, f64 lanes only. */
     void (*whole)(const cp_whole *whole, const char *x, char *y);
     void (*whole_gradient)(const cp_whole *whole, const char *dy, char *dx);

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/philox.h"
+
 /* Not from math.h: nothing here depends on it. */
 static inline double cp_infinity(void)
 {
