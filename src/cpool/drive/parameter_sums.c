@@ -20,14 +20,26 @@ void cp_parameter_sums_begin(cp_parameter_sums *sums, int64_t lanes)
     memset(sums->memory, 0, (size_t)((LANES + 1) * lanes) * sizeof(double));
 }
 
+static void add_row(double *restrict sum, const double *restrict terms, int64_t n)
+{
+    enum { TOGETHER = 16 }; /* of a constant compilers make vectors */
+    int64_t i = 0;
+    for (; i + TOGETHER <= n; i += TOGETHER) {
+        for (int j = 0; j < TOGETHER; j++) {
+            sum[i + j] += terms[i + j];
+        }
+    }
+    for (; i < n; i++) {
+        sum[i] += terms[i];
+    }
+}
+
 void cp_parameter_sums_add(cp_parameter_sums *sums, const double *terms, int64_t column, int64_t count)
 {
-    int64_t lanes = sums->lanes;
-    for (int64_t i = 0; i < count; i++) {
-        double *sum = sums->memory + (column + i) % LANES * lanes;
-        for (int64_t l = 0; l < lanes; l++) {
-            sum[l] += terms[i * lanes + l];
-        }
+    for (int64_t i = 0; i < count;) {
+        int64_t lane = (column + i) % LANES, together = cp_min64(LANES - lane, count - i);
+        add_row(sums->memory + lane * sums->lanes, terms + i * sums->lanes, together * sums->lanes);
+        i += together;
     }
 }
 

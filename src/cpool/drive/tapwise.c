@@ -188,9 +188,9 @@ static void run_terms_per_result(cp_tapwise_work *w)
     const cp_tapwise *p = w->plan;
     const int64_t *out = p->pool->out;
     int64_t size = out[0] * out[1] * out[2];
-    for (int64_t column = 0; column < out[2]; column += p->width) {
-        int64_t left = out[2] - column, count = left < p->width ? left : p->width;
-        for (int64_t row = 0; row < out[0] * out[1]; row++) {
+    for (int64_t row = 0; row < out[0] * out[1]; row++) {
+        for (int64_t column = 0; column < out[2]; column += p->width) {
+            int64_t left = out[2] - column, count = left < p->width ? left : p->width;
             begin_row(w, row / out[1], row % out[1], column, count);
             terms_row(w);
             for (int64_t i = 0; i < count * w->lanes; i++) {
@@ -201,10 +201,9 @@ static void run_terms_per_result(cp_tapwise_work *w)
     }
 }
 
-/* Segments are of 16 columns, each a virtual lane of its own, so that tiles may be narrower. */
+/* Row by row, so that tiles may be as wide as they like; the block is one segment. */
 static void run_terms(cp_tapwise_work *w, int64_t block)
 {
-    enum { SEGMENT = 16 };
     const cp_tapwise *p = w->plan;
     const int64_t *out = p->pool->out;
     int64_t rows = out[0] * out[1], end = (block + 1) * p->block_rows < rows ? (block + 1) * p->block_rows : rows;
@@ -213,24 +212,20 @@ static void run_terms(cp_tapwise_work *w, int64_t block)
         cp_parameter_sums sums = {w->sums + k * each, 0};
         cp_parameter_sums_begin(&sums, w->lanes);
     }
-    for (int64_t column = 0; column < out[2]; column += p->width) {
-        int64_t left = out[2] - column, count = left < p->width ? left : p->width;
-        int last = left <= p->width || (column + count) % SEGMENT == 0;
-        for (int64_t row = block * p->block_rows; row < end; row++) {
+    for (int64_t row = block * p->block_rows; row < end; row++) {
+        for (int64_t column = 0; column < out[2]; column += p->width) {
+            int64_t left = out[2] - column, count = left < p->width ? left : p->width;
             begin_row(w, row / out[1], row % out[1], column, count);
             terms_row(w);
             for (int64_t k = 0; k < p->numbers; k++) {
                 cp_parameter_sums sums = {w->sums + k * each, w->lanes};
-                cp_parameter_sums_add(&sums, w->terms + k * p->n, column % SEGMENT, count);
+                cp_parameter_sums_add(&sums, w->terms + k * p->n, column, count);
             }
-        }
-        for (int64_t k = 0; k < p->numbers && last; k++) {
-            cp_parameter_sums sums = {w->sums + k * each, w->lanes};
-            cp_parameter_sums_close(&sums);
         }
     }
     for (int64_t k = 0; k < p->numbers; k++) {
         cp_parameter_sums sums = {w->sums + k * each, w->lanes};
+        cp_parameter_sums_close(&sums);
         for (int64_t l = 0; l < w->lanes; l++) {
             int64_t plane = cp_layout_plane(&p->layout, w->outer, w->lane + l);
             p->partials[(plane * p->numbers + k) * p->blocks + block] = cp_parameter_sums_total(&sums, l);

@@ -117,7 +117,7 @@ static int plan_kept_rows(cp_tapwise *p)
     const cp_axis *axis = pool->axis;
     int64_t deep = extent(&axis[0]);
     /* Gradients work off the tiles of a row one after another, others the rows of a tile. */
-    int whole_rows = p->task == CP_TAPWISE_INPUT_GRADIENT || p->width >= pool->out[2];
+    int whole_rows = p->task != CP_TAPWISE_POOL || p->width >= pool->out[2];
     for (int way = 0; way < 4; way++) { /* the most first: planes of rows, and whole rows */
         p->slots[0] = deep;
         p->slots[1] = way < 2 && deep > 1 ? pool->in[1] : extent(&axis[1]);
@@ -159,17 +159,12 @@ static void plan_tiles(cp_tapwise *p)
     }
     p->lanes = cp_max64(1, cp_min64(p->layout.lanes, MOST_LANES));
     p->width = cp_max64(1, cp_min64(p->pool->out[2], MOST_WINDOWS / p->lanes));
-    if (p->task == CP_TAPWISE_PARAMETER_GRADIENT) { /* segments of 16 columns consist of whole tiles */
-        for (p->width = 16; p->width > MOST_WINDOWS / p->lanes;) {
-            p->width /= 2;
-        }
-    }
     if (axis[2].taps > axis[2].sources) { /* neighbours would have more taps together than there are sources */
         p->width = 1;
     }
     plan_block(p);
     while (p->width > 1 && !(p->by_rows && p->capacity == p->taps)) {
-        p->width = p->task == CP_TAPWISE_PARAMETER_GRADIENT ? p->width / 2 : (p->width + 1) / 2;
+        p->width = (p->width + 1) / 2;
         plan_block(p);
     }
 }
