@@ -204,6 +204,9 @@ PIECES = {
     "many channels and columns": ((1, 40, 3, 2300), (3, 3), {"stride": 2, "padding": 1}),
     "many small planes": ((3, 700, 7, 7), (3, 3), {"stride": 1, "padding": 1}),
     "many whole planes": ((3, 700, 7, 5), cpool.whole, {"axes": (-2, -1)}),
+    "large windows, many rows": ((1, 2, 300, 130), (9, 10), {"stride": (1, 2), "padding": (4, 5)}),
+    "large windows, wide rows": ((1, 1, 1, 70000), (1, 9), {"stride": (1, 3), "padding": (0, 4)}),
+    "large windows, many channels": ((2, 70, 21, 20), (9, 12), {"stride": (2, 1), "padding": (4, 6)}),
     "bins of many columns": ((1, 1, 30, 9000), cpool.adaptive(3, 7), {}),
 }
 

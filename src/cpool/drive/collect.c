@@ -20,6 +20,9 @@ enum {
 
 /* ---- Planning ---- */
 
+/* Where an element compares with more results than that, adding each result where it belongs is quicker. */
+enum { MOST_COMPARED = 16 };
+
 static int suits(const cp_pool *pool, const cp_axis *held)
 {
     int64_t holders = 1, taps = 1;
@@ -48,6 +51,9 @@ static int choose_lanes(cp_collects *c)
     c->spread = 1;
     if (c->pixels) {
         return 1;
+    }
+    if (c->select && c->held[0].taps * c->held[1].taps * c->held[2].taps > MOST_COMPARED) {
+        return 0;
     }
     if (layout->lanes > 1) { /* a row of pixels is one long row */
         c->spread = along->stride;

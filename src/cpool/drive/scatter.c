@@ -6,10 +6,75 @@
 #include "fpenv.h"
 #include "integers.h"
 
-/* Bytes of the gradient of x that are written at once, roughly, and of lanes of a plane; results of a row at once. */
-enum { BAND = 128 * 1024, NEAR_CACHE = 24 * 1024, COLUMNS = 4096 };
+/* Bytes of the gradient of x that are written at once, roughly, and of lanes of a plane; results of a row, planes at once; bytes of
+ * scratch, and taps in a table, at most. */
+enum {
+    BAND = 128 * 1024,
+    NEAR_CACHE = 24 * 1024,
+    COLUMNS = 4096,
+    FEWEST_PLANES = 4,
+    MOST_PLANES = 16,
+    MOST_FIELD = 512 * 1024,
+    MOST_NEAR = 4096
+};
 
 enum { ARRAYS = 3 }; /* the gradients of x and y, taps */
+
+static int64_t reach(const cp_axis *axis) /* from the first tap of a window to the last */
+{
+    return (axis->taps - 1) * axis->dilation;
+}
+
+/* Positions that windows which hold any of lo to hi - 1 begin at, from the first one to the last; 0: there are none. */
+static int window_starts(const cp_axis *axis, int64_t lo, int64_t hi, int64_t *first, int64_t *last)
+{
+    int64_t from, to;
+    cp_axis_holders(axis, lo, hi, &from, &to);
+    if (from >= to) {
+        return 0;
+    }
+    *first = cp_axis_span(axis, from).first;
+    *last = cp_axis_span(axis, to - 1).first;
+    return 1;
+}
+
+/* Taps by table, and where they are added to: the gradient itself if no window reaches beyond, else scratch. */
+static void plan_field(cp_scatters *s)
+{
+    const cp_pool *pool = s->pool;
+    int64_t size = s->layout.grid[0].item, lanes = s->tile;
+    double bytes = (double)size * (double)lanes, farthest = 0;
+    s->has_field = s->bands > 1;
+    s->field_bytes = 0;
+    memset(s->field_step, 0, sizeof s->field_step);
+    for (int a = 0; a < CP_SPACE; a++) {
+        const cp_axis *axis = &pool->axis[a];
+        int64_t step = s->layout.grid[0].space[a], first = 0, last = 0, extent = pool->in[a];
+        if ((double)axis->taps * (double)axis->dilation > (double)MOST_FIELD) {
+            s->is_near = 0;
+            return;
+        }
+        farthest += (double)(2 * reach(axis) + pool->in[a]) * ((double)step < 0 ? -(double)step : (double)step);
+        if (pool->in[a] > 0 && window_starts(axis, 0, pool->in[a], &first, &last)) {
+            s->has_field = s->has_field || first < 0 || last + reach(axis) >= pool->in[a];
+            extent = cp_max64(pool->in[a], last + reach(axis) + 1) - cp_min64(first, 0);
+        }
+        s->field[a] = a == s->cut ? cp_min64(extent, s->band + 2 * reach(axis)) : extent;
+        bytes *= (double)s->field[a];
+    }
+    s->is_near = s->taps <= MOST_NEAR && farthest < 0x1p62 && (!s->has_field || bytes <= MOST_FIELD);
+    s->has_field = s->has_field && s->is_near;
+    if (s->has_field) {
+        int lanes_together = s->layout.lane >= 0 && s->layout.grid[0].batch[s->layout.lane] == size;
+        int64_t positions = s->field[0] * s->field[1] * s->field[2];
+        s->field_step[2] = lanes_together ? lanes * size : size;
+        s->field_step[1] = s->field[2] * s->field_step[2];
+        s->field_step[0] = s->field[1] * s->field_step[1];
+        /* An odd number of lines, so that the same position of two planes is not in the same place of the nearest cache. */
+        s->field_lane = lanes_together ? size : (int64_t)cp_row_bytes(positions, size) / CP_LINE * CP_LINE | CP_LINE;
+        s->field_bytes = cp_round_up((size_t)(lanes_together ? positions * lanes * size : s->field_lane * lanes));
+    }
+}
 
 void cp_scatters_plan(cp_scatters *s, const cp_pool *pool)
 {
@@ -18,38 +83,47 @@ void cp_scatters_plan(cp_scatters *s, const cp_pool *pool)
     s->lane_kind = cp_element_lane(pool);
     cp_layout_make(&s->layout, pool, views, 0);
     cp_layout *layout = &s->layout;
+    cp_layout_take_lanes(layout, layout->dims - 1); /* sums of different lanes do not wait for each other */
     for (int32_t dim = 0; dim < layout->dims; dim++) {
         if (layout->grid[0].batch[dim] == layout->grid[0].item && layout->length[dim] > 1) {
             cp_layout_take_lanes(layout, dim);
         }
     }
     int64_t item = layout->grid[0].item, rows = 1;
-    s->cut = pool->in[0] > 1 ? 0 : 1;
+    int together = layout->lane >= 0 && layout->grid[0].batch[layout->lane] == item;
+    double taps = 1;
+    s->cut = pool->in[0] > 1 ? 0 : pool->in[1] > 1 ? 1 : 2;
     for (int a = 0; a < CP_SPACE; a++) {
         rows *= a == s->cut ? 1 : pool->in[a]; /* elements of one position along the cut */
+        taps *= (double)pool->axis[a].taps;
     }
+    s->taps = taps < 0x1p62 ? (int64_t)taps : INT64_MAX;
     /* Lanes of whole cache lines, of which a plane stays in the nearest cache. */
     double plane = (double)rows * (double)pool->in[s->cut] * (double)item;
-    int64_t line = 64 / item;
-    s->tile = plane < NEAR_CACHE / (double)line ? (int64_t)(NEAR_CACHE / plane) / line * line : line;
-    s->tile = cp_max64(1, cp_min64(layout->lanes, s->tile));
-    s->tiles = (layout->lanes + s->tile - 1) / s->tile;
+    int64_t least = together ? 64 / item : FEWEST_PLANES, most = together ? NEAR_CACHE : MOST_PLANES;
+    s->tile = plane < NEAR_CACHE / (double)least ? (int64_t)(NEAR_CACHE / plane) / least * least : least;
+    s->tile = cp_max64(1, cp_min64(layout->lanes, cp_min64(s->tile, most)));
     /* A band sees again what windows reach into it from outside: it is not much smaller than they are. */
     double each = (double)rows * (double)s->tile * (double)item;
     double band = each < BAND ? BAND / each : 1;
-    int64_t least = cp_min64(pool->axis[s->cut].taps, pool->in[s->cut]);
-    s->band = cp_max64(1, cp_min64(pool->in[s->cut], cp_max64((int64_t)band, least)));
-    s->bands = (pool->in[s->cut] + s->band - 1) / s->band;
-    s->units = layout->outer * s->tiles * s->bands;
-    s->bytes = cp_row_bytes(cp_min64(pool->out[2], COLUMNS), sizeof(int64_t));
+    int64_t shortest = cp_min64(pool->axis[s->cut].taps, pool->in[s->cut]);
+    s->band = cp_max64(1, cp_min64(pool->in[s->cut], cp_max64((int64_t)band, shortest)));
+    s->bands = cp_ceil_div(pool->in[s->cut], s->band);
+    plan_field(s);
+    s->tiles = cp_ceil_div(layout->lanes, s->tile);
+    s->units = rows == 0 ? 0 : layout->outer * s->tiles * s->bands;
+    s->start_bytes = cp_row_bytes(cp_min64(pool->out[2], COLUMNS), sizeof(int64_t));
+    s->near_bytes = s->is_near ? cp_row_bytes(s->taps, sizeof(int64_t)) : 0;
+    s->bytes = s->start_bytes + s->near_bytes + s->field_bytes;
 }
 
 /* What a worker holds. */
 typedef struct cp_scatter_work {
     const cp_scatters *scatters;
     cp_scatter scatter;
-    cp_scatter_tap near[CP_SCATTER_NEAR];
-    int64_t *starts, column; /* of columns from `column` on; NULL: they slide */
+    int64_t *starts, column, count; /* of `count` columns from `column` on; NULL: they slide */
+    int64_t *near;
+    char *field;
 } cp_scatter_work;
 
 static void begin_scatter(cp_scatter_work *w, char *memory)
@@ -58,35 +132,32 @@ static void begin_scatter(cp_scatter_work *w, char *memory)
     const cp_pool *pool = s->pool;
     const cp_grid *grid = s->layout.grid;
     cp_scatter *scatter = &w->scatter;
-    double taps = 1, farthest = 0;
     for (int a = 0; a < CP_SPACE; a++) {
         scatter->window[a] = pool->axis[a].taps;
         scatter->dilation[a] = pool->axis[a].dilation;
         scatter->lo[a] = 0;
         scatter->hi[a] = pool->in[a];
-        scatter->step[a] = grid[0].space[a];
-        taps *= (double)pool->axis[a].taps;
-        double step = (double)grid[0].space[a], reach = (double)(scatter->window[a] - 1) * (double)scatter->dilation[a];
-        farthest += ((double)pool->in[a] + (double)pool->axis[a].pad + reach) * (step < 0 ? -step : step);
+        scatter->step[a] = s->has_field ? s->field_step[a] : grid[0].space[a];
     }
     for (int g = 0; g < ARRAYS; g++) {
         scatter->lane_step[g] = s->layout.lane >= 0 ? grid[g].batch[s->layout.lane] : 0;
         scatter->column_step[g] = grid[g].space[2];
     }
+    scatter->lane_step[0] = s->has_field ? s->field_lane : scatter->lane_step[0];
     scatter->advance = cp_axis_advance(&pool->axis[2]);
     scatter->bits = grid[2].bits;
-    scatter->taps = taps < 0x1p62 ? (int64_t)taps : INT64_MAX;
-    scatter->is_near = scatter->bits == 8 && farthest < 0x1p62;
-    for (int64_t t = 0; scatter->is_near && t < scatter->taps; t++) {
+    scatter->taps = s->taps;
+    w->near = (int64_t *)(void *)(memory + s->start_bytes);
+    w->field = memory + s->start_bytes + s->near_bytes;
+    for (int64_t t = 0; s->is_near && t < s->taps; t++) {
         int64_t row = t / scatter->window[2],
                 at[3] = {row / scatter->window[1], row % scatter->window[1], t % scatter->window[2]};
-        w->near[t].bytes = 0;
+        w->near[t] = 0;
         for (int a = 0; a < CP_SPACE; a++) {
-            w->near[t].away[a] = at[a] * scatter->dilation[a];
-            w->near[t].bytes += w->near[t].away[a] * scatter->step[a];
+            w->near[t] += at[a] * scatter->dilation[a] * scatter->step[a];
         }
     }
-    scatter->near = w->near;
+    scatter->near = s->is_near ? w->near : NULL;
     w->starts = scatter->advance == 0 ? (int64_t *)(void *)memory : NULL;
     w->column = -1;
 }
@@ -94,21 +165,23 @@ static void begin_scatter(cp_scatter_work *w, char *memory)
 /* Finds where the windows of some columns begin, if they do not slide. */
 static void find_starts(cp_scatter_work *w, int64_t column, int64_t count)
 {
-    if (w->starts != NULL && w->column != column) {
+    if (w->starts != NULL && (w->column != column || w->count < count)) {
         for (int64_t c = 0; c < count; c++) {
             w->starts[c] = cp_axis_span(&w->scatters->pool->axis[2], column + c).first;
         }
         w->column = column;
+        w->count = count;
     }
 }
 
-static void scatter_row(cp_scatter_work *w, char *const *at, int64_t d, int64_t h)
+/* Columns `begin` to `end` of a row of results. */
+static void scatter_row(cp_scatter_work *w, char *const *at, int64_t d, int64_t h, int64_t begin, int64_t end)
 {
     const cp_scatters *s = w->scatters;
     const cp_pool *pool = s->pool;
     const int64_t *y = s->layout.grid[1].space, *taps = s->layout.grid[2].space;
-    for (int64_t c = 0; c < pool->out[2]; c += COLUMNS) {
-        int64_t count = cp_min64(pool->out[2] - c, COLUMNS);
+    for (int64_t c = begin; c < end; c += COLUMNS) {
+        int64_t count = cp_min64(end - c, COLUMNS);
         const int64_t first[3] = {cp_axis_span(&pool->axis[0], d).first, cp_axis_span(&pool->axis[1], h).first,
                                   cp_axis_span(&pool->axis[2], c).first};
         find_starts(w, c, count);
@@ -118,13 +191,20 @@ static void scatter_row(cp_scatter_work *w, char *const *at, int64_t d, int64_t 
     }
 }
 
-static void clear(const cp_scatters *s, const cp_scatter *scatter, char *dx)
+/* Sums that lie from `from`, position (0, 0, 0), on become the gradient; NULL: zeros do. */
+static void settle(const cp_scatter_work *w, char *dx, const char *from)
 {
-    const cp_lane_kernels *kernels = s->engine->kernels->lane[s->lane_kind];
+    const cp_scatters *s = w->scatters;
+    const cp_scatter *scatter = &w->scatter;
+    const cp_grid *grid = &s->layout.grid[0];
+    const int64_t *field = from != NULL ? s->field_step : grid->space;
+    const int64_t lane = s->layout.lane >= 0 ? grid->batch[s->layout.lane] : 0, to_step[2] = {grid->space[2], lane};
+    const int64_t from_step[2] = {field[2], from != NULL ? s->field_lane : lane}, first = scatter->lo[2];
     for (int64_t d = scatter->lo[0]; d < scatter->hi[0]; d++) {
         for (int64_t h = scatter->lo[1]; h < scatter->hi[1]; h++) {
-            kernels->clear(dx + d * scatter->step[0] + h * scatter->step[1], scatter->hi[2], scatter->step[2], scatter->lanes,
-                           scatter->lane_step[0]);
+            const char *row = from == NULL ? NULL : from + d * field[0] + h * field[1] + first * field[2];
+            s->engine->kernels->lane[s->lane_kind]->settle(dx + d * grid->space[0] + h * grid->space[1] + first * to_step[0],
+                                                           to_step, row, from_step, scatter->hi[2] - first, scatter->lanes);
         }
     }
 }
@@ -135,20 +215,35 @@ static void run_unit(cp_scatter_work *w, int64_t unit)
     const cp_axis *axis = s->pool->axis;
     cp_scatter *scatter = &w->scatter;
     int64_t band = unit % s->bands, tile = unit / s->bands % s->tiles * s->tile, outer = unit / s->bands / s->tiles, channel;
-    int64_t from[2] = {0, 0}, to[2] = {s->pool->out[0], s->pool->out[1]};
+    int64_t from[CP_SPACE], to[CP_SPACE], origin = 0;
     char *at[ARRAYS];
     scatter->lanes = cp_min64(s->tile, s->layout.lanes - tile);
     scatter->lo[s->cut] = band * s->band;
     scatter->hi[s->cut] = cp_min64(scatter->lo[s->cut] + s->band, s->pool->in[s->cut]);
-    cp_axis_holders(&axis[s->cut], scatter->lo[s->cut], scatter->hi[s->cut], &from[s->cut], &to[s->cut]);
-    for (int32_t g = 0; g < ARRAYS; g++) {
-        at[g] = s->layout.grid[g].data + cp_layout_offset(&s->layout, g, outer, &channel) + tile * scatter->lane_step[g];
+    for (int a = 0; a < CP_SPACE; a++) {
+        int64_t lo = scatter->lo[a], first = lo, last;
+        cp_axis_holders(&axis[a], lo, scatter->hi[a], &from[a], &to[a]);
+        (void)window_starts(&axis[a], lo, scatter->hi[a], &first, &last);
+        origin += cp_min64(first, lo) * s->field_step[a];
     }
-    clear(s, scatter, at[0]);
+    for (int32_t g = 0; g < ARRAYS; g++) {
+        int64_t step = s->layout.lane >= 0 ? s->layout.grid[g].batch[s->layout.lane] : 0;
+        at[g] = s->layout.grid[g].data + cp_layout_offset(&s->layout, g, outer, &channel) + tile * step;
+    }
+    char *dx = at[0];
+    if (s->has_field) {
+        memset(w->field, 0, s->field_bytes);
+        at[0] = w->field - origin;
+    } else {
+        settle(w, dx, NULL);
+    }
     for (int64_t d = from[0]; d < to[0]; d++) {
         for (int64_t h = from[1]; h < to[1]; h++) {
-            scatter_row(w, at, d, h);
+            scatter_row(w, at, d, h, from[2], to[2]);
         }
+    }
+    if (s->has_field) {
+        settle(w, dx, at[0]);
     }
 }
 

@@ -14,7 +14,12 @@ typedef struct cp_scatters {
     int32_t cut;         /* the axis that planes are cut along, into */
     int64_t band, bands; /* so many positions, and how many times that */
     int64_t units;
-    size_t bytes; /* per worker */
+    int64_t taps;            /* of a window, at most what an integer counts */
+    int32_t is_near;         /* where taps lie is in a table */
+    int32_t has_field;       /* sums are made in scratch, where windows that reach beyond the plane have room */
+    int64_t field[CP_SPACE]; /* positions of that along each axis, at most */
+    int64_t field_step[CP_SPACE], field_lane;
+    size_t start_bytes, near_bytes, field_bytes, bytes; /* per worker */
 } cp_scatters;
 
 /* For a backward pass of a selection; never fails. */

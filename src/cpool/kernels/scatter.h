@@ -26,50 +26,57 @@ CP_TEMPLATE char *NAME(tap_place)(const cp_scatter *s, char *origin, const int64
     return origin;
 }
 
-/* Taps that are all in the table. lanes: 1, or those of the scatter. */
-CP_TEMPLATE void NAME(scatter_near)(int64_t lanes, const cp_scatter *s, char *dx, const char *dy, const char *taps,
+/* Taps whose place is known. bits and lanes: 8 or 0, 1 or 0: those of the scatter. */
+CP_TEMPLATE void NAME(scatter_near)(int bits, int64_t lanes, const cp_scatter *s, char *to, const char *dy, const char *taps,
                                     const int64_t *first, const int64_t *starts, int64_t columns)
 {
-    const cp_scatter_tap *near = s->near;
-    const int64_t known = s->taps, dx_lane = s->lane_step[0], dy_lane = s->lane_step[1], taps_lane = s->lane_step[2];
-    const int64_t dy_column = s->column_step[1], taps_column = s->column_step[2], step = s->step[2], lo = s->lo[2];
-    const uint64_t planes = (uint64_t)(s->hi[0] - s->lo[0]), rows = (uint64_t)(s->hi[1] - s->lo[1]),
-                   width = (uint64_t)(s->hi[2] - lo);
-    const int64_t plane = first[0] - s->lo[0], row = first[1] - s->lo[1], line = first[0] * s->step[0] + first[1] * s->step[1];
+    const uint64_t known = (uint64_t)s->taps;
+    const int64_t *near = s->near, to_lane = s->lane_step[0], dy_lane = s->lane_step[1], taps_lane = s->lane_step[2];
+    const int64_t dy_column = s->column_step[1], taps_column = s->column_step[2], step = s->step[2];
+    char *line = to + first[0] * s->step[0] + first[1] * s->step[1];
     int64_t begin = first[2];
+    lanes = lanes == 0 ? s->lanes : lanes;
     for (int64_t c = 0; c < columns; c++, begin += s->advance, dy += dy_column, taps += taps_column) {
-        begin = starts == NULL ? begin : starts[c];
+        if (lanes != 1) { /* pixels far apart */
+            CP_PREFETCH(dy + CP_SCATTER_AHEAD * dy_column);
+            CP_PREFETCH(taps + CP_SCATTER_AHEAD * taps_column);
+        }
+        char *window = line + (starts == NULL ? begin : starts[c]) * step;
         for (int64_t l = 0; l < lanes; l++) {
-            const int64_t tap = *(const uint8_t *)(taps + l * taps_lane);
-            const cp_scatter_tap *t = &near[tap];
-            if (tap < known && (uint64_t)(plane + t->away[0]) < planes && (uint64_t)(row + t->away[1]) < rows &&
-                (uint64_t)(begin - lo + t->away[2]) < width) {
+            const char *at = taps + l * taps_lane;
+            const uint64_t tap = bits == 8 ? *(const uint8_t *)at : (uint64_t)cp_read_tap(at, s->bits);
+            if (tap < known) {
                 CP_ELEMENT value;
                 memcpy(&value, dy + l * dy_lane, sizeof value);
-                NAME(add_at)(dx + (line + begin * step + t->bytes) + l * dx_lane, value);
+                NAME(add_at)(window + near[tap] + l * to_lane, value);
             }
         }
     }
 }
 
 /* Neighbouring results of a row, whose windows begin at (first[0], first[1]) and starts[column], or first[2] + column * advance;
- * dx is position (0, 0, 0). */
-static void NAME(scatter)(const cp_scatter *s, char *dx, const char *dy, const char *taps, const int64_t *first,
+ * `to` is position (0, 0, 0). */
+static void NAME(scatter)(const cp_scatter *given, char *to, const char *dy, const char *taps, const int64_t *first,
                           const int64_t *starts, int64_t columns)
 {
-    if (s->is_near && s->lanes == 1) {
-        NAME(scatter_near)(1, s, dx, dy, taps, first, starts, columns);
+    const cp_scatter own = *given, *s = &own; /* that no store can be thought to change */
+    if (s->near != NULL && s->bits == 8 && s->lanes == 1) {
+        NAME(scatter_near)(8, 1, s, to, dy, taps, first, starts, columns);
         return;
     }
-    if (s->is_near) {
-        NAME(scatter_near)(s->lanes, s, dx, dy, taps, first, starts, columns);
+    if (s->near != NULL && s->bits == 8) {
+        NAME(scatter_near)(8, 0, s, to, dy, taps, first, starts, columns);
+        return;
+    }
+    if (s->near != NULL) {
+        NAME(scatter_near)(0, 0, s, to, dy, taps, first, starts, columns);
         return;
     }
     int64_t begin[3] = {first[0], first[1], first[2]};
     for (int64_t c = 0; c < columns; c++, begin[2] += s->advance, dy += s->column_step[1], taps += s->column_step[2]) {
         begin[2] = starts == NULL ? begin[2] : starts[c];
         for (int64_t l = 0; l < s->lanes; l++) {
-            char *place = NAME(tap_place)(s, dx, begin, cp_read_tap(taps + l * s->lane_step[2], s->bits));
+            char *place = NAME(tap_place)(s, to, begin, cp_read_tap(taps + l * s->lane_step[2], s->bits));
             if (place != NULL) {
                 CP_ELEMENT value;
                 memcpy(&value, dy + l * s->lane_step[1], sizeof value);
@@ -79,25 +86,36 @@ static void NAME(scatter)(const cp_scatter *s, char *dx, const char *dy, const c
     }
 }
 
-/* Zeros, before anything is added. */
-static void NAME(clear)(char *dx, int64_t columns, int64_t column_step, int64_t lanes, int64_t lane_step)
+/* A row of sums to where it belongs, or without `from` zeros, before anything is added. to_step, from_step: bytes between columns,
+ * between lanes. */
+static void NAME(settle)(char *to, const int64_t *to_step, const char *from, const int64_t *from_step, int64_t columns,
+                         int64_t lanes)
 {
     const int64_t size = (int64_t)sizeof(CP_ELEMENT);
-    if (lane_step == size && column_step == lanes * size) {
-        lanes *= columns;
-        columns = 1;
-    } else if (lanes == 1 && column_step == size) {
-        lanes = columns;
-        lane_step = size;
-        columns = 1;
+    /* Pieces of `length` elements, those of an outer run apart from those of an inner one. */
+    int64_t outer = columns, inner = lanes, length = 1, outer_to = to_step[0], inner_to = to_step[1];
+    int64_t outer_from = from_step[0], inner_from = from_step[1];
+    if (lanes == 1 || to_step[0] < to_step[1]) {
+        outer = lanes, inner = columns;
+        outer_to = to_step[1], inner_to = to_step[0];
+        outer_from = from_step[1], inner_from = from_step[0];
     }
-    for (int64_t c = 0; c < columns; c++, dx += column_step) {
-        if (lane_step == size) {
-            memset(dx, 0, (size_t)(lanes * size));
-            continue;
-        }
-        for (int64_t l = 0; l < lanes; l++) {
-            memset(dx + l * lane_step, 0, (size_t)size);
+    if (inner_to == size && inner_from == size) {
+        length = inner;
+        inner = 1;
+    }
+    if (inner == 1 && outer_to == length * size && outer_from == length * size) {
+        length *= outer;
+        outer = 1;
+    }
+    for (int64_t o = 0; o < outer; o++) {
+        for (int64_t i = 0; i < inner; i++) {
+            char *at = to + o * outer_to + i * inner_to;
+            if (from == NULL) {
+                memset(at, 0, (size_t)(length * size));
+            } else {
+                memcpy(at, from + o * outer_from + i * inner_from, (size_t)(length * size));
+            }
         }
     }
 }

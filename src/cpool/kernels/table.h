@@ -101,8 +101,9 @@ typedef struct cp_lane_kernels {
     void (*collect)(const cp_collect *collect, const cp_collect_planes *planes, void *scratch);
 
     /* Gradients of selections; arrays are of the lane's type. */
-    void (*clear)(char *dx, int64_t columns, int64_t column_step, int64_t lanes, int64_t lane_step);
-    void (*scatter)(const cp_scatter *scatter, char *dx, const char *dy, const char *taps, const int64_t *first,
+    void (*settle)(char *to, const int64_t *to_step, const char *from, const int64_t *from_step, int64_t columns,
+                   int64_t lanes);
+    void (*scatter)(const cp_scatter *scatter, char *to, const char *dy, const char *taps, const int64_t *first,
                     const int64_t *starts, int64_t columns);
 } cp_lane_kernels;
 
