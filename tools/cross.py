@@ -3,9 +3,9 @@
     python tools/cross.py [target ...]    # python tools/cross.py s390x aarch64; all of them take the better part of an hour
 
 Each target compiles all of src/cpool by Zig's C compiler, and links it with tests/c/print_bits.c and with those of
-tests/c/check_*.c that its C library can run. The first target always runs: it is this machine. What print_bits prints has to be the
-same everywhere, on the instruction sets that are listed here. Fails if anything does not build, fails, prints other bits, or has no
-emulator.
+tests/c/check_*.c that its C library can run. The first target always runs: it is this machine. What print_bits prints
+has to be the same everywhere, on the instruction sets that are listed here. Fails if anything does not build, fails,
+prints other bits, or has no emulator.
 
 Needs, of PyPI, ziglang and wasmtime; of Debian, qemu-user and wine64. check_math is left out: it compares with libquadmath.
 """
