@@ -30,7 +30,8 @@ ParallelFor = ctypes.CFUNCTYPE(None, c_void_p, c_int64, c_int64, Body, c_void_p)
 
 
 class Error(ctypes.Structure):
-    _fields_ = [("struct_size", c_size_t), ("status", c_int32), ("role", c_int32), ("message", c_char * 256)]
+    _fields_ = [("struct_size", c_size_t), ("status", c_int32), ("role", c_int32), ("message", c_char * 256),
+                ("reserved", c_int64 * 4)]
 
 
 class View(ctypes.Structure):
@@ -66,7 +67,7 @@ class Exec(ctypes.Structure):
 
 class Shape(ctypes.Structure):
     _fields_ = [("struct_size", c_size_t), ("shape", c_int64 * 64), ("ndim", c_int32), ("dtype_code", c_uint8),
-                ("dtype_bits", c_uint8), ("dtype_lanes", c_uint16)]
+                ("dtype_bits", c_uint8), ("dtype_lanes", c_uint16), ("reserved", c_int64 * 4)]
 
 
 class Info(ctypes.Structure):

@@ -14,18 +14,19 @@ import cpool
 
 ROOT = Path(__file__).parent.parent
 HEADER = ROOT / "include" / "cpool" / "cpool.h"
+ABI1 = ROOT / "tests" / "abi1"
 LIBRARY = Path(cpool.__file__).parent / "lib" / "libcpool.so.1"
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
 
 # In bytes, where pointers have 64 bits.
 SIZES = {
-    "cpool_error": 272,
+    "cpool_error": 304,
     "cpool_view": 64,
     "cpool_arg": 72,
     "cpool_pool_params": 384,
     "cpool_norm_params": 368,
     "cpool_exec": 88,
-    "cpool_shape": 528,
+    "cpool_shape": 560,
     "cpool_info": 80,
 }
 
@@ -73,3 +74,47 @@ def test_versions():
     text = HEADER.read_text()
     assert library.cpool_version().decode() == cpool.__version__ == re.search(r'CPOOL_VERSION "(.+)"', text)[1]
     assert library.cpool_abi_version() == int(re.search(r"CPOOL_ABI_VERSION (\d+)", text)[1])
+
+
+def constants(header):
+    text = re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.DOTALL)
+    found = re.findall(r"\b(CPOOL_[A-Z0-9_]+)\s*=\s*(\d+)", text)
+    found += re.findall(r"^#define (CPOOL_[A-Z0-9_]+) (\(?[A-Z0-9_]+(?: \+ \d+\)|\(\d+\))?) *$", text, re.MULTILINE)
+    return dict(found)
+
+
+def test_constants_keep_their_numbers():
+    first = constants(ABI1 / "cpool" / "cpool.h")
+    assert len(first) == 100
+    assert first["CPOOL_STATS"] == "20"
+    assert first["CPOOL_ADD"] == "UINT32_C(16)"
+    assert first["CPOOL_AXIS_NONE"] == "(INT32_MIN + 1)"
+    assert first.items() <= constants(HEADER).items()
+
+
+OF_ABI1 = """\
+taps: 2x2 of 1 8-bit
+max: 4 5 6 6
+indices: 4 2 13 13
+gradient: 0 0 2 0 1 0 0 0 0 0 0 0 0 7 0 0
+status 1 as in the error: 1, role 0, a message: 1
+stats: 3x2
+batch norm: -2 2 -2 2 -1 1 1 -1
+gradient: 1 1 -1 -1 0.25 0.25 -0.25 -0.25
+of the weight: 0 4
+moments: 8 8, 2 0, 8 128
+"""
+
+
+def test_a_program_of_abi_1_runs(tmp_path):
+    if shutil.which("cc") is None:
+        pytest.skip("no compiler named cc")
+    program = tmp_path / "program"
+    flags = ["-std=c11", *WARNINGS, f"-I{ABI1}"]
+    done = subprocess.run(["cc", *flags, ABI1 / "program.c", LIBRARY, f"-Wl,-rpath,{LIBRARY.parent}", "-o", program],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    done = subprocess.run([program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    expected = OF_ABI1 * len(cpool.isas()) + "threads: 64\nABI 1, a version: 1, a name: 1\n"
+    assert done.stdout == expected

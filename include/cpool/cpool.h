@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define CPOOL_VERSION "0.1.0"
-#define CPOOL_ABI_VERSION 0 /* 0: not declared stable yet; this number changes with every incompatible change of this file */
+#define CPOOL_ABI_VERSION 1 /* a program built with this file runs with every later library of the same number: docs/ABI.md */
 
 #if defined(_WIN32) && !defined(CPOOL_STATIC)
 #  ifdef CPOOL_BUILD
@@ -44,6 +44,9 @@ typedef enum cpool_status {
     CPOOL_UNSUPPORTED = 4    /* something a newer library may know */
 } cpool_status;
 
+/* Structs that have a struct_size start from their INIT, in which reserved room is 0. It has to stay 0 in what the library reads; in
+ * what it writes (cpool_error, cpool_shape, cpool_info) it stays 0 where the library does not know a use of it. */
+
 /* What went wrong, in the vocabulary of the arguments. Owned by the caller, written only when a call fails, always terminated;
  * every function takes NULL for it. Start from CPOOL_ERROR_INIT. */
 typedef struct cpool_error {
@@ -51,8 +54,9 @@ typedef struct cpool_error {
     int32_t status; /* cpool_status */
     int32_t role;   /* the role of the array at fault, or 0 */
     char message[256];
+    int64_t reserved[4];
 } cpool_error;
-#define CPOOL_ERROR_INIT {sizeof(cpool_error), 0, 0, ""}
+#define CPOOL_ERROR_INIT {sizeof(cpool_error), 0, 0, "", {0, 0, 0, 0}}
 
 /* ---- Arrays ------------------------------------------------------------------------------------------------------------ */
 
@@ -310,8 +314,9 @@ typedef struct cpool_shape {
     int32_t ndim;
     uint8_t dtype_code, dtype_bits;
     uint16_t dtype_lanes;
+    int64_t reserved[4];
 } cpool_shape;
-#define CPOOL_SHAPE_INIT {sizeof(cpool_shape), {0}, 0, 0, 0, 0}
+#define CPOOL_SHAPE_INIT {sizeof(cpool_shape), {0}, 0, 0, 0, 0, {0, 0, 0, 0}}
 
 /* What a call needs. Start from CPOOL_INFO_INIT. Bit r of a role set is role r, bit 32 + r is CPOOL_GRAD | role r. */
 typedef struct cpool_info {

@@ -277,6 +277,12 @@ static void works(call *c, const char *what)
 
 enum { ANY_ROLE = -1 };
 
+/* Reserved room that was filled with 0x5A still is. */
+static int is_left(const int64_t reserved[4])
+{
+    return reserved[0] == INT64_C(0x5A5A5A5A5A5A5A5A) && memcmp(reserved, reserved + 1, 24) == 0;
+}
+
 /* The call must fail with this status, name this role and write nothing. word: part of the message, or NULL. */
 static void refused(call *c, cpool_status want, int32_t role, const char *word, const char *what)
 {
@@ -291,6 +297,7 @@ static void refused(call *c, cpool_status want, int32_t role, const char *word, 
         check(c->error.status == (int32_t)status, "%s, %s: error.status=%d", c->name, what, c->error.status);
         check(role == ANY_ROLE || c->error.role == role, "%s, %s: error.role=%d, not %d (%.255s)", c->name, what, c->error.role,
               role, c->error.message);
+        check(is_left(c->error.reserved), "%s, %s: reserved room of the error is written", c->name, what);
         check(memchr(c->error.message, 0, sizeof c->error.message) != NULL && c->error.message[0] != 0,
               "%s, %s: no message, or no end of it", c->name, what);
         check(word == NULL || strstr(c->error.message, word) != NULL, "%s, %s: '%s' is not in: %s", c->name, what, word,
@@ -731,6 +738,8 @@ static void wrong_questions(const kind *k)
     check(cpool_pool_query(&c.params, c.args, c.n, c.direction, 1, &info, NULL) == CPOOL_INVALID_VALUE, "%s: info small",
           c.name);
     info.struct_size++;
+    memset(info.reserved, 0x5A, sizeof info.reserved);
+    memset(shape.reserved, 0x5A, sizeof shape.reserved);
     for (int32_t direction = -3; direction < 5; direction++) {
         cpool_status status = cpool_pool_query(&c.params, c.args, c.n, direction, 1, &info, NULL);
         check((status == CPOOL_OK) == (direction == c.direction), "%s: query of direction %d", c.name, direction);
@@ -760,6 +769,7 @@ static void wrong_questions(const kind *k)
     for (int32_t i = 0; i < c.n; i++) {
         c.args[i].view.data = NULL;
     }
+    check(is_left(info.reserved) && is_left(shape.reserved), "%s: reserved room is written", c.name);
     info = query(&c, 1);
     uint64_t given = 0;
     for (int32_t i = 0; i < c.n; i++) {
