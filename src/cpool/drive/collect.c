@@ -76,9 +76,10 @@ static int64_t scratch_rows(const cp_collects *c)
     return c->results[0] * c->results[1] + (c->spread > 1);
 }
 
-static int64_t scratch_bytes(const cp_collects *c)
+/* In double: an axis of an array without elements may have any length. */
+static double scratch_bytes(const cp_collects *c)
 {
-    return scratch_rows(c) * c->pitch * cp_lane_size(c->lane_kind) * (c->select ? 2 : 1);
+    return (double)scratch_rows(c) * (double)(c->pitch * cp_lane_size(c->lane_kind) * (c->select ? 2 : 1));
 }
 
 static int has_scratch(const cp_collects *c)

@@ -202,7 +202,8 @@ static void cut_jobs(cp_norm_walk *w, const cp_norm *norm)
     if (!w->sums && w->kind == CP_ALONG) { /* nothing is read twice: jobs as long as they lie in memory */
         w->tile = cp_max64(1, JOB / cp_max64(w->use.lane.length, 1));
     }
-    w->tile = cp_max64(norm->members, w->tile / norm->members * norm->members);
+    int64_t members = cp_max64(norm->members, 1); /* none where there are no channels */
+    w->tile = cp_max64(members, w->tile / members * members);
     w->tile = cp_min64(w->tile, cp_max64(w->cell.length, 1));
     w->tiles = cp_ceil_div(w->cell.length, w->tile);
     w->jobs = w->outer * w->tiles;
@@ -410,7 +411,7 @@ static void skip_constants(cp_norm_tile *t, int64_t n)
 {
     const double **constants[CONSTANTS] = {&t->center, &t->scale, &t->offset, &t->a, &t->b, &t->c};
     for (int i = 0; i < CONSTANTS; i++) {
-        *constants[i] += *constants[i] != NULL ? n : 0;
+        *constants[i] = *constants[i] != NULL ? *constants[i] + n : NULL;
     }
 }
 
@@ -446,9 +447,9 @@ static void run_staged(const cp_norm_work *work, int task, const cp_norm_tile *w
             t.lanes = cp_min64(STAGE, whole->lanes - lane);
             t.x_ahead = t.out_ahead = 0;
             skip_constants(&t, constant);
-            t.weight += t.weight != NULL ? lane : 0;
-            t.bias += t.bias != NULL ? lane : 0;
-            t.sum += t.sum == NULL ? 0 : per_lane ? lane : row * CP_SUM_ROWS * CP_SUM_LANES;
+            t.weight = t.weight != NULL ? t.weight + lane : NULL;
+            t.bias = t.bias != NULL ? t.bias + lane : NULL;
+            t.sum = t.sum == NULL ? NULL : t.sum + (per_lane ? lane : row * CP_SUM_ROWS * CP_SUM_LANES);
             rows->load[whole->dtype](x, whole->x + row * whole->x_step + lane * lane_step[CP_NORM_X], t.lanes,
                                      lane_step[CP_NORM_X], 1, 0);
             t.x = (const char *)x;
@@ -501,9 +502,9 @@ int cp_norm_tile_at(const cp_norm_work *work, const cp_norm_job *job, int64_t bl
         t->out_ahead = 2 * BYTES_AHEAD;
     }
     if (w->kind == CP_LAYER) {
-        t->weight = w->weight + offset[CP_NORM_PLACE];
-        t->bias = w->bias + offset[CP_NORM_PLACE];
-        t->sum += task == CP_NORM_PARAMETERS ? offset[CP_NORM_PLACE] : 0;
+        t->weight = w->weight != NULL ? w->weight + offset[CP_NORM_PLACE] : NULL;
+        t->bias = w->bias != NULL ? w->bias + offset[CP_NORM_PLACE] : NULL;
+        t->sum = task == CP_NORM_PARAMETERS ? t->sum + offset[CP_NORM_PLACE] : t->sum;
     }
     return *row == r.rows;
 }
@@ -524,9 +525,9 @@ static void run_rows(const cp_norm_work *work, int task, const cp_norm_tile *who
     cp_norm_tile t = *whole;
     int64_t lane = (whole->row + from) % work->walk->together * whole->lanes;
     t.x += from * t.x_step;
-    t.dy += t.dy != NULL ? from * t.dy_step : 0;
-    t.out += t.out != NULL ? from * t.out_step : 0;
-    t.sum += t.sum != NULL ? lane : 0;
+    t.dy = t.dy != NULL ? t.dy + from * t.dy_step : NULL;
+    t.out = t.out != NULL ? t.out + from * t.out_step : NULL;
+    t.sum = t.sum != NULL ? t.sum + lane : NULL;
     t.rows = rows;
     t.lanes *= side_by_side;
     t.x_step *= step;
@@ -568,9 +569,9 @@ void cp_norm_tile_run(const cp_norm_work *work, int task, cp_norm_tile *t, int64
     t->rows = behind;
     if (behind > 0) {
         t->x += rows * t->x_step;
-        t->dy += t->dy != NULL ? rows * t->dy_step : 0;
-        t->out += t->out != NULL ? rows * t->out_step : 0;
-        t->sum += t->sum != NULL ? rows * CP_SUM_ROWS * CP_SUM_LANES : 0;
+        t->dy = t->dy != NULL ? t->dy + rows * t->dy_step : NULL;
+        t->out = t->out != NULL ? t->out + rows * t->out_step : NULL;
+        t->sum = t->sum != NULL ? t->sum + rows * CP_SUM_ROWS * CP_SUM_LANES : NULL;
         skip_constants(t, rows);
     }
 }

@@ -124,7 +124,7 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
         s->slots *= 2;
     }
     int64_t lines = s->slots * axis[0].taps * rows;
-    s->tile = cp_min64(s->row_lanes, MOST_LANES);
+    s->tile = cp_max64(1, cp_min64(s->row_lanes, MOST_LANES));
     s->tiles = pixels ? cp_ceil_div(s->row_lanes, s->tile) : 1;
     s->width = cp_min64(columns, cp_max64(1, cp_min64(RING / (lines * s->tile * size), WIDEST / s->tile + 1)));
     if (!pixels) {
@@ -138,7 +138,7 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
     int64_t run = s->run = cp_layout_run(&s->layout, s->run_step);
     s->group = s->blocks > 1 || s->strips > 1 ? 1 : cp_min64(run, cp_max64(1, UNIT / (row * height)));
     s->groups = cp_ceil_div(run, cp_max64(s->group, 1));
-    s->units = run == 0 ? 0 : s->layout.outer / run * s->groups * s->tiles * s->strips * s->blocks;
+    s->units = run == 0 || s->row_lanes == 0 ? 0 : s->layout.outer / run * s->groups * s->tiles * s->strips * s->blocks;
     s->row_bytes = cp_row_bytes(s->height, sizeof(cp_strip_row));
     s->column_bytes = pixels ? cp_row_bytes(s->width, sizeof(cp_strip_pixel)) : 2 * cp_row_bytes(s->width * s->tile, size);
     s->wide = 0;

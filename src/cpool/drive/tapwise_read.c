@@ -512,8 +512,11 @@ void cp_tapwise_scatter(cp_tapwise_work *w)
             }
             int64_t to = ((row - w->band_first) * pool->in[2] + span->first + tap * span->step) * lanes;
             for (int g = 0; g < CP_TAP_GRADIENTS; g++) {
+                if (w->gradient[g] == NULL) {
+                    continue;
+                }
                 const double *from = w->gradient[g] + t * p->n + c * lanes;
-                for (int64_t l = 0; w->gradient[g] != NULL && l < lanes; l++) {
+                for (int64_t l = 0; l < lanes; l++) {
                     w->band[g][to + l] += from[l];
                 }
             }

@@ -205,7 +205,8 @@ static void run_planes(void *arg, int64_t lo, int64_t hi, int worker)
     for (int64_t plane = lo; plane < hi; plane++) {
         char *at[CP_GRIDS];
         for (int32_t g = 0; g < CP_GRIDS; g++) {
-            at[g] = layout->grid[g].data + cp_layout_offset(layout, g, plane, &channel);
+            int64_t offset = cp_layout_offset(layout, g, plane, &channel);
+            at[g] = layout->grid[g].item != 0 ? layout->grid[g].data + offset : NULL;
         }
         if (u->puts) {
             scatter(u, at[PLANE], at[INPUT], at[INDEX]);
