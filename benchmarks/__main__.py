@@ -1,18 +1,18 @@
-"""The command line: ``python -m benchmarks pool`` and ``python -m benchmarks norm``."""
+"""The command line: ``python -m benchmarks pool``, ``norm`` and ``literature``."""
 
 import argparse
 import os
 import sys
 
 import cpool
-from benchmarks import norm, pool
+from benchmarks import literature, norm, pool
 from benchmarks.harness import Rounds
 
 
 def main(args: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Times cpool; see docs/PERFORMANCE.md.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, run in (("pool", pool.run), ("norm", norm.run)):
+    for name, run in (("pool", pool.run), ("norm", norm.run), ("literature", literature.run)):
         command = commands.add_parser(name, help=run.__doc__)
         command.set_defaults(run=run)
         command.add_argument("--only", metavar="PATTERN", default="", help="regular expression that names of rows must contain")

@@ -207,8 +207,9 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def write_picture(path: Path, title: str, rows: Sequence[tuple[str, dict[str, float]]]) -> bool:
-    """Draw ratios to the limit, one line per row and one marker per contestant. False where matplotlib is not installed."""
+def write_picture(path: Path, title: str, rows: Sequence[tuple[str, dict[str, float]]],
+                  axis: str = "time over the time to copy the same bytes (1: the limit)") -> bool:
+    """Draw ratios, one line per row and one marker per contestant. False where matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -223,7 +224,7 @@ def write_picture(path: Path, title: str, rows: Sequence[tuple[str, dict[str, fl
         ax.plot(*zip(*points, strict=True), marker, label=name, markersize=6 if own else 4, alpha=1 if own else 0.6,
                 zorder=3 if own else 2)
     ax.axvline(1, color="black", linewidth=1)
-    ax.set(xscale="log", xlabel="time over the time to copy the same bytes (1: the limit)", ylim=(len(rows) - 0.5, -0.5))
+    ax.set(xscale="log", xlabel=axis, ylim=(len(rows) - 0.5, -0.5))
     ax.set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=7)
     ax.grid(axis="x", which="both", alpha=0.3)
     ax.set_title(title, fontsize=9)
