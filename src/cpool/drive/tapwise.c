@@ -151,9 +151,9 @@ static void pool_row(cp_tapwise_work *w)
     }
 }
 
+/* What the windows whose results are known add to the gradients of parameters. */
 static void terms_row(cp_tapwise_work *w)
 {
-    results(w);
     if (w->kernel->terms != NULL) {
         each_block(w, 1, terms_block);
     }
@@ -192,6 +192,7 @@ static void run_terms_per_result(cp_tapwise_work *w)
         for (int64_t column = 0; column < out[2]; column += p->width) {
             int64_t left = out[2] - column, count = left < p->width ? left : p->width;
             begin_row(w, row / out[1], row % out[1], column, count);
+            results(w);
             terms_row(w);
             for (int64_t i = 0; i < count * w->lanes; i++) {
                 int64_t plane = cp_layout_plane(&p->layout, w->outer, w->lane + i % w->lanes);
@@ -201,36 +202,58 @@ static void run_terms_per_result(cp_tapwise_work *w)
     }
 }
 
-/* Row by row, so that tiles may be as wide as they like; the block is one segment. */
+/* Row by row, so that tiles may be as wide as they like; a block is one segment. */
+static cp_parameter_sums sums_of(const cp_tapwise_work *w, int64_t number)
+{
+    int64_t each = (int64_t)(cp_parameter_sums_bytes(w->plan->lanes) / sizeof(double));
+    return (cp_parameter_sums){w->sums + number * each, w->lanes};
+}
+
+static void begin_sums(const cp_tapwise_work *w)
+{
+    for (int64_t k = 0; k < w->plan->numbers; k++) {
+        cp_parameter_sums sums = sums_of(w, k);
+        cp_parameter_sums_begin(&sums, w->lanes);
+    }
+}
+
+static void add_sums(const cp_tapwise_work *w)
+{
+    for (int64_t k = 0; k < w->plan->numbers; k++) {
+        cp_parameter_sums sums = sums_of(w, k);
+        cp_parameter_sums_add(&sums, w->terms + k * w->plan->n, w->column, w->count);
+    }
+}
+
+static void end_sums(const cp_tapwise_work *w, int64_t block)
+{
+    const cp_tapwise *p = w->plan;
+    for (int64_t k = 0; k < p->numbers; k++) {
+        cp_parameter_sums sums = sums_of(w, k);
+        cp_parameter_sums_close(&sums);
+        for (int64_t l = 0; l < w->lanes; l++) {
+            int64_t plane = cp_layout_plane(&p->layout, w->outer, w->lane + l);
+            p->partials[(plane * p->numbers + k) * p->sum_blocks + block] = cp_parameter_sums_total(&sums, l);
+        }
+    }
+}
+
 static void run_terms(cp_tapwise_work *w, int64_t block)
 {
     const cp_tapwise *p = w->plan;
     const int64_t *out = p->pool->out;
     int64_t rows = out[0] * out[1], end = (block + 1) * p->block_rows < rows ? (block + 1) * p->block_rows : rows;
-    int64_t each = (int64_t)(cp_parameter_sums_bytes(p->lanes) / sizeof(double));
-    for (int64_t k = 0; k < p->numbers; k++) {
-        cp_parameter_sums sums = {w->sums + k * each, 0};
-        cp_parameter_sums_begin(&sums, w->lanes);
-    }
+    begin_sums(w);
     for (int64_t row = block * p->block_rows; row < end; row++) {
         for (int64_t column = 0; column < out[2]; column += p->width) {
-            int64_t left = out[2] - column, count = left < p->width ? left : p->width;
-            begin_row(w, row / out[1], row % out[1], column, count);
+            int64_t left = out[2] - column;
+            begin_row(w, row / out[1], row % out[1], column, left < p->width ? left : p->width);
+            results(w);
             terms_row(w);
-            for (int64_t k = 0; k < p->numbers; k++) {
-                cp_parameter_sums sums = {w->sums + k * each, w->lanes};
-                cp_parameter_sums_add(&sums, w->terms + k * p->n, column, count);
-            }
+            add_sums(w);
         }
     }
-    for (int64_t k = 0; k < p->numbers; k++) {
-        cp_parameter_sums sums = {w->sums + k * each, w->lanes};
-        cp_parameter_sums_close(&sums);
-        for (int64_t l = 0; l < w->lanes; l++) {
-            int64_t plane = cp_layout_plane(&p->layout, w->outer, w->lane + l);
-            p->partials[(plane * p->numbers + k) * p->blocks + block] = cp_parameter_sums_total(&sums, l);
-        }
-    }
+    end_sums(w, block);
 }
 
 /* ---- Bands ---- */
@@ -298,14 +321,24 @@ static void run_band(cp_tapwise_work *w)
         }
     }
     for (int64_t row = 0; row < out[0] * out[1]; row++) {
-        if (!reaches_band(w, row / out[1], row % out[1])) {
-            continue;
+        int reaches = reaches_band(w, row / out[1], row % out[1]);
+        if (p->terms && row % CP_PARAMETER_ROWS == 0) {
+            begin_sums(w);
         }
-        for (int64_t column = 0; column < out[2]; column += p->width) {
+        for (int64_t column = 0; column < out[2] && (reaches || p->terms); column += p->width) {
             int64_t left = out[2] - column;
             begin_row(w, row / out[1], row % out[1], column, left < p->width ? left : p->width);
             results(w);
-            each_block(w, 1, gradient_block);
+            if (reaches) {
+                each_block(w, 1, gradient_block);
+            }
+            if (p->terms) {
+                terms_row(w);
+                add_sums(w);
+            }
+        }
+        if (p->terms && (row % CP_PARAMETER_ROWS == CP_PARAMETER_ROWS - 1 || row == out[0] * out[1] - 1)) {
+            end_sums(w, row / CP_PARAMETER_ROWS);
         }
     }
     if (w->gradient[0] != NULL) {
@@ -392,17 +425,6 @@ static double task_nanoseconds(const cp_tapwise *p)
     return (double)cp_layout_planes(&p->layout) * (sources * (p->leaves > 1 ? 10.0 : 1.0) + targets * (double)p->taps * each);
 }
 
-static int has_parameter_gradient(const cp_pool *pool)
-{
-    static const int32_t roles[] = {CPOOL_BETA, CPOOL_ALPHA, CPOOL_LAMBDA, CPOOL_REFERENCE, CPOOL_FILTER,
-                                    CPOOL_BIAS, CPOOL_BLEND, CPOOL_WEIGHT, CPOOL_LEAVES,    CPOOL_GATES};
-    int any = 0;
-    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
-        any |= pool->grad[roles[i]] != NULL;
-    }
-    return any;
-}
-
 static int plan_tasks(cp_tapwise plans[MOST_TASKS], const cp_pool *pool, int32_t direction, cp_cost *cost)
 {
     int n = 0;
@@ -413,17 +435,20 @@ static int plan_tasks(cp_tapwise plans[MOST_TASKS], const cp_pool *pool, int32_t
         if (pool->grad[CPOOL_X] != NULL || pool->grad[CPOOL_LOGITS] != NULL) {
             cp_tapwise_plan(&plans[n++], pool, CP_TAPWISE_INPUT_GRADIENT);
         }
-        if (has_parameter_gradient(pool)) {
-            cp_tapwise *p = &plans[n++];
-            cp_tapwise_plan(p, pool, CP_TAPWISE_PARAMETER_GRADIENT);
-            int64_t size = pool->out[0] * pool->out[1] * pool->out[2], partials = p->per_result ? size : p->numbers * p->blocks;
-            int64_t planes = cp_layout_planes(&p->layout);
+        if (n == 0 || !plans[0].terms) {
+            cp_tapwise_plan(&plans[n], pool, CP_TAPWISE_PARAMETER_GRADIENT);
+            n += plans[n].terms;
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        const cp_tapwise *p = &plans[i];
+        if (p->terms) {
+            int64_t size = pool->out[0] * pool->out[1] * pool->out[2], planes = cp_layout_planes(&p->layout);
+            int64_t partials = p->per_result ? size : p->numbers * p->sum_blocks;
             cost->shared = (double)planes * (double)partials * sizeof(double) < (double)CP_TOO_MANY_BYTES
                                ? cp_row_bytes(planes * partials, sizeof(double))
                                : CP_TOO_MANY_BYTES;
         }
-    }
-    for (int i = 0; i < n; i++) {
         cost->per_worker = plans[i].bytes > cost->per_worker ? plans[i].bytes : cost->per_worker;
         cost->nanoseconds += task_nanoseconds(&plans[i]);
     }
@@ -468,8 +493,8 @@ static void reduce(const cp_tapwise *p, int32_t role, int64_t first, int64_t cou
         gradient = &masks.view;
     }
     if (channels > 0) {
-        cp_parameter_sums_reduce(p->partials + first * p->blocks, cp_layout_planes(&p->layout), p->numbers, p->blocks, channels,
-                                 count, gradient);
+        cp_parameter_sums_reduce(p->partials + first * p->sum_blocks, cp_layout_planes(&p->layout), p->numbers, p->sum_blocks,
+                                 channels, count, gradient);
     }
 }
 
@@ -478,7 +503,6 @@ static void reduce_parameters(cp_tapwise *p)
     const int64_t *out = p->pool->out;
     if (p->per_result) {
         p->numbers = out[0] * out[1] * out[2];
-        p->blocks = 1;
     }
     reduce(p, CPOOL_BETA, 0, 1);
     reduce(p, CPOOL_ALPHA, 0, 1);
@@ -517,7 +541,7 @@ cpool_status cp_tapwise_run(const cp_pool *pool, int32_t direction, const cpool_
         p->partials = (double *)(void *)cp_engine_shared(&engine);
         cp_engine_run(&engine, p->units, task_nanoseconds(p), run_units, p);
         clear_shared(p);
-        if (p->task == CP_TAPWISE_PARAMETER_GRADIENT) {
+        if (p->terms) {
             reduce_parameters(p);
         } else if (p->task == CP_TAPWISE_POOL) {
             write_mask(pool);

@@ -38,7 +38,8 @@ typedef struct cp_tapwise {
     int64_t weights, gate_weights;         /* of a row: all, and those of gates */
     int64_t ranks, nodes;                  /* slots of CP_TAP_RANK; masks of CP_TAP_TREE */
     cp_detail detail;
-    int64_t numbers;                          /* that a window adds to the gradients of parameters */
+    int32_t terms;                            /* gradients of parameters are summed, in this task or along with the input's */
+    int64_t numbers, sum_blocks;              /* that a window adds to them; blocks of rows that are summed apart */
     int32_t per_result;                       /* ... each of them is of one result */
     int64_t lanes, width, n;                  /* planes and columns of a tile, and their product, rounded up */
     int64_t taps, capacity;                   /* of a window at most; of a block */

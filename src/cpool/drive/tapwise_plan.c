@@ -45,7 +45,7 @@ static void plan_layout(cp_tapwise *p)
     int forward = p->task == CP_TAPWISE_POOL, gradients = p->task == CP_TAPWISE_INPUT_GRADIENT;
     views[CP_ON_Y] = forward ? pool->array[CPOOL_Y] : pool->grad[CPOOL_Y];
     views[CP_ON_DX] = gradients ? dx : NULL;
-    views[CP_ON_SIDE] = p->task == CP_TAPWISE_PARAMETER_GRADIENT ? pool->grad[CPOOL_REFERENCE] : pool->array[CPOOL_TAPS];
+    views[CP_ON_SIDE] = p->terms && pool->grad[CPOOL_REFERENCE] != NULL ? pool->grad[CPOOL_REFERENCE] : pool->array[CPOOL_TAPS];
     views[CP_ON_U] = pool->array[CPOOL_U] != NULL ? pool->array[CPOOL_U] : pool->array[CPOOL_REFERENCE];
     for (int i = 0; i < 3; i++) {
         if (pool->array[broadcast[i]] != NULL) {
@@ -197,6 +197,17 @@ static void plan_units(cp_tapwise *p)
     p->units = whole * p->blocks;
 }
 
+static int has_parameter_gradient(const cp_pool *pool)
+{
+    static const int32_t roles[] = {CPOOL_BETA, CPOOL_ALPHA, CPOOL_LAMBDA, CPOOL_REFERENCE, CPOOL_FILTER,
+                                    CPOOL_BIAS, CPOOL_BLEND, CPOOL_WEIGHT, CPOOL_LEAVES,    CPOOL_GATES};
+    int any = 0;
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        any |= pool->grad[roles[i]] != NULL;
+    }
+    return any;
+}
+
 static void plan_masks(cp_tapwise *p)
 {
     const cpool_view *gates = p->pool->array[CPOOL_GATES], *leaves = p->pool->array[CPOOL_LEAVES];
@@ -235,13 +246,19 @@ void cp_tapwise_plan(cp_tapwise *p, const cp_pool *pool, cp_tapwise_task task)
     p->detail.variant = pool->params.variant;
     p->detail.eps2 = pool->params.eps2;
     p->ranks = p->kind == CP_TAP_RANK ? p->weights : 0;
-    if (task == CP_TAPWISE_PARAMETER_GRADIENT) {
+    p->terms = task != CP_TAPWISE_POOL && has_parameter_gradient(pool);
+    if (p->terms) {
         p->numbers = p->weights + (p->kind == CP_TAP_DPP ? 3 : p->kind != CP_TAP_RANK && p->kind != CP_TAP_TREE);
         p->per_result = blend != NULL && blend->ndim > 1;
     }
     plan_layout(p);
     plan_tiles(p);
     plan_units(p);
+    if (task == CP_TAPWISE_INPUT_GRADIENT && (p->per_result || p->blocks > 1 || p->channels != 1)) {
+        p->terms = 0; /* windows that reach into two bands would add to them twice */
+        p->numbers = 0;
+    }
+    p->sum_blocks = p->per_result ? 1 : (pool->out[0] * pool->out[1] + CP_PARAMETER_ROWS - 1) / CP_PARAMETER_ROWS;
     p->bytes = cp_tapwise_bind(NULL, p, NULL);
 }
 
