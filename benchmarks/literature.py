@@ -107,6 +107,7 @@ class Case:
     stride: int = 2
     padding: int = 1
     draws: bool = False
+    forms: tuple[str, ...] = ("forward", "backward")
 
     @property
     def text(self) -> str:
@@ -121,7 +122,7 @@ CASES = [
     Case("soft", cpool.soft_pool, soft),
     Case("lip", cpool.lip_pool, lip, {"logits": weights(*SHAPE)}),
     Case("stochastic", cpool.stochastic_pool, stochastic, options={"seed": 1}, beside="max", draws=True),
-    Case("stochastic inference", cpool.stochastic_pool, share),
+    Case("stochastic inference", cpool.stochastic_pool, share, forms=("forward",)),
     Case("mixed", cpool.mixed_pool, mixed),
     Case("gated", cpool.gated_pool, gated, {"weight": weights(9), "bias": weights(1)[0]}),
     Case("rank", cpool.rank_pool, rank, {"weight": weights(9)}, beside="max"),
@@ -201,7 +202,7 @@ def run(options: argparse.Namespace) -> None:
     rounds = QUICK if options.quick else Rounds(count=options.rounds)
     versions = peers.installed()
     shape = (1, 2, 12, 12) if options.quick else SHAPE
-    jobs = [(case, form) for case in CASES for form in ("forward", "backward")]
+    jobs = [(case, form) for case in CASES for form in case.forms]
     jobs = [(case, form) for case, form in jobs if re.search(options.only, f"{case.text} {form}")]
     facts = machine()
     notes: list[str] = []

@@ -44,6 +44,20 @@ def test_pool(capsys, tmp_path):
     assert any(target[1] in ("pass", "MISS") for target in written["targets"])
 
 
+def test_literature(capsys, tmp_path):
+    from benchmarks.__main__ import main
+
+    main(["literature", "--quick"])
+    written = json.loads((tmp_path / "benchmark_literature.json").read_text())
+    names = [name for name, *_ in written["rows"]]
+    assert len(names) == len(set(names)) > 15
+    printed = capsys.readouterr().out
+    for name, best, _, plain, over, composed in written["rows"]:
+        assert name in printed and plain in ("avg", "max")
+        assert 0 < best < np.inf and 0 < over < np.inf
+        assert composed is None  # without PyTorch
+
+
 def test_picture(tmp_path):
     pytest.importorskip("matplotlib", reason="needs the [bench] extra")
     from benchmarks.harness import write_picture

@@ -8,9 +8,10 @@
  *         cc -std=c11 -O3 -ffp-contract=off -Isrc/cpool -DCHECK_$isa -c tests/c/check_math.c -o check_math_$isa.o
  *     done
  *     cc -std=c11 -O3 -ffp-contract=off -Isrc/cpool tests/c/check_math.c check_math_*.o -lquadmath -lm -o check_math
- *     ./check_math [--time]
+ *     ./check_math [--time | --all]
  *
- * Prints the largest error of each function and "N passed, 0 failed". */
+ * Prints the largest error of each function and "N passed, 0 failed". --all: the exponential of floats is checked of every float, not of
+ * some, which takes minutes. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +45,7 @@ CP_REGION_BEGIN_BASE
 /* Three rows in, two rows out, n a multiple of CHECK_LANES. */
 typedef void (*check_row)(const double *a, const double *b, const double *c, double *y, double *z, int64_t n);
 
-enum { LOG2, MUL, DIV, EXP2, SCALE, POW2_DOWN, FREXP, LOG, LOG1P, POW, FUNCTIONS };
+enum { LOG2, MUL, DIV, EXP2, EXP2_NEAR, SCALE, POW2_DOWN, FREXP, LOG, LOG1P, POW, FUNCTIONS };
 enum { CHECK_LANES = 8 };
 
 #define ROW(name, ...) \
@@ -62,6 +63,7 @@ ROW(row_log2, vf64_log2_dd(a, &y, &z))
 ROW(row_mul, vf64_mul_dd(&y, &z, c))
 ROW(row_div, vf64_div_dd(&y, &z, c))
 ROW(row_exp2, vf64_exp2_dd(a, b, &y, &z))
+ROW(row_exp2_near, vf64_exp2_near(a, &y, &z))
 ROW(row_scale, y = vf64_scale(a, b))
 ROW(row_pow2_down, y = vf64_pow2_down(a))
 ROW(row_frexp, vf64_frexp(a, &y, &z))
@@ -71,7 +73,7 @@ ROW(row_pow, vf64_log2_dd(a, &y, &z); vf64_mul_dd(&y, &z, c); vf64_exp2_dd(y, z,
 
 #define TABLE CP_GLUE(check_math_, CP_ISA_NAME)
 extern const check_row TABLE[FUNCTIONS];
-const check_row TABLE[FUNCTIONS] = {row_log2,      row_mul,   row_div, row_exp2,  row_scale,
+const check_row TABLE[FUNCTIONS] = {row_log2,      row_mul,   row_div, row_exp2,  row_exp2_near, row_scale,
                                     row_pow2_down, row_frexp, row_log, row_log1p, row_pow};
 
 #if defined(CHECK_sse41) || defined(CHECK_avx2) || defined(CHECK_avx512)
@@ -237,7 +239,7 @@ typedef struct check_isa {
     const check_row *rows;
 } check_isa;
 
-static const char *const NAMES[FUNCTIONS] = {"log2_dd",   "mul_dd", "div_dd", "exp2_dd", "scale",
+static const char *const NAMES[FUNCTIONS] = {"log2_dd",   "mul_dd", "div_dd", "exp2_dd", "exp2_near", "scale",
                                              "pow2_down", "frexp",  "log",    "log1p",   "pow"};
 
 static int same(const double *x, const double *y)
@@ -442,6 +444,36 @@ static void check_exp2(const check_row *rows)
         }
     }
     report("exp2_dd: exact for integers, and hi from 2^52 on", integers);
+}
+
+/* exp(x) of floats as operators have it: 2^(x log2 e), the product in double, |x| < 2^20; every `step`th float. */
+static void check_exp_near(const check_row *rows, uint32_t step)
+{
+    double relative_error = 0, ulps = 0;
+    uint32_t end = 0x49800000; /* 2^20 */
+    for (uint64_t bits = 0; bits < 2 * (uint64_t)end;) {
+        for (int i = 0; i < BLOCK; i++, bits += step) {
+            uint32_t one = (uint32_t)(bits % end) | (bits / end % 2 == 1 ? 0x80000000u : 0);
+            float x;
+            memcpy(&x, &one, sizeof x);
+            C[i] = x;
+            A[i] = C[i] * CP_LOG2_E;
+        }
+        rows[EXP2_NEAR](A, B, C, Y, Z, BLOCK);
+        for (int i = 0; i < BLOCK; i++) {
+            long double exact = exp2l((long double)C[i] * 1.442695040888963407359924681001892137L - (long double)Z[i]);
+            relative_error = max(relative_error, fabs((double)((Y[i] - exact) / exact)));
+            if (Z[i] > -126 && Z[i] < 127) {
+                float power = (float)ldexp(Y[i], (int)Z[i]);
+                int exponent;
+                (void)frexpl(exact, &exponent);
+                long double ulp_of_float = ldexpl(1, exponent - 24);
+                ulps = max(ulps, fabs((double)((ldexpl(power, -(int)Z[i]) - exact) / ulp_of_float)));
+            }
+        }
+    }
+    report_error("exp2_near: exp of floats up to 2^20, relative", relative_error * 0x1p31, 1, "* 2^-31");
+    report_error("exp2_near: rounded to float", ulps, 0.51, "ulp");
 }
 
 /* x^p against quad precision, p large enough that one word would not do. */
@@ -660,6 +692,7 @@ int main(int argc, char **argv)
     check_log2(rows);
     check_mul_div(rows);
     check_exp2(rows);
+    check_exp_near(rows, argc > 1 && strcmp(argv[1], "--all") == 0 ? 1 : 3989);
     check_pow(rows);
     check_scale(rows);
     check_log(rows);
