@@ -1,4 +1,4 @@
-"""Operators of the literature: each beside a plain pool of the same windows and beside what it takes to compose it in PyTorch."""
+"""Operators of the literature: each beside a plain pool of the same windows, and beside what composes it in PyTorch."""
 
 from __future__ import annotations
 
@@ -222,8 +222,8 @@ def run(options: argparse.Namespace) -> None:
     progress(len(jobs), len(jobs), "done", sys.stderr)
 
     say(heading(facts, rounds, {"torch": versions["torch"]}))
-    say(f"\nfloat32 {'x'.join(map(str, shape))}, channels first. Times in us; over: time over that of the plain pool; composed: time of the "
-        "composed expression over that of cpool. Backward is all gradients, of parameters as well.")
+    say(f"\nfloat32 {'x'.join(map(str, shape))}, channels first. Times in us; over: time over that of the plain pool; composed: "
+        "time of the composed expression over that of cpool. Backward is all gradients, of parameters as well.")
     say(table(["case", "best", "median", "plain pool", "over", "composed"], rows, 1))
     for note in notes:
         say(f"note: {note}")
