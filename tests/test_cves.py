@@ -1,7 +1,7 @@
 """What has been exploited or has crashed in pooling and normalization elsewhere, a test for each class.
 
-Most are gradients that trust what forward is said to have left (positions of maxima, shapes), and sizes that are multiplied or narrowed
-before they are checked. More of each: test_errors.py, test_norm_errors.py, tests/fuzz.
+Most are gradients that trust what forward is said to have left (positions of maxima, shapes), and sizes that are multiplied or
+narrowed before they are checked. More of each: test_errors.py, test_norm_errors.py, tests/fuzz.
 """
 
 import capi
@@ -73,8 +73,9 @@ def test_indices_of_samples_out_of_range(op, position):
     shape, _ = capi.Call(params, arrays).describe(capi.Y)
     arrays |= {capi.GRAD | capi.Y: np.ones(shape, np.float32), capi.INDICES: np.full(shape, position, np.int64)}
     call = capi.Call(params, arrays)
-    if -1 <= position < (4 if one else 16):
+    if one or -1 <= position < 16:  # of k-max they are skipped
         call.backward()
+        assert np.count_nonzero(arrays[capi.GRAD | capi.X]) == (0 <= position < (4 if one else 16))
     else:
         refused(call, "cpool_pool_backward", capi.INDICES)
 
@@ -82,7 +83,7 @@ def test_indices_of_samples_out_of_range(op, position):
 # ---- Gradients of another shape than the result (MaxPoolGrad, AvgPoolGrad, FractionalAvgPoolGrad) -------------------------
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1, 2), (1, 1, 3, 2), (2, 1, 2, 2), (1, 2, 2, 2), (1, 1, 2), (1, 1, 1, 2, 2), (0,), ()])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 2), (1, 1, 3, 2), (2, 1, 2, 2), (1, 2, 2, 2), (1, 1, 2), (1, 1, 1, 2, 2), ()])
 def test_gradient_of_another_shape(shape):
     for op, kept in [(capi.MAX, {capi.TAPS: np.zeros((1, 1, 2, 2), np.uint8)}), (capi.AVG, {}),
                      (capi.SOFT, {capi.X: results(1, 1, 4, 4), capi.BETA: np.array(1.0)})]:
@@ -130,7 +131,7 @@ def test_groups_that_divide_nothing(groups):
 @pytest.mark.parametrize("shape", [(0, 0, 4), (0, 4, 4), (2, 0, 4), (0, 0, 0)])
 @pytest.mark.parametrize("op", [capi.BATCH_NORM, capi.INSTANCE_NORM, capi.GROUP_NORM, capi.LAYER_NORM, capi.RMS_NORM])
 def test_normalization_of_nothing(op, shape):
-    """No channels are not to be divided by: a division by zero in group_norm until 0.1."""
+    """No channels are not to be divided by: once a division by zero in group_norm."""
     call = capi.NormCall(capi.make_norm_params(op), {capi.X: results(*shape), capi.Y: results(*shape)})
     call.query(capi.FORWARD)
     try:
@@ -155,7 +156,7 @@ def empty_calls(op):
 @pytest.mark.parametrize("op", POOLS)
 @pytest.mark.parametrize("direction", [capi.FORWARD, capi.BACKWARD])
 def test_pooling_of_nothing(op, direction):
-    """No lanes are not to be divided by: a division by zero in max_pool and avg_pool of C until 0.1."""
+    """No lanes are not to be divided by: once a division by zero in max_pool and avg_pool of C."""
     for params, shape in empty_calls(op):
         arrays = {capi.X: results(*shape)}
         first = capi.GRAD | capi.X if direction else capi.X
@@ -168,12 +169,15 @@ def test_pooling_of_nothing(op, direction):
             role = bit if bit < 32 else capi.GRAD | (bit - 32)
             if info.required >> bit & 1 and role not in arrays:
                 described, dtype = capi.Call(params, arrays).describe(role)
-                arrays[role] = np.zeros(described, dtype)
+                arrays[role] = np.ones(described, dtype)
         if not info.required >> capi.X & 1:
             del arrays[capi.X]
         call = capi.Call(params, arrays)
-        call.query(direction)
-        call.run("cpool_pool_backward" if direction else "cpool_pool_forward")
+        for strides in (True, False):  # those of NumPy, which are of no use here, and none
+            for arg in call.args:
+                arg.view.strides = arg.view.strides if strides else None
+            call.query(direction)
+            call.run("cpool_pool_backward" if direction else "cpool_pool_forward")
 
 
 # ---- Products of sizes beyond int64 (AvgPool3D, QuantizedMaxPool; overlap of strides) --------------------------------------
@@ -185,7 +189,7 @@ def test_products_of_lengths(shape):
     call = capi.Call(capi.make_params(capi.MAX, (1,)), {capi.X: x})
     for i, length in enumerate(shape):
         call.args[0].view.shape[i] = length
-    with pytest.raises(capi.CpoolError, match="more than 2\\^6[013]|longer than 2\\^61"):
+    with pytest.raises(capi.CpoolError, match=r"more than 2\^6[013]|longer than 2\^61"):
         call.query(capi.FORWARD)
 
 
@@ -196,18 +200,20 @@ def test_strides_that_span_too_much(stride):
     refused(call, "cpool_pool_forward", capi.X)
 
 
-@pytest.mark.parametrize("op", [capi.MAX, capi.AVG, capi.SOFT, capi.LP, capi.MIXED])
+@pytest.mark.parametrize("op", [capi.MAX, capi.AVG, capi.LP])
 @pytest.mark.parametrize("direction", [capi.FORWARD, capi.BACKWARD])
 def test_workspace_of_the_longest_axes(op, direction):
-    """2^60 rows exist where there are no channels; scratch is planned for some of them, not for a product that wraps."""
-    for shape in [(0, 2**58, 4), (0, 4, 2**58), (0, 2**30, 2**28)]:
-        params = capi.make_params(op, (2, 2), stride=1)
-        views = {capi.X: results(0, 4, 4), capi.GRAD | capi.X: results(0, 4, 4)}
-        call = capi.Call(params, {role: a for role, a in views.items() if (role > capi.GRAD) == (direction == capi.BACKWARD)})
-        for arg in call.args:
-            for i, length in enumerate(shape):
-                arg.view.shape[i] = length
-        assert call.query(direction).workspace_size < 2**24
+    """Scratch is planned for some of 2^60 rows, not for a product that wraps. Empty arrays may be as long."""
+    for shape in [(0, 2**59, 2), (0, 2**60 - 1, 1), (2**60 - 1, 1), (2, 0, 2**58, 1)]:
+        role = capi.GRAD | capi.X if direction else capi.X
+        call = capi.Call(capi.make_params(op, (1, 1), stride=1), {role: results(*(0,) * len(shape))})
+        call.args[0].view.strides = None
+        for i, length in enumerate(shape):
+            call.args[0].view.shape[i] = length
+        try:
+            assert call.query(direction).workspace_size < 2**24
+        except capi.CpoolError as error:
+            assert "2^6" in str(error)
 
 
 # ---- Narrowed before the check (sizes and positions cast to int) ------------------------------------------------------------

@@ -69,15 +69,15 @@ static int32_t choose_geometry(cpool_pool_params *p, int64_t *shape)
             int64_t fits = p->window[i] > 0 && p->window[i] < 256 && p->dilation[i] > 0 && p->dilation[i] < 256
                                ? (p->window[i] - 1) * p->dilation[i] + 1
                                : 256;
-            p->pad_before[i] = length_to(fits) - 1;
-            p->pad_after[i] = length_to(fits) - 1;
+            p->pad_before[i] = rarely(128) ? extreme() : below(fits);
+            p->pad_after[i] = rarely(128) ? extreme() : below(fits);
         }
         if (op == CPOOL_S3 && below(2)) {
             p->grid[i] = length_to(5);
         }
         if (op == CPOOL_DPP && rarely(8)) {
-            p->filter_pad_before[i] = length_to(3) - 1;
-            p->filter_pad_after[i] = length_to(3) - 1;
+            p->filter_pad_before[i] = rarely(128) ? extreme() : below(3);
+            p->filter_pad_after[i] = rarely(128) ? extreme() : below(3);
         }
     }
     if (rarely(8) && p->geometry == CPOOL_SLIDING) {

@@ -87,12 +87,12 @@ cpool_status cp_engine_take(cp_engine *engine, const cpool_exec *exec, cp_cost c
 
 char *cp_engine_worker(const cp_engine *engine, int worker)
 {
-    return engine->workspace + (size_t)worker * engine->cost.per_worker;
+    return engine->workspace == NULL ? NULL : engine->workspace + (size_t)worker * engine->cost.per_worker;
 }
 
 char *cp_engine_shared(const cp_engine *engine)
 {
-    return engine->workspace + (size_t)engine->workers * engine->cost.per_worker;
+    return engine->workspace == NULL ? NULL : engine->workspace + (size_t)engine->workers * engine->cost.per_worker;
 }
 
 void cp_engine_run(const cp_engine *engine, int64_t n, double nanoseconds, cp_body body, void *arg)
