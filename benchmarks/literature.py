@@ -223,7 +223,7 @@ def run(options: argparse.Namespace) -> None:
 
     say(heading(facts, rounds, {"torch": versions["torch"]}))
     say(f"\nfloat32 {'x'.join(map(str, shape))}, channels first. Times in us; over: time over that of the plain pool; composed: "
-        "time of the composed expression over that of cpool. Backward is all gradients, of parameters as well.")
+        "time of the composed expression over that of cpool. Backward is all gradients, of parameters too.")
     say(table(["case", "best", "median", "plain pool", "over", "composed"], rows, 1))
     for note in notes:
         say(f"note: {note}")
