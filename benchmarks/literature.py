@@ -222,8 +222,8 @@ def run(options: argparse.Namespace) -> None:
     progress(len(jobs), len(jobs), "done", sys.stderr)
 
     say(heading(facts, rounds, {"torch": versions["torch"]}))
-    say(f"\nfloat32 {'x'.join(map(str, shape))}, channels first. Times in us; over: time over that of the plain pool; composed: "
-        "time of the composed expression over that of cpool. Backward is all gradients, of parameters too.")
+    say(f"\nfloat32 {'x'.join(map(str, shape))}, channels first; times in us. over: time over that of the plain pool; "
+        "composed: time of the composed expression over that of cpool. backward is all gradients, of parameters as well")
     say(table(["case", "best", "median", "plain pool", "over", "composed"], rows, 1))
     for note in notes:
         say(f"note: {note}")
