@@ -207,6 +207,12 @@ PIECES = {
     "large windows, many rows": ((1, 2, 300, 130), (9, 10), {"stride": (1, 2), "padding": (4, 5)}),
     "large windows, wide rows": ((1, 1, 1, 70000), (1, 9), {"stride": (1, 3), "padding": (0, 4)}),
     "large windows, many channels": ((2, 70, 21, 20), (9, 12), {"stride": (2, 1), "padding": (4, 6)}),
+    "large windows, large planes": ((1, 19, 60, 120), (11, 13), {"stride": 1, "padding": (5, 6)}),
+    "large windows, long rows": ((1, 17, 10, 3000), (9, 10), {"stride": (2, 1), "padding": 4}),
+    "large windows, apart": ((1, 150, 48, 50), (16, 16), {}),
+    "large windows, half apart": ((1, 40, 50, 33), (30, 12), {"stride": (12, 6), "padding": (11, 3), "ceil_mode": True}),
+    "few columns, deep": ((2, 20, 9, 10, 6), (3, 3, 3), {"stride": 1, "padding": 1}),
+    "bins of many planes": ((1, 24, 40, 900), cpool.adaptive(7, 130), {}),
     "bins of many columns": ((1, 1, 30, 9000), cpool.adaptive(3, 7), {}),
 }
 

@@ -48,7 +48,7 @@ int cp_quick_plan(cp_quick *q, const cp_pool *pool, int32_t direction)
     }
     if (cp_wholes_plan(&q->way.wholes, pool, direction)) {
         q->way.wholes.engine = &q->engine;
-        q->cost = (cp_cost){0, 0, elements(pool, &q->way.wholes.layout) * 0.3};
+        q->cost = (cp_cost){q->way.wholes.bytes, 0, elements(pool, &q->way.wholes.layout) * 0.3};
         q->units = q->way.wholes.units;
         q->body = cp_wholes_run;
         return 1;

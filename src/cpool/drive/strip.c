@@ -11,6 +11,11 @@
  * of a pixel at once; the stride of a row that is thinned at most. */
 enum { UNIT = 128 * 1024, RING = 32 * 1024, WIDEST = 2048, MOST_LANES = 2048, FEWEST_LANES = 16, MOST_STRIDE = 8 };
 
+/* Planes that become lanes: bytes of them in scratch, and of scratch that is quick for small ones; planes, results of a row that
+ * vectors of columns are well filled with. Bytes of shared folds, lanes of a pixel with them, and where windows along the row share nothing. */
+enum { TURN = 320 * 1024, SMALL_TURN = 16 * 1024, FEWEST_PLANES = 8, MOST_PLANES = 64, FEWEST_COLUMNS = 8 };
+enum { SHARED = 64 * 1024, SHARED_LANES = 16, APART_LANES = 128 };
+
 /* ---- Planning ---- */
 
 /* Windows of a single plane and few rows. */
@@ -31,9 +36,39 @@ static int is_usual(const cp_strips *s)
     return s->fold == CP_SUM || s->fold == CP_MAX || s->fold == CP_MAX_TAP;
 }
 
+static int carries_tap(const cp_strips *s)
+{
+    return s->fold == CP_MAX_TAP || s->fold == CP_MIN_TAP;
+}
+
+/* Whether windows along an axis are folded from blocks at their unclipped places. */
+static int has_blocks(const cp_strips *s, const cp_axis *axis)
+{
+    return s->fold == CP_SUM && axis->taps > CP_STRIP_SUM;
+}
+
+/* Sums of many taps, and selections whose windows overlap a lot. Numbers of taps count on through a plane. */
+static int is_shared(const cp_strips *s)
+{
+    const cp_axis *axis = s->pool->axis;
+    int gains = 0;
+    for (int a = 1; a < CP_SPACE; a++) {
+        if (axis[a].taps > CP_STRIP_SHARED || (has_blocks(s, &axis[a]) && axis[a].kind != CP_AXIS_SLIDING)) {
+            return 0;
+        }
+        gains =
+            gains || has_blocks(s, &axis[a]) ||
+            (s->fold != CP_SUM && axis[a].kind == CP_AXIS_SLIDING && axis[a].taps > 4 && axis[a].taps / 4 >= axis[a].stride);
+    }
+    return gains && axis[0].taps == 1 && (!carries_tap(s) || s->pool->in[1] < (1 << 24) / CP_STRIP_SHARED / 2);
+}
+
 static int pixel_form(const cp_strips *s)
 {
     const cp_pool *pool = s->pool;
+    if (is_shared(s)) {
+        return CP_STRIP_PIXELS_SHARED;
+    }
     if (!is_usual(s)) {
         return CP_STRIP_PIXELS_DEEP;
     }
@@ -61,7 +96,7 @@ static int column_form(const cp_strips *s, int64_t stride)
 
 static int is_pixels(const cp_strips *s)
 {
-    return s->form <= CP_STRIP_PIXELS_DEEP;
+    return s->form <= CP_STRIP_PIXELS_SHARED;
 }
 
 /* A byte for each tap, or none are asked for. */
@@ -77,10 +112,22 @@ static int suits_columns(const cp_strips *s)
            (s->form != CP_STRIP_THINNED || (axis[2].stride <= MOST_STRIDE && axis[1].taps < CP_STRIP_WINDOW));
 }
 
+/* Whether the form has room for as many taps. */
+static int holds_taps(const cp_strips *s)
+{
+    for (int a = 0; a < CP_SPACE && s->form != CP_STRIP_PIXELS_SHARED; a++) {
+        if (s->pool->axis[a].taps > (s->fold == CP_SUM ? CP_STRIP_SUM : CP_STRIP_WINDOW)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 static int choose_form(cp_strips *s)
 {
     const cp_axis *along = &s->pool->axis[2];
     cp_layout *layout = &s->layout;
+    s->turned = 0;
     for (int32_t dim = 0; dim < layout->dims; dim++) {
         if (layout->length[dim] == 1 || !cp_layout_is_together(layout, dim)) {
             continue;
@@ -91,11 +138,97 @@ static int choose_form(cp_strips *s)
             s->form = along->stride == 1 ? column_form(s, 1) : CP_STRIP_THINNED;
         }
         cp_layout_take_lanes(layout, dim);
-        return is_pixels(s) || (suits_columns(s) && cp_layout_is_dense(layout, s->row_lanes));
+        return holds_taps(s) && (is_pixels(s) || (suits_columns(s) && cp_layout_is_dense(layout, s->row_lanes)));
     }
     s->row_lanes = 1;
     s->form = column_form(s, along->stride);
-    return suits_columns(s) && cp_layout_is_dense(layout, 1);
+    if (!cp_layout_is_dense(layout, 1)) {
+        return 0;
+    }
+    int suits = suits_columns(s) && holds_taps(s);
+    int64_t step[CP_GRIDS];
+    if (cp_layout_run(layout, step) >= FEWEST_PLANES &&
+        (!suits || s->form == CP_STRIP_THINNED || is_shared(s) || (s->pool->out[2] < FEWEST_COLUMNS && shares_rows(s->pool)))) {
+        s->turned = 1;
+        s->row_lanes = FEWEST_LANES;
+        s->form = pixel_form(s);
+        return holds_taps(s);
+    }
+    return suits;
+}
+
+/* ---- What windows share ---- */
+
+/* Lays levels and rings out for rows of `width` targets; returns the lanes of memory. */
+static int64_t plan_shared(cp_strips *s, int64_t width)
+{
+    cp_strip *shared = &s->shared;
+    int is_sum = s->fold == CP_SUM;
+    shared->span = cp_ceil_div(s->tile, FEWEST_LANES) * FEWEST_LANES;
+    for (int a = 1; a < CP_SPACE; a++) {
+        const cp_axis *axis = &s->pool->axis[a];
+        shared->levels[a - 1] = cp_strip_find_terms(is_sum, axis->taps).level[0];
+        for (int k = 0; k < CP_STRIP_LEVELS; k++) {
+            int64_t odd = is_sum ? axis->stride & -axis->stride : 1;
+            shared->level_step[a - 1][k] = cp_max64(1, cp_min64(odd, INT64_C(1) << k));
+        }
+    }
+    s->pitch = width * shared->span;
+    shared->second = (shared->levels[1] + 1) * cp_axis_reach(&s->pool->axis[2], width) * shared->span;
+    cp_strip_terms terms = cp_strip_find_terms(is_sum, s->pool->axis[1].taps);
+    for (int k = 0; k <= shared->levels[0]; k++) {
+        int64_t rows = (INT64_C(1) << k) + 1; /* that the next level, and selections, look back to */
+        for (int t = 0; t < terms.count; t++) {
+            rows = terms.level[t] == k ? cp_max64(rows, s->pool->axis[1].taps - terms.at[t] - (INT64_C(1) << k) + 1) : rows;
+        }
+        for (shared->level_slots[k] = 1; shared->level_slots[k] < rows;) {
+            shared->level_slots[k] *= 2;
+        }
+        shared->level_at[k] = shared->second;
+        shared->second += shared->level_slots[k] * s->pitch;
+    }
+    return shared->second * (carries_tap(s) ? 2 : 1);
+}
+
+/* ---- Planes that become lanes ---- */
+
+/* What a unit of `height` rows of `width` results reads and makes, in scratch; returns the bytes of what it reads. */
+static double plan_turn(cp_strips *s)
+{
+    const cp_pool *pool = s->pool;
+    const cp_axis *axis = pool->axis;
+    int64_t planes = cp_min64(pool->out[0], (s->height - 1) / pool->out[1] + 2);
+    s->box[0] = cp_min64(pool->in[0], pool->out[0] == 1 ? axis[0].taps : cp_axis_reach(&axis[0], planes));
+    s->box[1] = pool->out[0] == 1 ? cp_min64(pool->in[1], cp_axis_reach(&axis[1], s->height)) : pool->in[1];
+    s->box[2] = cp_min64(pool->in[2], cp_axis_reach(&axis[2], s->width));
+    return (double)s->box[0] * (double)s->box[1] * (double)s->box[2] * (double)(s->tile * s->lane_size);
+}
+
+static int choose_turn(cp_strips *s)
+{
+    int64_t step[CP_GRIDS], run = cp_layout_run(&s->layout, step);
+    while (plan_turn(s) > TURN && s->height > 1) {
+        s->height = (s->height + 1) / 2;
+    }
+    while (plan_turn(s) > TURN && s->width > 1) {
+        s->width = (s->width + 1) / 2;
+    }
+    while (s->tile < run && s->tile < MOST_PLANES && s->form != CP_STRIP_PIXELS_SHARED && 2 * plan_turn(s) <= SMALL_TURN) {
+        s->tile *= 2;
+    }
+    if (plan_turn(s) > TURN) {
+        return 0;
+    }
+    s->row_lanes = s->tile;
+    for (int g = 0; g < 3; g++) {
+        int64_t size = g == 2 ? 1 : s->lane_size;
+        int64_t rows = g == 0 ? s->box[0] * s->box[1] : s->height, columns = g == 0 ? s->box[2] : s->width;
+        s->space[g][2] = s->tile * size;
+        s->space[g][1] = columns * s->space[g][2];
+        s->space[g][0] = s->box[1] * s->space[g][1];
+        s->turn_bytes[g] = s->layout.grid[g].item == 0 ? 0 : cp_round_up((size_t)(rows * s->space[g][1]));
+    }
+    return 1;
 }
 
 int cp_strips_plan(cp_strips *s, const cp_pool *pool)
@@ -106,10 +239,12 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
         return 0;
     }
     for (int i = 0; i < CP_SPACE; i++) {
-        if (axis[i].taps > (pool->op->family == CP_BEST ? CP_STRIP_WINDOW : CP_STRIP_SUM) || axis[i].dilation != 1) {
+        if (axis[i].taps > CP_STRIP_SHARED || axis[i].dilation != 1) {
             return 0;
         }
     }
+    memset(&s->shared, 0, sizeof s->shared);
+    memset(s->turn_bytes, 0, sizeof s->turn_bytes);
     s->pool = pool;
     s->lane_kind = cp_window_lane(pool, axis);
     s->lane_size = cp_lane_size(s->lane_kind);
@@ -118,25 +253,37 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
     if (!choose_form(s)) {
         return 0;
     }
-    int pixels = is_pixels(s), rows = s->fold == CP_MAX_TAP || s->fold == CP_MIN_TAP ? 2 : 1;
+    int pixels = is_pixels(s), shared = s->form == CP_STRIP_PIXELS_SHARED, rows = carries_tap(s) ? 2 : 1;
     int64_t size = s->lane_size, columns = pool->out[2], height = pool->out[0] * pool->out[1];
     for (s->slots = 1; s->slots < axis[1].taps;) {
         s->slots *= 2;
     }
     int64_t lines = s->slots * axis[0].taps * rows;
-    s->tile = cp_max64(1, cp_min64(s->row_lanes, MOST_LANES));
-    s->tiles = pixels ? cp_ceil_div(s->row_lanes, s->tile) : 1;
+    int64_t most = !shared ? MOST_LANES : axis[2].stride < axis[2].taps ? SHARED_LANES : APART_LANES;
+    s->tile = cp_max64(1, cp_min64(s->row_lanes, most));
     s->width = cp_min64(columns, cp_max64(1, cp_min64(RING / (lines * s->tile * size), WIDEST / s->tile + 1)));
     if (!pixels) {
         s->width = cp_min64(columns, cp_max64(1, WIDEST / s->tile));
     }
+    while (shared && s->width > 1 && plan_shared(s, s->width) > SHARED / size) {
+        s->width = (s->width + 1) / 2;
+    }
+    s->height = cp_min64(height, cp_max64(4 * axis[1].taps, UNIT / (s->width * s->tile * size)));
+    for (int g = 0; g < CP_GRIDS; g++) {
+        const int64_t none[CP_SPACE] = {0, 0, 0};
+        memcpy(s->space[g], s->layout.grid[g].item != 0 ? s->layout.grid[g].space : none, sizeof none);
+    }
+    if (s->turned && !choose_turn(s)) {
+        return 0;
+    }
+    int64_t row = s->width * s->tile * size;
+    s->tiles = pixels ? cp_ceil_div(s->row_lanes, s->tile) : 1;
     s->strips = cp_ceil_div(columns, s->width);
     s->pitch = rows * (int64_t)cp_row_bytes(s->width * s->tile + FEWEST_LANES, size) / size;
-    int64_t row = s->width * s->tile * size;
-    s->height = cp_min64(height, cp_max64(4 * axis[1].taps, UNIT / row));
     s->blocks = cp_ceil_div(height, s->height);
     int64_t run = s->run = cp_layout_run(&s->layout, s->run_step);
     s->group = s->blocks > 1 || s->strips > 1 ? 1 : cp_min64(run, cp_max64(1, UNIT / (row * height)));
+    s->group = s->turned ? s->tile : s->group;
     s->groups = cp_ceil_div(run, cp_max64(s->group, 1));
     s->units = run == 0 || s->row_lanes == 0 ? 0 : s->layout.outer / run * s->groups * s->tiles * s->strips * s->blocks;
     s->row_bytes = cp_row_bytes(s->height, sizeof(cp_strip_row));
@@ -147,7 +294,11 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
     }
     s->wide_row = lines / rows * s->pitch;
     s->wide_bytes = cp_row_bytes(s->wide, size);
-    s->bytes = s->row_bytes + s->column_bytes + s->wide_bytes + cp_row_bytes(s->wide_row + rows * s->wide, size);
+    s->ring_bytes = cp_row_bytes(shared ? plan_shared(s, s->width) : s->wide_row + rows * s->wide, size);
+    s->bytes = s->row_bytes + s->column_bytes + s->wide_bytes + s->ring_bytes;
+    for (int g = 0; g < CP_GRIDS; g++) {
+        s->bytes += s->turn_bytes[g];
+    }
     return 1;
 }
 
@@ -157,7 +308,9 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
 typedef struct cp_strip_work {
     const cp_strips *strips;
     cp_strip strip;
-    int64_t block, column; /* that the tables are of; -1: none */
+    int64_t block, column;              /* that the tables are of; -1: none */
+    int64_t lo[CP_SPACE], hi[CP_SPACE]; /* elements that windows of them hold */
+    char *turn[CP_GRIDS];
     cp_strip_row *rows;
     cp_strip_pixel *pixels;
     void *columns, *wide, *ring;
@@ -179,23 +332,43 @@ static double full_divisor(const cp_strips *s)
     return s->pool->params.flags & CPOOL_DIVISOR ? s->pool->params.divisor : (double)s->pool->axis[2].taps;
 }
 
+/* The elements along an axis that windows of targets `from` to `to` hold, of windows none of which is empty. */
+static void find_elements(cp_strip_work *w, int32_t axis, int64_t from, int64_t to)
+{
+    cp_span first = cp_axis_span(&w->strips->pool->axis[axis], from), last = cp_axis_span(&w->strips->pool->axis[axis], to);
+    w->lo[axis] = first.first + first.lo;
+    w->hi[axis] = last.first + last.hi;
+}
+
 static void fill_rows(cp_strip_work *w, int64_t block)
 {
     const cp_strips *s = w->strips;
     const cp_axis *axis = s->pool->axis;
-    const cp_grid *grid = s->layout.grid;
     int64_t begin = block * s->height, end = cp_min64(begin + s->height, s->pool->out[0] * s->pool->out[1]);
-    int64_t kept_to = 0, plane = -1;
+    int64_t kept_to = 0, plane = -1, height = s->pool->out[1], origin = 0, shared = s->form == CP_STRIP_PIXELS_SHARED;
     double full = full_divisor(s);
+    int one_plane = begin / height == (end - 1) / height;
+    find_elements(w, 0, begin / height, (end - 1) / height);
+    find_elements(w, 1, one_plane ? begin % height : 0, one_plane ? (end - 1) % height : height - 1);
+    if (s->turned) {
+        origin = w->lo[0] * s->space[0][0] + w->lo[1] * s->space[0][1];
+    }
+    w->strip.row_count = end - begin;
+    w->strip.first_row = begin % height * axis[1].stride - axis[1].pad;
     for (int64_t r = begin; r < end; r++) {
         cp_strip_row *row = &w->rows[r - begin];
-        int64_t d = r / s->pool->out[1], h = r % s->pool->out[1];
+        int64_t d = r / height, h = r % height;
         cp_span deep = cp_axis_span(&axis[0], d), down = cp_axis_span(&axis[1], h);
         int64_t first_plane = deep.first + deep.lo;
-        row->first = down.first + down.lo;
-        row->source = first_plane * grid[0].space[0] + row->first * grid[0].space[1];
-        row->target = d * grid[1].space[0] + h * grid[1].space[1];
-        row->taps = grid[2].item != 0 ? d * grid[2].space[0] + h * grid[2].space[1] : 0;
+        if (has_blocks(s, &axis[1])) {
+            down.lo = 0;
+            down.hi = axis[1].taps;
+        }
+        row->first = down.first + down.lo - (shared ? w->strip.first_row : 0);
+        row->source = first_plane * s->space[0][0] - origin;
+        row->source += (shared ? w->strip.first_row : row->first) * s->space[0][1];
+        row->target = s->turned ? (r - begin) * s->space[1][1] : d * s->space[1][0] + h * s->space[1][1];
+        row->taps = s->turned ? (r - begin) * s->space[2][1] : d * s->space[2][0] + h * s->space[2][1];
         row->planes = (int32_t)(deep.hi - deep.lo);
         row->rows = (int32_t)(down.hi - down.lo);
         row->kept = d == plane ? (int32_t)cp_max64(0, cp_min64(kept_to - row->first, row->rows)) : 0;
@@ -207,8 +380,6 @@ static void fill_rows(cp_strip_work *w, int64_t block)
         plane = d;
         kept_to = row->first + row->rows;
     }
-    w->strip.row_count = end - begin;
-    w->strip.first_row = begin * axis[1].stride - axis[1].pad;
 }
 
 /* The first taps of targets in steps of 1. */
@@ -224,6 +395,21 @@ static void fill_wide(cp_strip_work *w, int64_t begin, int64_t end)
     }
 }
 
+/* What is read of a source row where windows share folds: from *first on, also where it is absent. */
+static void find_reach(cp_strip_work *w, int64_t begin, int64_t end, int64_t *first)
+{
+    const cp_axis *along = &w->strips->pool->axis[2];
+    int64_t last = w->hi[2];
+    *first = w->lo[2];
+    if (has_blocks(w->strips, along)) {
+        *first = cp_axis_span(along, begin).first;
+        last = cp_axis_span(along, end - 1).first + along->taps;
+    }
+    w->strip.before = w->lo[2] - *first;
+    w->strip.there = w->hi[2] - w->lo[2];
+    w->strip.reach = last - *first;
+}
+
 static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
 {
     const cp_strips *s = w->strips;
@@ -231,14 +417,25 @@ static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
     const cp_lane_kernels *kernels = s->engine->kernels->lane[s->lane_kind];
     char *first_tap = w->columns, *counts = first_tap + cp_row_bytes(s->width * s->tile, s->lane_size);
     double full = full_divisor(s);
+    int64_t first = 0, shared = s->form == CP_STRIP_PIXELS_SHARED;
     w->strip.uniform = 1;
+    find_elements(w, 2, begin, end - 1);
+    if (shared) {
+        find_reach(w, begin, end, &first);
+    } else if (s->turned) {
+        first = w->lo[2];
+    }
     for (int64_t i = begin; i < end; i++) {
         cp_span span = cp_axis_span(along, i);
         double count = divisor_along(s, 2, i);
         w->strip.uniform = w->strip.uniform && count == full;
         if (is_pixels(s)) {
-            cp_strip_pixel pixel = {(span.first + span.lo) * s->layout.grid[0].space[2], (int32_t)(span.hi - span.lo),
-                                    (int32_t)span.lo, count};
+            if (has_blocks(s, along)) {
+                span.lo = 0;
+                span.hi = along->taps;
+            }
+            cp_strip_pixel pixel = {(span.first + span.lo - first) * (shared ? 1 : s->space[0][2]),
+                                    (int32_t)(span.hi - span.lo), (int32_t)span.lo, count};
             w->pixels[i - begin] = pixel;
         } else {
             int64_t at = (i - begin) * s->tile * s->lane_size;
@@ -249,8 +446,8 @@ static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
     if (s->form == CP_STRIP_THINNED) {
         fill_wide(w, begin, end);
     }
-    w->strip.begin = begin * (is_pixels(s) ? 1 : s->tile);
-    w->strip.end = end * (is_pixels(s) ? 1 : s->tile);
+    w->strip.begin = s->turned ? 0 : begin * (is_pixels(s) ? 1 : s->tile);
+    w->strip.end = s->turned ? end - begin : end * (is_pixels(s) ? 1 : s->tile);
     w->strip.pixels = w->pixels;
     w->strip.first_tap = first_tap;
     w->strip.counts = counts;
@@ -261,13 +458,12 @@ static void begin_strip(cp_strip_work *w)
     const cp_strips *s = w->strips;
     const cp_pool *pool = s->pool;
     const cp_axis *along = &pool->axis[2];
-    const cp_grid *grid = s->layout.grid;
     cp_strip *strip = &w->strip;
-    memset(strip, 0, sizeof *strip);
+    *strip = s->shared;
     strip->form = s->form;
     strip->rows = w->rows;
-    strip->source_row = grid[0].space[1];
-    strip->source_plane = grid[0].space[0];
+    strip->source_row = s->space[0][1];
+    strip->source_plane = s->space[0][0];
     strip->ring_slots = s->slots;
     strip->ring_pitch = s->pitch;
     strip->tap_row = along->taps;
@@ -283,14 +479,52 @@ static void begin_strip(cp_strip_work *w)
     strip->wide_row = s->wide_row;
     strip->wide_first_tap = w->wide;
     strip->source_rows = pool->in[1];
-    strip->target_row = grid[1].space[1];
-    strip->taps_row = grid[2].item != 0 ? grid[2].space[1] : 0;
-    strip->step_bytes = grid[0].space[2];
-    strip->target_pixel = grid[1].space[2];
-    strip->taps_pixel = grid[2].item != 0 ? grid[2].space[2] : 0;
+    strip->target_row = s->space[1][1];
+    strip->taps_row = s->space[2][1];
+    strip->step_bytes = s->space[0][2];
+    strip->target_pixel = s->space[1][2];
+    strip->taps_pixel = s->space[2][2];
 }
 
 /* ---- Running ---- */
+
+/* The planes' elements that the unit reads into pixels. */
+static void turn_in(const cp_strip_work *w, const char *from, int64_t planes)
+{
+    const cp_strips *s = w->strips;
+    const cp_lane_kernels *kernels = s->engine->kernels->lane[s->lane_kind];
+    const cp_grid *grid = &s->layout.grid[0];
+    int64_t rows = w->hi[1] - w->lo[1], columns = w->hi[2] - w->lo[2];
+    from += w->lo[0] * grid->space[0] + w->lo[1] * grid->space[1] + w->lo[2] * grid->space[2];
+    if (columns == s->box[2] && grid->space[1] == columns * grid->item) { /* rows are one */
+        columns *= rows;
+        rows = 1;
+    }
+    for (int64_t d = 0; d < w->hi[0] - w->lo[0]; d++) {
+        for (int64_t h = 0; h < rows; h++) {
+            kernels->turn_in(w->turn[0] + d * s->space[0][0] + h * s->space[0][1],
+                             from + d * grid->space[0] + h * grid->space[1], s->run_step[0], planes, s->tile, columns);
+        }
+    }
+}
+
+/* The unit's results, or their taps, to where they belong: target 0 of the plane is at `to`. */
+static void turn_out(const cp_strip_work *w, int g, char *to, int64_t planes)
+{
+    const cp_strips *s = w->strips;
+    const cp_lane_kernels *kernels = s->engine->kernels->lane[s->lane_kind];
+    const cp_grid *grid = &s->layout.grid[g];
+    int64_t begin = w->block * s->height, height = s->pool->out[1], columns = w->strip.end, at_once;
+    to += w->column * grid->space[2];
+    for (int64_t r = 0; r < w->strip.row_count; r += at_once) {
+        int64_t d = (begin + r) / height, h = (begin + r) % height;
+        at_once =
+            columns == s->width && grid->space[1] == columns * grid->item ? cp_min64(w->strip.row_count - r, height - h) : 1;
+        (g == 1 ? kernels->turn_out : kernels->turn_out_u8)(to + d * grid->space[0] + h * grid->space[1], s->run_step[g],
+                                                            w->turn[g] + r * s->space[g][1], planes, s->tile,
+                                                            at_once * columns);
+    }
+}
 
 static void run_unit(cp_strip_work *w, int64_t unit)
 {
@@ -318,9 +552,20 @@ static void run_unit(cp_strip_work *w, int64_t unit)
         }
     }
     w->strip.lanes = cp_min64(s->tile, s->row_lanes - tile);
-    cp_strip_planes planes = {
-        at[0], at[1], at[2], s->run_step[0], s->run_step[1], s->run_step[2], cp_min64(s->group, s->run - first)};
+    int64_t count = cp_min64(s->group, s->run - first);
+    cp_strip_planes planes = {at[0], at[1], at[2], s->run_step[0], s->run_step[1], s->run_step[2], count};
+    if (s->turned) {
+        turn_in(w, at[0], count);
+        planes = (cp_strip_planes){w->turn[0], w->turn[1], w->turn[2], 0, 0, 0, 1};
+    } else if (s->form == CP_STRIP_PIXELS_SHARED) {
+        planes.source += w->lo[2] * s->space[0][2];
+    }
     s->engine->kernels->lane[s->lane_kind]->strip[s->fold](&w->strip, &planes, w->ring);
+    for (int g = 1; s->turned && g < 3; g++) {
+        if (at[g] != NULL) {
+            turn_out(w, g, at[g], count);
+        }
+    }
 }
 
 void cp_strips_run(void *arg, int64_t lo, int64_t hi, int worker)
@@ -336,6 +581,10 @@ void cp_strips_run(void *arg, int64_t lo, int64_t hi, int worker)
     w.columns = memory + s->row_bytes;
     w.wide = memory + s->row_bytes + s->column_bytes;
     w.ring = memory + s->row_bytes + s->column_bytes + s->wide_bytes;
+    char *turn = memory + s->row_bytes + s->column_bytes + s->wide_bytes + s->ring_bytes;
+    for (int g = 0; g < CP_GRIDS; turn += s->turn_bytes[g++]) {
+        w.turn[g] = turn;
+    }
     begin_strip(&w);
     for (int64_t unit = lo; unit < hi; unit++) {
         run_unit(&w, unit);

@@ -14,6 +14,9 @@ typedef struct cp_wholes {
     int32_t inner;         /* dimension of planes at equal distances, or of lanes; -1: one plane */
     int64_t group, groups; /* of them at once */
     int64_t units;
+    int32_t turned;       /* planes become pixels in scratch, TURNED at once */
+    int64_t length, rows; /* elements that lie side by side, and how many times that */
+    size_t bytes;         /* per worker */
 } cp_wholes;
 
 /* Whether an average over whole planes of float or double can be done this way. */

@@ -4,6 +4,7 @@
 #include "kernels/state.h"
 #include "kernels/fold.h"
 #include "kernels/rows.h"
+#include "kernels/turn.h"
 #include "kernels/collect.h"
 #include "kernels/scatter.h"
 #include "kernels/strip.h"

@@ -6,6 +6,7 @@
 #include "kernels/scaled.h"
 #include "kernels/fold.h"
 #include "kernels/rows.h"
+#include "kernels/turn.h"
 #include "kernels/collect.h"
 #include "kernels/scatter.h"
 #include "kernels/strip.h"

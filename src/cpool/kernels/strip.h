@@ -293,6 +293,18 @@ CP_TEMPLATE void NAME(columns)(int fold, int64_t window, int log_stride, int dep
 
 /* ---- The same, of a row that is thinned ---- */
 
+/* `count` pixels side by side. What is behind the last one may change, up to a fourth lane: there is room. */
+CP_TEMPLATE void NAME(keep_pixels)(int64_t lanes, int64_t count, const CP_ELEMENT *from, int64_t from_step, CP_ELEMENT *to)
+{
+    if (lanes == 1 || lanes > 4) {
+        NAME(move)(lanes, count, from, from_step, to, lanes);
+        return;
+    }
+    for (int64_t i = 0; i < count; i++, from += from_step, to += lanes) {
+        memcpy(to, from, 4 * sizeof(CP_ELEMENT));
+    }
+}
+
 /* Folds a source row along in steps of 1, and keeps those that are targets. */
 CP_TEMPLATE void NAME(thin_row)(int fold, const cp_strip *s, const cp_strip *wide, const char *source, CP_ELEMENT *row,
                                 CP_ELEMENT *slot)
@@ -315,9 +327,9 @@ CP_TEMPLATE void NAME(thin_row)(int fold, const cp_strip *s, const cp_strip *wid
             V(store)(row + i - wide->begin + s->wide, x.tap);
         }
     }
-    NAME(move)(s->step, count, row, apart, slot, s->step);
+    NAME(keep_pixels)(s->step, count, row, apart, slot);
     if (NAME(carries_tap)(fold)) {
-        NAME(move)(s->step, count, row + s->wide, apart, slot + second, s->step);
+        NAME(keep_pixels)(s->step, count, row + s->wide, apart, slot + second);
     }
 }
 
@@ -489,6 +501,8 @@ CP_TEMPLATE void NAME(pixels)(int fold, int depth, const cp_strip *s, const cp_s
     }
 }
 
+#include "kernels/shared.h"
+
 CP_TEMPLATE void NAME(strip)(int fold, const cp_strip *given, const cp_strip_planes *planes, void *memory)
 {
     const cp_strip own = *given, *s = &own; /* that no store can be thought to change */
@@ -496,6 +510,7 @@ CP_TEMPLATE void NAME(strip)(int fold, const cp_strip *given, const cp_strip_pla
     const int is_usual = fold == CP_SUM || fold == CP_MAX || fold == CP_MAX_TAP;
     switch (s->form) {
     case CP_STRIP_PIXELS_DEEP: NAME(pixels)(fold, NAME(DEEP), s, planes, ring); break;
+    case CP_STRIP_PIXELS_SHARED: NAME(shared)(fold, s, planes, ring); break;
     case CP_STRIP_ANY_BY_1: NAME(columns)(fold, s->window, 0, NAME(DEEP), s, planes, ring); break;
     case CP_STRIP_ANY_BY_2: NAME(columns)(fold, s->window, 1, NAME(DEEP), s, planes, ring); break;
     case CP_STRIP_ANY_BY_4: NAME(columns)(fold, s->window, 2, NAME(DEEP), s, planes, ring); break;

@@ -6,12 +6,13 @@
 
 /* Along the row: the elements of a pixel are lanes (channels last), or neighbouring columns are, by window and stride; strides are
  * powers of two. "3 by 2" is 3 rows and columns in steps of 2, in planes of one, f32 lanes only. Pixels: windows of one plane that
- * share no source row; of one plane, at most three rows; of any depth. Thinned: rows are folded in steps of 1, of which the
+ * share no source row; of one plane, at most three rows; of any depth; of one plane, with what windows share folded once. Thinned: rows are folded in steps of 1, of which the
  * targets are taken: for other strides, and for rows of pixels of few lanes. */
 enum {
     CP_STRIP_PIXELS_FRESH,
     CP_STRIP_PIXELS_KEPT,
     CP_STRIP_PIXELS_DEEP,
+    CP_STRIP_PIXELS_SHARED,
     CP_STRIP_2_BY_2,
     CP_STRIP_3_BY_1,
     CP_STRIP_3_BY_2,
@@ -24,6 +25,46 @@ enum {
 
 /* Taps along an axis at most, and of sums, whose order changes there; of those down in forms of the second kind. */
 enum { CP_STRIP_WINDOW = 16, CP_STRIP_SUM = 8, CP_STRIP_KEPT = 3 };
+
+/* Taps along an axis of which neighbouring windows share the folds, levels of these (one of so many elements is the last), and what
+ * a window is folded from, at most. */
+enum { CP_STRIP_SHARED = 64, CP_STRIP_LEVELS = 7, CP_STRIP_TERMS = 9 };
+
+/* What a window is folded from, in this order: level k is the fold of 2^k elements, here from the at-th of the window on. */
+typedef struct cp_strip_terms {
+    int32_t count, level[CP_STRIP_TERMS], at[CP_STRIP_TERMS];
+} cp_strip_terms;
+
+/* The largest level that a window of a selection has. */
+static inline int32_t cp_strip_level(int64_t window)
+{
+    int32_t level = 0;
+    while (INT64_C(2) << level <= window) {
+        level++;
+    }
+    return level;
+}
+
+/* Sums are of blocks of powers of four as everywhere; a selection is of two blocks, which may overlap: of equals the first one wins. */
+static inline cp_strip_terms cp_strip_find_terms(int is_sum, int64_t window)
+{
+    cp_strip_terms terms = {0, {0}, {0}};
+    if (!is_sum) {
+        terms.count = 2;
+        terms.level[0] = terms.level[1] = cp_strip_level(window);
+        terms.at[1] = (int32_t)window - (1 << terms.level[0]);
+        return terms;
+    }
+    int32_t level = window <= CP_STRIP_SUM ? 0 : CP_STRIP_LEVELS - 1;
+    for (int32_t at = 0; at < window; at += 1 << level) {
+        while (1 << level > window - at) {
+            level -= 2;
+        }
+        terms.level[terms.count] = level;
+        terms.at[terms.count++] = at;
+    }
+    return terms;
+}
 
 /* A row of targets. */
 typedef struct cp_strip_row {
@@ -66,6 +107,14 @@ typedef struct cp_strip {
     /* Windows as high as wide, rows of one plane in order. */
     int64_t first_row, source_rows; /* source row of tap 0 of the first target row, also where it is absent; all there are */
     int64_t target_row, taps_row;   /* bytes from one row to the next */
+
+    /* Shared: what is read of a source row, in pixels of `span` lanes: `there` of them behind `before` that are absent; levels along and
+     * downwards ([0]: down), the places from one fold that is wanted to the next, in the ring's memory where each level of rows is and how
+     * many are kept, powers of two; taps lie `second` lanes behind their values. A pixel's source counts pixels, rows count from
+     * first_row, and their source is that row. */
+    int64_t reach, before, there, span, second;
+    int32_t levels[2];
+    int64_t level_step[2][CP_STRIP_LEVELS], level_at[CP_STRIP_LEVELS], level_slots[CP_STRIP_LEVELS];
 
     /* Pixels. */
     const cp_strip_pixel *pixels;

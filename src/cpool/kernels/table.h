@@ -83,6 +83,11 @@ typedef struct cp_lane_kernels {
     void (*store_taps)(char *dst, int bits, const void *src, int64_t columns, int64_t column_stride, int64_t lanes,
                        int64_t lane_stride);
 
+    /* `count` elements of planes into pixels of `lanes`, and back; see kernels/turn.h. */
+    void (*turn_in)(void *to, const char *from, int64_t plane_step, int64_t planes, int64_t lanes, int64_t count);
+    void (*turn_out)(char *to, int64_t plane_step, const void *from, int64_t planes, int64_t lanes, int64_t count);
+    void (*turn_out_u8)(char *to, int64_t plane_step, const void *from, int64_t planes, int64_t lanes, int64_t count);
+
     /* CP_SUM to CP_MIN_TAP, for every plane and row; sums are divided. The ring holds the folded rows of one plane. */
     void (*strip[CP_SCALED_SUM])(const cp_strip *strip, const cp_strip_planes *planes, void *ring);
 
@@ -92,7 +97,7 @@ typedef struct cp_lane_kernels {
     /* Random numbers for the indices that u holds as integers, n of them, a multiple of CP_TAP_LANES; f64 lanes only. */
     void (*draw)(void *u, uint64_t seed, uint64_t offset, int64_t n);
 
-    /* Averages of whole planes, f64 lanes only. */
+    /* Averages of whole planes, whose elements are pixels, and their gradient; f64 lanes only. */
     void (*whole)(const cp_whole *whole, const char *x, char *y);
     void (*whole_gradient)(const cp_whole *whole, const char *dy, char *dx);
 

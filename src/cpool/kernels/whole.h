@@ -25,68 +25,27 @@ CP_TEMPLATE CP_VECTOR NAME(divide_by)(CP_VECTOR v, double divisor)
     return cp_is_power_of_two(divisor) ? V(mul)(v, V(set1)(1 / divisor)) : V(div)(v, V(set1)(divisor));
 }
 
-/* Rows become columns: in each round, lanes of the upper half go between those of the lower. */
-CP_TEMPLATE void NAME(transpose)(CP_VECTOR *v)
-{
-    CP_VECTOR next[V(N)];
-    CP_UNROLL for (int round = 1; round < V(N); round *= 2)
-    {
-        CP_UNROLL for (int i = 0; i < V(N) / 2; i++)
-        {
-            V(zip)(v[i], v[i + V(N) / 2], &next[2 * i], &next[2 * i + 1]);
-        }
-        CP_UNROLL for (int i = 0; i < V(N); i++)
-        {
-            v[i] = next[i];
-        }
-    }
-}
-
-/* The sum of a row of N planes, or of N elements of each pixel of a row. */
-CP_TEMPLATE CP_VECTOR NAME(whole_row)(int is_double, int pixels, const cp_whole *w, const char *const *rows, int64_t offset,
-                                      int64_t n)
+/* Averages of N lanes: of pixels, or of planes that became pixels. */
+CP_TEMPLATE void NAME(whole_planes)(int is_double, const cp_whole *w, const char *x, char *y)
 {
     const int64_t size = is_double ? 8 : 4;
-    CP_VECTOR sum = V(set1)(0), v[V(N)];
-    if (pixels) {
-        for (int64_t j = 0; j < w->size[2]; j++) {
-            sum = V(add)(sum, NAME(load_element)(is_double, rows[0] + offset + j * w->step[2], n));
-        }
-        return sum;
-    }
-    for (int64_t c = 0; c < w->size[2]; c += V(N)) {
-        const int64_t columns = w->size[2] - c < V(N) ? w->size[2] - c : V(N);
-        CP_UNROLL for (int i = 0; i < V(N); i++)
-        {
-            v[i] = NAME(load_element)(is_double, rows[i] + offset + c * size, columns);
-        }
-        NAME(transpose)(v);
-        CP_UNROLL for (int j = 0; j < V(N); j++)
-        {
-            sum = j < columns ? V(add)(sum, v[j]) : sum;
-        }
-    }
-    return sum;
-}
-
-CP_TEMPLATE void NAME(whole_planes)(int is_double, int pixels, const cp_whole *w, const char *x, char *y)
-{
     for (int64_t p = 0; p < w->count; p += V(N)) {
         const int64_t n = w->count - p < V(N) ? w->count - p : V(N);
-        const char *rows[V(N)];
         CP_VECTOR total = V(set1)(0);
-        for (int i = 0; i < V(N); i++) {
-            rows[i] = x + (i < n ? p + i : p) * w->x_step;
-        }
         for (int64_t d = 0; d < w->size[0]; d++) {
             CP_VECTOR plane = V(set1)(0);
             for (int64_t h = 0; h < w->size[1]; h++) {
-                plane = V(add)(plane, NAME(whole_row)(is_double, pixels, w, rows, d * w->step[0] + h * w->step[1], n));
+                const char *row = x + p * size + d * w->step[0] + h * w->step[1];
+                CP_VECTOR sum = V(set1)(0);
+                for (int64_t j = 0; j < w->size[2]; j++) {
+                    sum = V(add)(sum, NAME(load_element)(is_double, row + j * w->step[2], n));
+                }
+                plane = V(add)(plane, sum);
             }
             total = V(add)(total, plane);
         }
         total = NAME(divide_by)(total, w->divisor);
-        if (w->y_step == (is_double ? 8 : 4)) {
+        if (w->y_step == size) {
             NAME(save_element)(is_double, y + p * w->y_step, total, n);
             continue;
         }
@@ -102,9 +61,9 @@ static void NAME(whole)(const cp_whole *given, const char *x, char *y)
 {
     const cp_whole own = *given, *w = &own; /* that no store can be thought to change */
     if (w->is_double) {
-        w->pixels ? NAME(whole_planes)(1, 1, w, x, y) : NAME(whole_planes)(1, 0, w, x, y);
+        NAME(whole_planes)(1, w, x, y);
     } else {
-        w->pixels ? NAME(whole_planes)(0, 1, w, x, y) : NAME(whole_planes)(0, 0, w, x, y);
+        NAME(whole_planes)(0, w, x, y);
     }
 }
 

@@ -1,0 +1,222 @@
+/* Large windows of one plane, the elements of a pixel lanes: what neighbouring windows share is folded once. Level k of a row is, at
+ * every place, the fold of the 2^k elements from there on, made of two of level k - 1; the fold of a window is that of a few of those
+ * (cp_strip_terms). Rows that have been folded along have levels of the same kind downwards. */
+
+typedef struct NAME(shared_row) {
+    const CP_ELEMENT *value, *tap;
+} NAME(shared_row);
+
+/* Pixels of a row; lanes from one to the next, those of taps are s->span apart. */
+typedef struct NAME(shared_level) {
+    NAME(shared_row) row;
+    int64_t pitch;
+} NAME(shared_level);
+
+CP_TEMPLATE NAME(shared_row) NAME(shared_pixel)(const cp_strip *s, NAME(shared_level) level, int64_t i)
+{
+    NAME(shared_row) pixel = {level.row.value + i * level.pitch, level.row.tap + i * s->span};
+    return pixel;
+}
+
+CP_TEMPLATE NAME(element) NAME(shared_element)(int fold, NAME(shared_row) row, int64_t i)
+{
+    NAME(element) x;
+    x.value = V(load)(row.value + i);
+    x.tap = NAME(carries_tap)(fold) ? V(load)(row.tap + i) : x.value;
+    return x;
+}
+
+CP_TEMPLATE void NAME(shared_store)(int fold, const cp_strip *s, CP_ELEMENT *to, NAME(element) x)
+{
+    V(store)(to, x.value);
+    if (NAME(carries_tap)(fold)) {
+        V(store)(to + s->second, x.tap);
+    }
+}
+
+CP_TEMPLATE void NAME(shared_fold)(int fold, const cp_strip *s, CP_ELEMENT *to, NAME(shared_row) a, NAME(shared_row) b,
+                                   int64_t n)
+{
+    for (int64_t i = 0; i < n; i += V(N)) {
+        NAME(element) x = NAME(shared_element)(fold, a, i), y = NAME(shared_element)(fold, b, i);
+        NAME(shared_store)(fold, s, to + i, NAME(combine_elements)(fold, x, y));
+    }
+}
+
+CP_TEMPLATE NAME(shared_row) NAME(shared_at)(const cp_strip *s, const CP_ELEMENT *at)
+{
+    NAME(shared_row) row = {at, at + s->second};
+    return row;
+}
+
+/* The elements of a source row that windows read, with identities where there are none. */
+CP_TEMPLATE NAME(shared_level) NAME(shared_source)(int fold, const cp_strip *s, const char *source, CP_ELEMENT *memory)
+{
+    const double identity = cp_fold_identity(fold, 0);
+    const int64_t size = (int64_t)sizeof(CP_ELEMENT);
+    NAME(shared_level) level = {NAME(shared_at)(s, memory), s->span};
+    if (s->there == s->reach && s->lanes == s->span && s->step_bytes % size == 0) {
+        level.row.value = (const CP_ELEMENT *)(const void *)source;
+        level.pitch = s->step_bytes / size;
+        return level;
+    }
+    const int64_t behind = s->before + s->there;
+    NAME(fill)(memory, identity, s->before * s->span);
+    NAME(fill)(memory + behind * s->span, identity, (s->reach - behind) * s->span);
+    memory += s->before * s->span;
+    for (int64_t j = 0; j < s->there; j++, source += s->step_bytes, memory += s->span) {
+        const CP_ELEMENT *pixel = (const CP_ELEMENT *)(const void *)source;
+        for (int64_t l = 0; l < s->span; l += V(N)) {
+            const int64_t n = s->lanes - l;
+            CP_PREFETCH(source + s->source_row + l * size);
+            V(store)(memory + l, n >= V(N) ? V(load)(pixel + l) : n > 0 ? V(load_n)(pixel + l, n, 0) : V(set1)(0));
+        }
+    }
+    return level;
+}
+
+/* Element i of a fold of some rows; `count` of them, 0 if that is not known here. */
+CP_TEMPLATE NAME(element) NAME(shared_terms)(int fold, int count, int most, const NAME(shared_row) *term, int64_t i)
+{
+    NAME(element) acc = NAME(shared_element)(fold, term[0], i);
+    for (int t = 1; t < (count == 0 ? most : count); t++) {
+        acc = NAME(combine_elements)(fold, acc, NAME(shared_element)(fold, term[t], i));
+    }
+    return acc;
+}
+
+CP_TEMPLATE void NAME(shared_run)(int fold, int count, int most, const cp_strip *s, const NAME(shared_row) *term, double number,
+                                  CP_ELEMENT *to, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += V(N)) {
+        NAME(element) x = NAME(shared_terms)(fold, count, most, term, i);
+        x.tap = NAME(carries_tap)(fold) ? V(add)(x.tap, V(set1)((CP_ELEMENT)number)) : x.tap;
+        NAME(shared_store)(fold, s, to + i, x);
+    }
+}
+
+/* A source row, folded along for every target, with the number of its taps. */
+CP_TEMPLATE void NAME(shared_along)(int fold, const cp_strip *s, const char *source, double number, CP_ELEMENT *memory,
+                                    CP_ELEMENT *to)
+{
+    NAME(shared_level) level[CP_STRIP_LEVELS];
+    level[0] = NAME(shared_source)(fold, s, source, memory);
+    for (int k = 0; k < s->levels[1]; k++) {
+        const int64_t half = INT64_C(1) << k, step = s->level_step[1][k + 1], places = s->reach - 2 * half + 1;
+        const int64_t run = step == 1 && level[k].pitch == s->span ? places : 1;
+        CP_ELEMENT *next = memory + (k + 1) * s->reach * s->span;
+        level[k + 1] = (NAME(shared_level)){NAME(shared_at)(s, next), s->span};
+        for (int64_t j = 0; j < places; j += step * run) {
+            NAME(shared_fold)(fold, s, next + j * s->span, NAME(shared_pixel)(s, level[k], j),
+                              NAME(shared_pixel)(s, level[k], j + half), run * s->span);
+        }
+    }
+    const int64_t targets = s->end - s->begin;
+    NAME(shared_row) term[CP_STRIP_TERMS];
+    cp_strip_terms terms = {0, {0}, {0}};
+    int64_t known = -1;
+    int32_t lowest = 0;
+    for (int64_t i = 0, next; i < targets; to += (next - i) * s->span, i = next) { /* windows in a row of a size */
+        const cp_strip_pixel *pixel = &s->pixels[i];
+        if (pixel->window != known) {
+            known = pixel->window;
+            if (fold == CP_SUM) {
+                terms = cp_strip_find_terms(1, known);
+                lowest = terms.level[terms.count - 1];
+            } else {
+                lowest = cp_strip_level(known);
+            }
+        }
+        for (next = i + 1; next < targets && level[lowest].pitch == s->span && s->pixels[next].window == known &&
+                           s->pixels[next].source == pixel->source + next - i;) {
+            next++;
+        }
+        if (fold == CP_SUM) {
+            for (int t = 0; t < terms.count; t++) {
+                term[t] = NAME(shared_pixel)(s, level[terms.level[t]], pixel->source + terms.at[t]);
+            }
+            NAME(shared_run)(fold, 0, terms.count, s, term, number, to, (next - i) * s->span);
+        } else {
+            term[0] = NAME(shared_pixel)(s, level[lowest], pixel->source);
+            term[1] = NAME(shared_pixel)(s, level[lowest], pixel->source + known - (1 << lowest));
+            NAME(shared_run)(fold, 2, 2, s, term, number, to, (next - i) * s->span);
+        }
+    }
+}
+
+CP_TEMPLATE CP_ELEMENT *NAME(shared_slot)(const cp_strip *s, CP_ELEMENT *memory, int level, int64_t row)
+{
+    return memory + s->level_at[level] + (row & (s->level_slots[level] - 1)) * s->ring_pitch;
+}
+
+/* Makes source row `row` known, of which those from `from` on have been. */
+CP_TEMPLATE void NAME(shared_feed)(int fold, const cp_strip *s, const char *source, int64_t from, int64_t row,
+                                   CP_ELEMENT *memory)
+{
+    const int64_t n = (s->end - s->begin) * s->span, place = s->first_row + row;
+    CP_ELEMENT *to = NAME(shared_slot)(s, memory, 0, row);
+    if (place >= 0 && place < s->source_rows) {
+        NAME(shared_along)(fold, s, source + row * s->source_row, (double)(row * s->tap_row), memory, to);
+    } else {
+        NAME(fill)(to, cp_fold_identity(fold, 0), n);
+    }
+    for (int k = 0; k < s->levels[0]; k++) {
+        const int64_t half = INT64_C(1) << k, start = row - 2 * half + 1;
+        if (start < from || start % s->level_step[0][k + 1] != 0) {
+            break;
+        }
+        NAME(shared_row) low = NAME(shared_at)(s, NAME(shared_slot)(s, memory, k, start));
+        NAME(shared_row) high = NAME(shared_at)(s, NAME(shared_slot)(s, memory, k, start + half));
+        NAME(shared_fold)(fold, s, NAME(shared_slot)(s, memory, k + 1, start), low, high, n);
+    }
+}
+
+CP_TEMPLATE void NAME(shared_pixels)(int fold, int count, int most, const cp_strip *s, const cp_strip_row *row,
+                                     const NAME(shared_row) *term, char *target, char *taps)
+{
+    const double tap = row->tap - (double)(row->first * s->tap_row);
+    for (int64_t i = 0; i < s->end - s->begin; i++) {
+        const cp_strip_pixel *pixel = &s->pixels[i];
+        const double number = pixel->count * row->count;
+        const int is_inverse = cp_is_power_of_two(number);
+        const CP_VECTOR divisor = V(set1)((CP_ELEMENT)(is_inverse ? 1.0 / number : number));
+        CP_ELEMENT *to = (CP_ELEMENT *)(void *)(target + (s->begin + i) * s->target_pixel);
+        for (int64_t l = 0; l < s->lanes; l += V(N)) {
+            NAME(finish)(fold, NAME(shared_terms)(fold, count, most, term, i * s->span + l), divisor, is_inverse,
+                         tap + (double)(pixel->tap - pixel->source), to + l, taps + (s->begin + i) * s->taps_pixel + l,
+                         s->lanes - l < V(N) ? s->lanes - l : V(N));
+        }
+    }
+}
+
+CP_TEMPLATE void NAME(shared_targets)(int fold, const cp_strip *s, const cp_strip_row *row, char *target, char *taps,
+                                      CP_ELEMENT *memory)
+{
+    const cp_strip_terms terms = cp_strip_find_terms(fold == CP_SUM, row->rows);
+    NAME(shared_row) term[CP_STRIP_TERMS];
+    for (int t = 0; t < terms.count; t++) {
+        term[t] = NAME(shared_at)(s, NAME(shared_slot)(s, memory, terms.level[t], row->first + terms.at[t]));
+    }
+    NAME(shared_pixels)(fold, fold == CP_SUM ? 0 : 2, terms.count, s, row, term, target, taps);
+}
+
+CP_TEMPLATE void NAME(shared)(int fold, const cp_strip *s, const cp_strip_planes *planes, CP_ELEMENT *memory)
+{
+    for (int64_t j = 0; j < s->reach && NAME(carries_tap)(fold); j++) {
+        NAME(fill)(memory + s->second + j * s->span, (double)j, s->span);
+    }
+    for (int64_t p = 0; p < planes->count; p++) {
+        int64_t from = 0, next = 0;
+        for (int64_t r = 0; r < s->row_count; r++) {
+            const cp_strip_row *row = &s->rows[r];
+            if (row->kept == 0) {
+                from = next = row->first;
+            }
+            for (; next < row->first + row->rows; next++) {
+                NAME(shared_feed)(fold, s, planes->source + p * planes->source_step + row->source, from, next, memory);
+            }
+            NAME(shared_targets)(fold, s, row, planes->target + p * planes->target_step + row->target,
+                                 planes->taps + p * planes->taps_step + row->taps, memory);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+/* Planes that lie behind each other become the lanes of pixels, and back: `lanes`, a multiple of any vector, hold `planes` of them,
+ * and the last one again in those that are left. */
+
+/* Rows become columns: in each round, lanes of the upper half go between those of the lower. */
+CP_TEMPLATE void NAME(transpose)(CP_VECTOR *v)
+{
+    CP_VECTOR next[V(N)];
+    CP_UNROLL for (int round = 1; round < V(N); round *= 2)
+    {
+        CP_UNROLL for (int i = 0; i < V(N) / 2; i++)
+        {
+            V(zip)(v[i], v[i + V(N) / 2], &next[2 * i], &next[2 * i + 1]);
+        }
+        CP_UNROLL for (int i = 0; i < V(N); i++)
+        {
+            v[i] = next[i];
+        }
+    }
+}
+
+/* The next N of `count` elements: the last ones again where fewer are left, if there are as many. */
+CP_TEMPLATE int64_t NAME(turn_from)(int64_t c, int64_t count)
+{
+    return count - c < V(N) &&count >= V(N) ? count - V(N) : c;
+}
+
+static void NAME(turn_in)(void *to, const char *from, int64_t plane_step, int64_t planes, int64_t lanes, int64_t count)
+{
+    CP_ELEMENT *pixels = to;
+    for (int64_t l = 0; l < lanes; l += V(N)) {
+        const CP_ELEMENT *row[V(N)];
+        for (int64_t i = 0; i < V(N); i++) {
+            row[i] = (const CP_ELEMENT *)(const void *)(from + (l + i < planes ? l + i : planes - 1) * plane_step);
+        }
+        for (int64_t c = 0; c < count; c += V(N)) {
+            const int64_t at = NAME(turn_from)(c, count), n = count < V(N) ? count : V(N);
+            CP_VECTOR v[V(N)];
+            CP_UNROLL for (int i = 0; i < V(N); i++)
+            {
+                v[i] = NAME(load)(row[i] + at, n, 0.0);
+            }
+            NAME(transpose)(v);
+            CP_UNROLL for (int i = 0; i < V(N); i++)
+            {
+                if (i < n) {
+                    V(store)(pixels + (at + i) * lanes + l, v[i]);
+                }
+            }
+        }
+    }
+}
+
+CP_TEMPLATE void NAME(turn_back)(int bytes, char *to, int64_t plane_step, const void *from, int64_t planes, int64_t lanes,
+                                 int64_t count)
+{
+    const int64_t size = bytes ? 1 : (int64_t)sizeof(CP_ELEMENT);
+    for (int64_t l = 0; l < planes; l += V(N)) {
+        for (int64_t c = 0; c < count; c += V(N)) {
+            const int64_t at = NAME(turn_from)(c, count), n = count < V(N) ? count : V(N);
+            CP_VECTOR v[V(N)];
+            CP_UNROLL for (int i = 0; i < V(N); i++)
+            {
+                const int64_t pixel = (i < n ? at + i : at) * lanes + l;
+                v[i] = bytes ? V(load_u8)((const uint8_t *)from + pixel, V(N)) : V(load)((const CP_ELEMENT *)from + pixel);
+            }
+            NAME(transpose)(v);
+            CP_UNROLL for (int i = 0; i < V(N); i++)
+            {
+                if (l + i < planes) {
+                    char *place = to + (l + i) * plane_step + at * size;
+                    CP_PREFETCH_WRITE(place + CP_AHEAD);
+                    if (bytes) {
+                        V(store_u8)((uint8_t *)place, v[i], n);
+                    } else {
+                        NAME(save)((CP_ELEMENT *)(void *)place, v[i], n);
+                    }
+                }
+            }
+        }
+    }
+}
+
+static void NAME(turn_out)(char *to, int64_t plane_step, const void *from, int64_t planes, int64_t lanes, int64_t count)
+{
+    NAME(turn_back)(0, to, plane_step, from, planes, lanes, count);
+}
+
+/* The same of bytes. */
+static void NAME(turn_out_u8)(char *to, int64_t plane_step, const void *from, int64_t planes, int64_t lanes, int64_t count)
+{
+    NAME(turn_back)(1, to, plane_step, from, planes, lanes, count);
+}
