@@ -6,8 +6,8 @@
 #include "fpenv.h"
 #include "integers.h"
 
-/* Bytes of the gradient of x that are written at once, roughly, and of lanes of a plane; results of a row, planes at once; bytes of
- * scratch, and taps in a table, at most. */
+/* Bytes of the gradient of x that are written at once, roughly, and of lanes of a plane; results of a row, planes at once;
+ * bytes of scratch, and taps in a table, at most. */
 enum {
     BAND = 128 * 1024,
     NEAR_CACHE = 24 * 1024,

@@ -1,4 +1,4 @@
-/* The gradient of selections, by adding each result's where it was selected. Works in any layout and for windows of any kind. */
+/* The gradient of selections, by adding each result's where it was selected: in any layout, for windows of any kind. */
 #ifndef CP_DRIVE_SCATTER_H
 #define CP_DRIVE_SCATTER_H
 

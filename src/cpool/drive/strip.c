@@ -11,8 +11,9 @@
  * of a pixel at once; the stride of a row that is thinned at most. */
 enum { UNIT = 128 * 1024, RING = 32 * 1024, WIDEST = 2048, MOST_LANES = 2048, FEWEST_LANES = 16, MOST_STRIDE = 8 };
 
-/* Planes that become lanes: bytes of them in scratch, and of scratch that is quick for small ones; planes, results of a row that
- * vectors of columns are well filled with. Bytes of shared folds, lanes of a pixel with them, and where windows along the row share nothing. */
+/* Planes that become lanes: bytes of them in scratch, and of scratch that is quick for small ones; planes, results of a row
+ * that vectors of columns are well filled with. Bytes of shared folds, lanes of a pixel with them, and where windows along the
+ * row share nothing. */
 enum { TURN = 320 * 1024, SMALL_TURN = 16 * 1024, FEWEST_PLANES = 8, MOST_PLANES = 64, FEWEST_COLUMNS = 8 };
 enum { SHARED = 64 * 1024, SHARED_LANES = 16, APART_LANES = 128 };
 

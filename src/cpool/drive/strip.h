@@ -1,5 +1,5 @@
-/* Pools whose planes lie in memory as a kernel wants them: windows of few taps, no dilation, lanes side by side. Results are those
- * of the walk, bit for bit; the walk does everything else. */
+/* Pools whose planes lie in memory as a kernel wants them: windows of few taps, no dilation, lanes side by side. Results are
+ * those of the walk, bit for bit; the walk does everything else. */
 #ifndef CP_DRIVE_STRIP_H
 #define CP_DRIVE_STRIP_H
 

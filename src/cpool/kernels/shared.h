@@ -1,6 +1,6 @@
-/* Large windows of one plane, the elements of a pixel lanes: what neighbouring windows share is folded once. Level k of a row is, at
- * every place, the fold of the 2^k elements from there on, made of two of level k - 1; the fold of a window is that of a few of those
- * (cp_strip_terms). Rows that have been folded along have levels of the same kind downwards. */
+/* Large windows of one plane, the elements of a pixel lanes: what neighbouring windows share is folded once. Level k of a row
+ * is, at every place, the fold of the 2^k elements from there on, made of two of level k - 1; the fold of a window is that of a
+ * few of those (cp_strip_terms). Rows that have been folded along have levels of the same kind downwards. */
 
 typedef struct NAME(shared_row) {
     const CP_ELEMENT *value, *tap;

@@ -4,10 +4,11 @@
 
 #include <stdint.h>
 
-/* Along the row: the elements of a pixel are lanes (channels last), or neighbouring columns are, by window and stride; strides are
- * powers of two. "3 by 2" is 3 rows and columns in steps of 2, in planes of one, f32 lanes only. Pixels: windows of one plane that
- * share no source row; of one plane, at most three rows; of any depth; of one plane, with what windows share folded once. Thinned: rows are folded in steps of 1, of which the
- * targets are taken: for other strides, and for rows of pixels of few lanes. */
+/* Along the row: the elements of a pixel are lanes (channels last), or neighbouring columns are, by window and stride; strides
+ * are powers of two. "3 by 2" is 3 rows and columns in steps of 2, in planes of one, f32 lanes only. Pixels: windows of one
+ * plane that share no source row; of one plane, at most three rows; of any depth; of one plane, with what windows share folded
+ * once. Thinned: rows are folded in steps of 1, of which the targets are taken: for other strides, and for rows of pixels of
+ * few lanes. */
 enum {
     CP_STRIP_PIXELS_FRESH,
     CP_STRIP_PIXELS_KEPT,
@@ -26,8 +27,8 @@ enum {
 /* Taps along an axis at most, and of sums, whose order changes there; of those down in forms of the second kind. */
 enum { CP_STRIP_WINDOW = 16, CP_STRIP_SUM = 8, CP_STRIP_KEPT = 3 };
 
-/* Taps along an axis of which neighbouring windows share the folds, levels of these (one of so many elements is the last), and what
- * a window is folded from, at most. */
+/* Taps along an axis of which neighbouring windows share the folds, levels of these (one of so many elements is the last), and
+ * what a window is folded from, at most. */
 enum { CP_STRIP_SHARED = 64, CP_STRIP_LEVELS = 7, CP_STRIP_TERMS = 9 };
 
 /* What a window is folded from, in this order: level k is the fold of 2^k elements, here from the at-th of the window on. */
@@ -45,7 +46,8 @@ static inline int32_t cp_strip_level(int64_t window)
     return level;
 }
 
-/* Sums are of blocks of powers of four as everywhere; a selection is of two blocks, which may overlap: of equals the first one wins. */
+/* Sums are of blocks of powers of four as everywhere; a selection is of two blocks, which may overlap: of equals the first one
+ * wins. */
 static inline cp_strip_terms cp_strip_find_terms(int is_sum, int64_t window)
 {
     cp_strip_terms terms = {0, {0}, {0}};
@@ -99,8 +101,8 @@ typedef struct cp_strip {
     const void *first_tap; /* lanes, per target: the first tap that is there */
     const void *counts;    /* lanes, per target: elements to count along the row */
 
-    /* Thinned: the stride; the room for a row in steps of 1, which begins at the first target, and where in the ring's memory it is,
-     * in lanes; the first taps of such a row. */
+    /* Thinned: the stride; the room for a row in steps of 1, which begins at the first target, and where in the ring's memory
+     * it is, in lanes; the first taps of such a row. */
     int64_t stride, wide, wide_row;
     const void *wide_first_tap;
 
@@ -108,10 +110,10 @@ typedef struct cp_strip {
     int64_t first_row, source_rows; /* source row of tap 0 of the first target row, also where it is absent; all there are */
     int64_t target_row, taps_row;   /* bytes from one row to the next */
 
-    /* Shared: what is read of a source row, in pixels of `span` lanes: `there` of them behind `before` that are absent; levels along and
-     * downwards ([0]: down), the places from one fold that is wanted to the next, in the ring's memory where each level of rows is and how
-     * many are kept, powers of two; taps lie `second` lanes behind their values. A pixel's source counts pixels, rows count from
-     * first_row, and their source is that row. */
+    /* Shared: what is read of a source row, in pixels of `span` lanes: `there` of them behind `before` that are absent; levels
+     * along and downwards ([0]: down), the places from one fold that is wanted to the next, in the ring's memory where each
+     * level of rows is and how many are kept, powers of two; taps lie `second` lanes behind their values. A pixel's source
+     * counts pixels, rows count from first_row, and their source is that row. */
     int64_t reach, before, there, span, second;
     int32_t levels[2];
     int64_t level_step[2][CP_STRIP_LEVELS], level_at[CP_STRIP_LEVELS], level_slots[CP_STRIP_LEVELS];

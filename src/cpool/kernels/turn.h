@@ -1,5 +1,5 @@
-/* Planes that lie behind each other become the lanes of pixels, and back: `lanes`, a multiple of any vector, hold `planes` of them,
- * and the last one again in those that are left. */
+/* Planes that lie behind each other become the lanes of pixels, and back: `lanes`, a multiple of any vector, hold `planes` of
+ * them, and the last one again in those that are left. */
 
 /* Rows become columns: in each round, lanes of the upper half go between those of the lower. */
 CP_TEMPLATE void NAME(transpose)(CP_VECTOR *v)
