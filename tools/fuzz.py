@@ -3,10 +3,10 @@
     CC=clang-19 python tools/fuzz.py                     # replay the corpora, then 10 seconds of each
     CC=clang-19 python tools/fuzz.py --seconds 3600 --isa scalar,avx2,avx512 --keep pool
 
---isa: kernels to build, the slowest part of the build; the others are the first of them under other names. --keep: add what covers
-more to tests/fuzz/corpus, and drop what no longer does. Objects stay in build/fuzz, and so does an input that fails (crash-*,
-timeout-*): build/fuzz/fuzz_pool build/fuzz/crash-... repeats it. Kernels are built without the checks of UndefinedBehaviorSanitizer
-that are made at every load and store, which take minutes to compile; AddressSanitizer's are made everywhere.
+--isa: kernels to build, the slowest part of the build; the others are the first of them under other names. --keep: add what
+covers more to tests/fuzz/corpus, and drop what no longer does. Objects stay in build/fuzz, and so does an input that fails
+(crash-*, timeout-*): build/fuzz/fuzz_pool build/fuzz/crash-... repeats it. Kernels are built without those checks of
+UndefinedBehaviorSanitizer that are made at every load and store, which take minutes to compile; AddressSanitizer's are made.
 """
 
 import argparse
@@ -23,10 +23,11 @@ ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "fuzz"
 ISAS = ["scalar", "sse41", "avx2", "avx512"]
 CC = shlex.split(os.environ.get("CC", "clang"))
-FLAGS = ["-std=c11", "-O1", "-g1", "-ffp-contract=off", "-DCPOOL_STATIC", "-Iinclude", "-Isrc/cpool", "-fno-sanitize-recover=all"]
+FLAGS = ["-std=c11", "-O1", "-g1", "-ffp-contract=off", "-fno-sanitize-recover=all", "-DCPOOL_STATIC", "-Iinclude",
+         "-Isrc/cpool"]
 SANITIZERS = "address,undefined"
 OF_KERNELS = "address,signed-integer-overflow,shift,bounds,integer-divide-by-zero,bool,enum,unreachable"
-LIMITS = ["-max_len=400", "-timeout=60", "-rss_limit_mb=2000", "-print_final_stats=1", "-verbosity=0", f"-artifact_prefix={BUILD}/"]
+LIMITS = ["-max_len=400", "-timeout=60", "-rss_limit_mb=2000", "-print_final_stats=1", f"-artifact_prefix={BUILD}/"]
 ENVIRONMENT = os.environ | {"ASAN_OPTIONS": "quarantine_size_mb=8"}
 
 
@@ -68,9 +69,9 @@ def fuzz(target: str, seconds: int, runs: int, keep: bool) -> None:
         run(target, f"-max_total_time={seconds}", f"-runs={runs}", found)
         if keep:
             run(target, "-merge=1", fewest, found)
-            lines = sorted((base64.b64encode(path.read_bytes()).decode() for path in Path(fewest).iterdir()), key=lambda x: (len(x), x))
+            lines = [base64.b64encode(path.read_bytes()).decode() for path in Path(fewest).iterdir()]
             corpus.parent.mkdir(exist_ok=True)
-            corpus.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+            corpus.write_text("".join(f"{line}\n" for line in sorted(lines)), encoding="ascii")
 
 
 def main() -> None:

@@ -219,8 +219,8 @@ static int solve(cp_equation *e, uint64_t target)
     }
     /* The bytes of the items: as a level they would make every gcd 1. The gcd of the others leaves few values of them, mostly
      * one, that are worth trying. */
-    uint64_t rest = 0, bytes = e->term[0].u;
-    for (int k = 1; k < e->n; k++) {
+    uint64_t rest = e->term[1].c, bytes = e->term[0].u;
+    for (int k = 2; k < e->n; k++) {
         rest = gcd(e->term[k].c, rest);
     }
     if (bytes / rest >= SPLIT_LIMIT) {

@@ -74,9 +74,10 @@ static uint64_t noise(void)
 
 static int64_t extreme(void)
 {
-    static const int64_t values[] = {0,         -1,        INT64_MIN, INT64_MAX, INT64_MAX / 4, INT64_MAX / 4 + 1, INT64_MAX / 8,
-                                     1LL << 62, 1LL << 61, 1LL << 53, 1LL << 32, 1LL << 31,     (1LL << 31) - 1,   4096,
-                                     256,       255};
+    static const int64_t values[] = {
+        0,         -1,        INT64_MIN, INT64_MAX, INT64_MAX / 4, INT64_MAX / 4 + 1, INT64_MAX / 8,
+        1LL << 62, 1LL << 61, 1LL << 53, 1LL << 32, 1LL << 31,     (1LL << 31) - 1,   4096,
+        256,       255};
     return values[below(sizeof values / sizeof *values)];
 }
 
@@ -273,9 +274,26 @@ static int holds(const call *c, int32_t i, uint8_t code)
 /* Numbers of one kind: small integers, of which many are equal; in [-1, 1); everything there is; one and the same. */
 static double number(int64_t kind)
 {
-    static const double values[] = {0,      -0.0,    1,     -1,     __builtin_inf(), -__builtin_inf(), __builtin_nan(""), 1e-45,
-                                    -1e-40, 5e-324,  1e-310, 3.4e38, -3.4e38,         1.7e308,          -1e300,            1e30,
-                                    1e-30,  0x1p-25, 0x1p53, 100};
+    static const double values[] = {0,
+                                    -0.0,
+                                    1,
+                                    -1,
+                                    __builtin_inf(),
+                                    -__builtin_inf(),
+                                    __builtin_nan(""),
+                                    1e-45,
+                                    -1e-40,
+                                    5e-324,
+                                    1e-310,
+                                    3.4e38,
+                                    -3.4e38,
+                                    1.7e308,
+                                    -1e300,
+                                    1e30,
+                                    1e-30,
+                                    0x1p-25,
+                                    0x1p53,
+                                    100};
     uint64_t bits = noise();
     return kind == 0   ? (double)(int64_t)(bits % 7) - 3
            : kind < 3  ? (double)(int64_t)(bits % 20000) / 10000 - 1

@@ -137,11 +137,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     for (int32_t i = 0; i < c.n; i++) {
         int32_t role = c.args[i].role;
-        c.result[i] = c.run == merge                     ? i == 2
-                      : c.direction == CPOOL_BACKWARD    ? role == CPOOL_SUMS ? p.stage == CPOOL_STAGE_SUMS
-                                                                              : role > CPOOL_GRAD && role != (CPOOL_GRAD | CPOOL_Y)
-                      : role == CPOOL_MOMENTS            ? p.stage != CPOOL_STAGE_APPLY
-                                                         : role == CPOOL_Y || role == CPOOL_STATS;
+        c.result[i] = c.run == merge                  ? i == 2
+                      : c.direction == CPOOL_BACKWARD ? role == CPOOL_SUMS ? p.stage == CPOOL_STAGE_SUMS
+                                                                           : role > CPOOL_GRAD && role != (CPOOL_GRAD | CPOOL_Y)
+                      : role == CPOOL_MOMENTS         ? p.stage != CPOOL_STAGE_APPLY
+                                                      : role == CPOOL_Y || role == CPOOL_STATS;
         if (ready && place(&c, i) && !c.result[i]) {
             fill(&c, i);
         }

@@ -147,8 +147,7 @@ static int add_role(call *c, const cpool_pool_params *p, int32_t role, const int
         case CPOOL_BLEND:
             s.ndim = (int32_t)below(2);
             s.shape[0] = rows;
-            if ((kind == CPOOL_BLEND && rarely(3)) &&
-                cpool_pool_describe(p, c->args, c->n, CPOOL_Y, &y, NULL) == CPOOL_OK) {
+            if ((kind == CPOOL_BLEND && rarely(3)) && cpool_pool_describe(p, c->args, c->n, CPOOL_Y, &y, NULL) == CPOOL_OK) {
                 s.ndim = p->rank + 1;
                 for (int32_t i = 0; i < p->rank; i++) {
                     s.shape[1 + i] = y.shape[y.ndim - p->rank + i];
@@ -312,10 +311,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     for (int32_t i = 0; i < c.n; i++) {
         int32_t role = c.args[i].role;
-        c.result[i] = c.direction == CPOOL_BACKWARD  ? role > CPOOL_GRAD && role != (CPOOL_GRAD | CPOOL_Y)
-                      : c.direction == TO_INDICES    ? role == CPOOL_INDICES
-                      : role == CPOOL_INDICES        ? p.op != CPOOL_UNPOOL
-                                                     : role == CPOOL_Y || role == CPOOL_TAPS || role == CPOOL_MASK;
+        c.result[i] = c.direction == CPOOL_BACKWARD ? role > CPOOL_GRAD && role != (CPOOL_GRAD | CPOOL_Y)
+                      : c.direction == TO_INDICES   ? role == CPOOL_INDICES
+                      : role == CPOOL_INDICES       ? p.op != CPOOL_UNPOOL
+                                                    : role == CPOOL_Y || role == CPOOL_TAPS || role == CPOOL_MASK;
         if (ready && place(&c, i) && !c.result[i]) {
             fill(&c, i);
         }

@@ -36,7 +36,7 @@ static char *element_of(cp_flat flat, int64_t i)
     int64_t strides[CPOOL_MAX_NDIM];
     char *at = flat.view->data;
     if (flat.packed != 0) {
-        return at + i * flat.packed;
+        return i == 0 ? at : at + i * flat.packed; /* at may be NULL, of nothing */
     }
     cp_view_strides(flat.view, strides);
     for (int32_t d = flat.view->ndim; d-- > 0; i /= flat.view->shape[d]) {

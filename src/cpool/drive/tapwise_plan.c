@@ -278,7 +278,8 @@ static void *take(cp_arena *arena, int64_t count)
 
 size_t cp_tapwise_bind(cp_tapwise_work *work, const cp_tapwise *p, char *memory)
 {
-    cp_tapwise_work unused, *w = work != NULL ? work : &unused;
+    cp_tapwise_work unused;
+    cp_tapwise_work *w = work != NULL ? work : &unused;
     cp_arena arena = {memory, 0};
     int64_t n = p->n, block = p->capacity * n, band = p->block_rows * p->band_row, leaves = p->phases > 0 ? 0 : block;
     int gradient[CP_TAP_GRADIENTS] = {p->layout.grid[CP_ON_DX].item != 0, p->layout.grid[CP_ON_DLOGITS].item != 0};
