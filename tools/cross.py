@@ -1,6 +1,6 @@
 """Build the C core and its tests for other machines, run them there under emulators, compare bits with those of this machine.
 
-    python tools/cross.py [--bits] [target ...]    # python tools/cross.py s390x aarch64; all of them may take an hour
+    python tools/cross.py [--bits] [target ...]    # python tools/cross.py s390x aarch64
 
 Each target compiles all of src/cpool by Zig's C compiler, and links it with tests/c/print_bits.c and with those of
 tests/c/check_*.c that its C library can run. The first target always runs: it is this machine. What print_bits prints
