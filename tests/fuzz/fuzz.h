@@ -1,8 +1,8 @@
 /* What the fuzzers share: calls made from bytes, and what must hold of every call.
  *
- * Every array and the workspace is a block of its own, exactly as large as its strides need, so that AddressSanitizer sees a byte
- * too many. A call is made twice, serially and by a parallel_for that is as bad as it may be, with different instruction sets, other
- * floating-point modes, and results and workspace full of different garbage. Then
+ * Every array and the workspace is a block of its own, exactly as large as its strides need, so that AddressSanitizer sees a
+ * byte too many. A call is made twice, serially and by a parallel_for that is as bad as it may be, with different instruction
+ * sets, other floating-point modes, and results and workspace full of different garbage. Then
  *
  *   - a call that fails has written nothing, and says why;
  *   - a call that succeeds has written the same elements twice, all of them, and nothing between them;
@@ -329,8 +329,8 @@ static void require_untouched(const call *c, int results_too)
     }
 }
 
-/* The results of two calls, in `copy` and `block`, that found different garbage: equal elements, any NaN being equal to any, and
- * garbage between them. */
+/* The results of two calls, in `copy` and `block`, that found different garbage: equal elements, any NaN being equal to any,
+ * and garbage between them. */
 static void require_same(call *c, int first_garbage, int second_garbage)
 {
     for (int32_t i = 0; i < c->n; i++) {
@@ -404,7 +404,7 @@ static void require_error(const call *c, cpool_status status, const cpool_error 
     require_untouched(c, 1);
 }
 
-/* Bytes of workspace for these workers: where the work is small, a query tells of one only, and a call that gets none of more. */
+/* Bytes of workspace for these workers: of small work a query tells for one only, and a call that gets none for more. */
 static size_t workspace_for(call *c, cpool_exec *exec)
 {
     cpool_error error = CPOOL_ERROR_INIT, *given = exec->error;

@@ -1,5 +1,5 @@
-/* Fuzzes normalization: describe, query, forward and backward of every operator and stage, and the merging of moments. tools/fuzz.py
- * builds and runs it.
+/* Fuzzes normalization: describe, query, forward and backward of every operator and stage, and the merging of moments.
+ * tools/fuzz.py builds and runs it.
  *
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "fuzz.h"
