@@ -1332,7 +1332,7 @@ static void changing_indices(const kind *k)
         exit(1);
     }
     int good = 1, computed = 0;
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 2000 || (computed == 0 && i < 2000000); i++) { /* the thread may sleep while they are bad */
         cpool_status status = run(&c);
         computed += status == CPOOL_OK;
         good &= status == CPOOL_OK || (status == CPOOL_INVALID_VALUE && c.error.role == CPOOL_INDICES);

@@ -180,9 +180,9 @@ static void plan_units(cp_tapwise *p)
     if (p->task == CP_TAPWISE_INPUT_GRADIENT) {
         /* Windows that reach into two bands are worked out for both: bands are high. */
         int64_t high = 4 * extent(&pool->axis[1]) * (pool->in[0] > 1 ? extent(&pool->axis[0]) : 1);
-        int64_t row = p->band_row * gradients_of(p) * (int64_t)sizeof(double);
+        double row = (double)p->band_row * (double)gradients_of(p) * (double)sizeof(double);
         rows = pool->in[0] * pool->in[1];
-        p->block_rows = cp_max64(cp_max64(BAND_BYTES / row, high), FEWEST_ROWS);
+        p->block_rows = cp_max64(cp_max64((int64_t)(BAND_BYTES / row), high), FEWEST_ROWS);
         if (p->channels > 1) {
             whole = cp_tapwise_lanes_are_channels(p) ? p->layout.outer : whole / p->channels;
         }
@@ -252,6 +252,10 @@ void cp_tapwise_plan(cp_tapwise *p, const cp_pool *pool, cp_tapwise_task task)
         p->per_result = blend != NULL && blend->ndim > 1;
     }
     plan_layout(p);
+    if (cp_layout_planes(&p->layout) == 0) { /* then axes may have any length */
+        p->sum_blocks = 1;
+        return;
+    }
     plan_tiles(p);
     plan_units(p);
     if (task == CP_TAPWISE_INPUT_GRADIENT && (p->per_result || p->blocks > 1 || p->channels != 1)) {
@@ -259,7 +263,8 @@ void cp_tapwise_plan(cp_tapwise *p, const cp_pool *pool, cp_tapwise_task task)
         p->numbers = 0;
     }
     p->sum_blocks = p->per_result ? 1 : (pool->out[0] * pool->out[1] + CP_PARAMETER_ROWS - 1) / CP_PARAMETER_ROWS;
-    p->bytes = cp_tapwise_bind(NULL, p, NULL);
+    double band = (double)p->block_rows * (double)p->band_row * (2 * CP_TAP_GRADIENTS * sizeof(double));
+    p->bytes = band < (double)(CP_TOO_MANY_BYTES / 2) ? cp_tapwise_bind(NULL, p, NULL) : CP_TOO_MANY_BYTES;
 }
 
 /* ---- Scratch ---- */

@@ -321,7 +321,7 @@ CP_TEMPLATE void NAME(collect_pixels)(int select, const cp_collect *c, const cha
 CP_TEMPLATE void NAME(collect_planes)(int select, const cp_collect *c, const cp_collect_planes *planes, CP_ELEMENT *scratch)
 {
     for (int64_t p = 0; p < planes->count; p++) {
-        const char *dy = planes->dy + p * planes->dy_step, *taps = planes->taps + p * planes->taps_step;
+        const char *dy = planes->dy + p * planes->dy_step, *taps = select ? planes->taps + p * planes->taps_step : NULL;
         char *dx = planes->dx + p * planes->dx_step;
         if (!c->apart && (!c->pixels || !select)) {
             NAME(prepare_results)(c, select, dy, taps, scratch);

@@ -216,7 +216,7 @@ CP_TEMPLATE void NAME(shared)(int fold, const cp_strip *s, const cp_strip_planes
                 NAME(shared_feed)(fold, s, planes->source + p * planes->source_step + row->source, from, next, memory);
             }
             NAME(shared_targets)(fold, s, row, planes->target + p * planes->target_step + row->target,
-                                 planes->taps + p * planes->taps_step + row->taps, memory);
+                                 cp_behind(planes->taps, p * planes->taps_step + row->taps), memory);
         }
     }
 }

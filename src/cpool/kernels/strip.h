@@ -93,7 +93,7 @@ CP_TEMPLATE void NAME(find_line)(NAME(line) *line, const cp_strip *s, const cp_s
     line->row = row;
     line->source = planes->source + plane * planes->source_step + row->source;
     line->target = planes->target + plane * planes->target_step + row->target;
-    line->taps = planes->taps + plane * planes->taps_step + row->taps;
+    line->taps = cp_behind(planes->taps, plane * planes->taps_step + row->taps);
     line->source_row = s->source_row;
     line->source_plane = s->source_plane;
     line->tap_row = s->tap_row;
@@ -401,7 +401,7 @@ CP_TEMPLATE void NAME(march)(int fold, int extent, int window, int log_stride, i
 {
     const char *source = planes->source + plane * planes->source_step + s->first_row * s->source_row;
     char *target = planes->target + plane * planes->target_step + s->rows[0].target;
-    char *taps = planes->taps + plane * planes->taps_step + s->rows[0].taps;
+    char *taps = cp_behind(planes->taps, plane * planes->taps_step + s->rows[0].taps);
     NAME(element) h[4][NAME(MARCH)]; /* CP_EACH has four, some of them idle */
     int64_t row = s->first_row;
     CP_EACH(

@@ -46,6 +46,12 @@ static inline int cp_is_power_of_two(double divisor)
 #define CP_GLUE_(a, b) a##b
 #define CP_GLUE(a, b) CP_GLUE_(a, b)
 
+/* NULL stays NULL: nothing may be added to it, not even 0. */
+static inline char *cp_behind(char *base, int64_t offset)
+{
+    return base == NULL ? NULL : base + offset;
+}
+
 /* The cache line of an address that will be written; any address will do. Memory that is written and not read is several times slower
  * without: a line is told of CP_AHEAD bytes before it is stored to. */
 enum { CP_AHEAD = 4096 };
