@@ -81,8 +81,9 @@ class Memory:
         if "workspace" not in self.regions or self.regions["workspace"].size < size:
             self.regions["workspace"] = Region(2 * size + 1)
         region = self.regions["workspace"]
-        region.bytes[:] = 0xFF
-        return region.bytes[region.size - size :] if at_end else region.bytes[:size]
+        space = region.bytes[region.size - size :] if at_end else region.bytes[:size]
+        space[:] = 0xFF
+        return space
 
     def check(self, role, array):
         """Around the elements of a result everything is as it was."""
