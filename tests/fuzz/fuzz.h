@@ -230,11 +230,12 @@ static int place(call *c, int32_t i)
     return 1;
 }
 
-/* Moves an array into the memory of another, where there is room. */
+/* Moves an array into the memory of another, where there is room and no array lies in the memory of another yet. */
 static void put_inside(call *c, int32_t from, int32_t to)
 {
     cpool_view *view = &c->args[to].view;
-    if (from == to || c->block[from] == NULL || c->block[to] == NULL || c->size[to] == 0 || c->size[from] < c->size[to]) {
+    if (c->together || from == to || c->block[from] == NULL || c->block[to] == NULL || c->size[to] == 0 ||
+        c->size[from] < c->size[to]) {
         return;
     }
     size_t offset = take(2) % (c->size[from] - c->size[to] + 1);
