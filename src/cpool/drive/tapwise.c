@@ -202,7 +202,6 @@ static void run_terms_per_result(cp_tapwise_work *w)
     }
 }
 
-/* Row by row, so that tiles may be as wide as they like; a block is one segment. */
 static cp_parameter_sums sums_of(const cp_tapwise_work *w, int64_t number)
 {
     int64_t each = (int64_t)(cp_parameter_sums_bytes(w->plan->lanes) / sizeof(double));
@@ -238,6 +237,7 @@ static void end_sums(const cp_tapwise_work *w, int64_t block)
     }
 }
 
+/* Row by row, so that tiles may be as wide as they like; a block is one segment. */
 static void run_terms(cp_tapwise_work *w, int64_t block)
 {
     const cp_tapwise *p = w->plan;

@@ -223,7 +223,7 @@ static void load_mapped(cp_tapwise_work *w, int64_t d, int64_t h, int64_t column
     }
 }
 
-/* The sources among `cells` of a phase from a row of columns, the first of which is `first`; and back. */
+/* `count` cells of a phase from a row of columns, of which the first is column `from`; and back. */
 static void take_phase(const cp_tapwise_work *w, double *phase, const double *line, int64_t from, int64_t count)
 {
     int64_t stride = w->plan->pool->axis[2].stride, lanes = w->lanes;
