@@ -145,10 +145,30 @@ CP_TEMPLATE NAME(state) NAME(block64)(int fold, const NAME(source) *from)
     return NAME(combine)(fold, NAME(combine)(fold, block[0], block[1]), NAME(combine)(fold, block[2], block[3]));
 }
 
+/* A block of the same tree by one loop, for folds of which a combination is longer than what surrounds it. */
+CP_TEMPLATE NAME(state) NAME(paired)(int fold, const NAME(source) *from, int64_t t, int64_t count)
+{
+    NAME(state) waiting[7];
+    int depth = 0;
+    for (int64_t i = 0; i < count; i++) {
+        NAME(state) x = NAME(tap)(fold, from, t + i);
+        for (int64_t pairs = i; pairs & 1; pairs >>= 1) {
+            x = NAME(combine)(fold, waiting[--depth], x);
+        }
+        waiting[depth++] = x;
+    }
+    return waiting[0];
+}
+
 CP_TEMPLATE NAME(state) NAME(fold_taps)(int fold, const NAME(source) *from, NAME(state) acc, int64_t count)
 {
     int64_t t = 0;
-    if (from->mode & CP_TREE && (fold == CP_SUM || fold == CP_SCALED_SUM || fold == CP_ENTROPY)) {
+    if (from->mode & CP_TREE && fold == CP_ENTROPY) {
+        for (int64_t block; t < count; t += block) {
+            block = count - t >= 64 ? 64 : count - t >= 16 ? 16 : count - t >= 4 ? 4 : 1;
+            acc = NAME(combine)(fold, acc, NAME(paired)(fold, from, t, block));
+        }
+    } else if (from->mode & CP_TREE && (fold == CP_SUM || fold == CP_SCALED_SUM)) {
         if (count == 64) {
             return NAME(combine)(fold, acc, NAME(block64)(fold, from));
         }
