@@ -76,7 +76,7 @@ typedef struct cp_tapwise_work {
     double *state, *y, *tap, *dy, *parameter, *lambda, *bias, *u, *terms, *weight, *rank_value, *rank_tap, *node, *node_rest,
         *dense, *factor, *line;
     double *kept[CP_TAP_LEAVES]; /* [slot][column][lane], or [slot][phase][cell][lane] */
-    int64_t *slot_row, first_column;
+    int64_t *slot_row, *slot_flat, first_column;
     int64_t (*sources)[2], *offset,
         *band_offset; /* of each phase the cells that are sources; where taps begin in a split row */
     double *band[CP_TAP_GRADIENTS], *total, *total_rest;

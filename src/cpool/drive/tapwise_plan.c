@@ -305,6 +305,7 @@ size_t cp_tapwise_bind(cp_tapwise_work *work, const cp_tapwise *p, char *memory)
     w->offset = take(&arena, p->phases > 0 ? p->pool->axis[2].taps : 0);
     w->band_offset = take(&arena, p->phases > 0 ? p->pool->axis[2].taps : 0);
     w->slot_row = take(&arena, p->slots[0] * p->slots[1]);
+    w->slot_flat = take(&arena, p->slots[0] * p->slots[1]);
     for (int g = 0; g < CP_TAP_GRADIENTS; g++) {
         w->gradient[g] = take(&arena, gradient[g] ? block : 0);
         w->band[g] = take(&arena, gradient[g] ? band : 0);

@@ -209,18 +209,16 @@ void cp_tapwise_row(cp_tapwise_work *w, int64_t d, int64_t h)
 
 /* ---- Blocks ---- */
 
-/* Elements from the array, mapped; leaves are `pitch` apart. */
-static void load_mapped(cp_tapwise_work *w, int64_t d, int64_t h, int64_t column, int64_t step, int64_t count,
-                        double *const *leaf)
+/* Elements from the array, mapped; whether they are flat. */
+static int load_mapped(cp_tapwise_work *w, int64_t d, int64_t h, int64_t column, int64_t step, int64_t count,
+                       double *const *leaf)
 {
     int32_t leaves = w->plan->leaves;
     cp_tapwise_load(w, CP_ON_X, d, h, column, step, count, leaf[leaves - 1]);
     if (w->plan->kind == CP_TAP_LIP) {
-        cp_tapwise_load(w, CP_ON_LOGITS, d, h, column, step, count, leaf[0]);
+        cp_tapwise_load(w, CP_ON_LOGITS, d, h, column, step, count, leaf[1]);
     }
-    if (w->kernel->map != NULL) {
-        w->kernel->map(leaf, w->factor, count * w->lanes);
-    }
+    return w->kernel->map != NULL && w->kernel->map(leaf, w->factor, count * w->lanes);
 }
 
 /* `count` cells of a phase from a row of columns, of which the first is column `from`; and back. */
@@ -272,12 +270,13 @@ static void load_phases(cp_tapwise_work *w, int g, int64_t d, int64_t h, double 
     }
 }
 
-static void load_split(cp_tapwise_work *w, int64_t d, int64_t h, double *const *leaf)
+static int load_split(cp_tapwise_work *w, int64_t d, int64_t h, double *const *leaf)
 {
     const cp_tapwise *p = w->plan;
+    int flat = 1;
     load_phases(w, CP_ON_X, d, h, leaf[p->leaves - 1]);
     if (p->kind == CP_TAP_LIP) {
-        load_phases(w, CP_ON_LOGITS, d, h, leaf[0]);
+        load_phases(w, CP_ON_LOGITS, d, h, leaf[1]);
     }
     for (int64_t phase = 0; phase < p->phases; phase++) {
         double *at[CP_TAP_LEAVES];
@@ -286,7 +285,7 @@ static void load_split(cp_tapwise_work *w, int64_t d, int64_t h, double *const *
             at[r] = leaf[r] + phase * p->kept.pitch + lo * w->lanes;
         }
         if (w->kernel->map != NULL && lo < hi) {
-            w->kernel->map(at, w->factor, (hi - lo) * w->lanes);
+            flat &= w->kernel->map(at, w->factor, (hi - lo) * w->lanes);
         }
         for (int r = 0; r < p->leaves; r++) {
             double *cells = leaf[r] + phase * p->kept.pitch;
@@ -294,6 +293,7 @@ static void load_split(cp_tapwise_work *w, int64_t d, int64_t h, double *const *
             fill(w, cells, hi * w->lanes, p->kept.pitch, w->kernel->absent[r]);
         }
     }
+    return flat;
 }
 
 /* Source row (d, h), mapped: the index of its slot. */
@@ -308,11 +308,7 @@ static int64_t kept_row(cp_tapwise_work *w, int64_t d, int64_t h)
         for (int r = 0; r < p->leaves; r++) {
             leaf[r] = w->kept[r] + slot * p->row;
         }
-        if (p->phases > 0) {
-            load_split(w, d, h, leaf);
-        } else {
-            load_mapped(w, d, h, w->first_column, 1, count, leaf);
-        }
+        w->slot_flat[slot] = p->phases > 0 ? load_split(w, d, h, leaf) : load_mapped(w, d, h, w->first_column, 1, count, leaf);
         w->slot_row[slot] = row;
     }
     return slot;
@@ -348,8 +344,8 @@ static void take_tap(cp_tapwise_work *w, int64_t slot, int64_t tap, int64_t to)
     }
 }
 
-/* `count` taps along a row of the tile's one column, behind one another. */
-static void take_run(cp_tapwise_work *w, int64_t d, int64_t h, int64_t tap, int64_t count, int64_t to)
+/* `count` taps along a row of the tile's one column, behind one another; whether they are flat. */
+static int take_run(cp_tapwise_work *w, int64_t d, int64_t h, int64_t tap, int64_t count, int64_t to)
 {
     const cp_tapwise *p = w->plan;
     const cp_span *span = &w->spans[0];
@@ -358,7 +354,7 @@ static void take_run(cp_tapwise_work *w, int64_t d, int64_t h, int64_t tap, int6
     for (int r = 0; r < p->leaves; r++) {
         leaf[r] = w->dense + r * dense;
     }
-    load_mapped(w, d, h, span->first + tap * span->step, span->step, count, leaf);
+    int flat = load_mapped(w, d, h, span->first + tap * span->step, span->step, count, leaf);
     for (int64_t t = 0; t < count; t++) {
         for (int64_t l = 0; l < lanes; l++) {
             w->there[(to + t) * p->n + l] = 1;
@@ -369,6 +365,7 @@ static void take_run(cp_tapwise_work *w, int64_t d, int64_t h, int64_t tap, int6
             }
         }
     }
+    return flat;
 }
 
 /* Taps that were copied: they are pointed at, and what is behind the last window is cleared. */
@@ -417,11 +414,13 @@ int cp_tapwise_read(cp_tapwise_work *w, cp_tap_cursor *cursor)
 {
     const cp_tapwise *p = w->plan;
     int64_t lo = w->first_tap, hi = w->last_tap, count = 0, a = cursor->a, b = cursor->b, j = cursor->j;
+    int flat = 1;
     j = j < 0 ? lo : j;
     while (lo < hi && a < w->deep.hi && b < w->down.hi && count < p->capacity) {
         int64_t d = w->deep.first + a * w->deep.step, h = w->down.first + b * w->down.step, n = hi - j;
         n = n < p->capacity - count ? n : p->capacity - count;
         int64_t slot = p->by_rows ? kept_row(w, d, h) : 0;
+        flat &= p->by_rows ? w->slot_flat[slot] != 0 : take_run(w, d, h, j, n, count);
         for (int64_t t = 0; t < n; t++) {
             int64_t tap[CP_SPACE] = {a, b, j + t};
             name_tap(w, tap, count + t);
@@ -434,9 +433,6 @@ int cp_tapwise_read(cp_tapwise_work *w, cp_tap_cursor *cursor)
                 take_tap(w, slot, j + t, (count + t) * p->n);
             }
         }
-        if (!p->by_rows) {
-            take_run(w, d, h, j, n, count);
-        }
         count += n;
         j += n;
         if (j == hi) {
@@ -448,12 +444,15 @@ int cp_tapwise_read(cp_tapwise_work *w, cp_tap_cursor *cursor)
             a++;
         }
     }
-    w->block = (cp_tap_block){count, p->n, cursor->taps, w->tap_rows, w->number, w->inside, {w->gradient[0], w->gradient[1]}};
+    int more = lo < hi && a < w->deep.hi && b < w->down.hi;
+    flat &= !more && cursor->taps == 0;
+    w->block =
+        (cp_tap_block){count, p->n, cursor->taps, flat, w->tap_rows, w->number, w->inside, {w->gradient[0], w->gradient[1]}};
     if (p->phases == 0) {
         finish_copies(w, count);
     }
     *cursor = (cp_tap_cursor){a, b, j, cursor->taps + count};
-    return lo < hi && a < w->deep.hi && b < w->down.hi;
+    return more;
 }
 
 /* ---- Gradients ---- */

@@ -46,8 +46,7 @@ CP_TEMPLATE NAME_TAP(alike) NAME_TAP(alike_at)(const cp_tap_windows *w, const cp
         NAME_TAP(exp)(one, likeness, &mantissa, &exponent);
         e.weight = vf64_scale(mantissa, exponent);
     } else {
-        NAME_TAP(exp_near)(likeness, &mantissa, &exponent);
-        e.weight = vf64_mul(mantissa, vf64_pow2(exponent));
+        e.weight = NAME_TAP(exp_flat)(likeness);
     }
     return e;
 }
@@ -69,7 +68,7 @@ static void NAME_TAP(ada_pass)(const cp_tap_windows *w, const cp_tap_block *b, i
             } else if (pass == 1) {
                 x = vf64_mul(x, NAME_TAP(get)(w, NAME_TAP(ADA_FACTOR), i));
                 NAME_TAP(add_to_row)(w, NAME_TAP(MU), i, x);
-                NAME_TAP(add_to_row)(w, NAME_TAP(MEAN), i, NAME_TAP(weighted)(w, b, t, i, x, one));
+                NAME_TAP(add_to_row)(w, NAME_TAP(MEAN), i, NAME_TAP(weighted)(w, b, 0, t, i, x, one));
             } else {
                 NAME_TAP(alike) e = NAME_TAP(alike_at)(w, b, t, i);
                 if (pass == 2) {
@@ -138,7 +137,7 @@ static void NAME_TAP(ada_gradient)(const cp_tap_windows *w, const cp_tap_block *
             NAME_TAP(alike) e = NAME_TAP(alike_at)(w, b, t, i);
             vf64 dx = vf64_add(vf64_mul(vf64_div(e.weight, weights), vf64_add(one, e.by_x)), pull);
             vf64 slope = vf64_add(one, vf64_div(vf64_sub(e.x, soft), NAME_TAP(get)(w, NAME_TAP(ADA_FACTOR), i)));
-            dx = vf64_add(vf64_mul(to_liked, dx), NAME_TAP(weighted)(w, b, t, i, to_soft, slope));
+            dx = vf64_add(vf64_mul(to_liked, dx), NAME_TAP(weighted)(w, b, 0, t, i, to_soft, slope));
             vf64_store(b->gradient[0] + at, dx);
         }
     }

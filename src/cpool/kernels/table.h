@@ -151,6 +151,7 @@ typedef struct cp_tap {
 typedef struct cp_tap_block {
     int64_t count, n;
     int64_t first;        /* how many taps came before this block */
+    int32_t flat;         /* all taps are here, and what the map made of each is flat */
     const cp_tap *tap;    /* [count] */
     const double *number; /* [count]: the tap's number in the unclipped window, or in the filter (-1: not in it) */
     const double *inside; /* [count]: 1 where it is a tap of the window, 0 where it is one of the filter alone */
@@ -183,8 +184,9 @@ typedef struct cp_tap_windows {
 typedef struct cp_tap_kernel {
     int32_t leaves, passes, gradient_passes; /* the latter are run for gradients only, behind the others */
     double absent[CP_TAP_LEAVES];            /* what stands in a leaf for an absent tap */
-    /* An element once: leaf[0] holds x, leaf[1] the logit or, `parameter`, beta; the leaves take their places. */
-    void (*map)(double *const *leaf, const double *parameter, int64_t n);
+    /* An element once: the last leaf holds x, leaf[1] the logit; the leaves take their places. `parameter`: beta. Returns whether all
+     * are flat: numbers that need no power of two, whose leaf is 0. */
+    int (*map)(double *const *leaf, const double *parameter, int64_t n);
     void (*pass)(const cp_tap_windows *windows, const cp_tap_block *block, int pass);
     void (*finish)(const cp_tap_windows *windows, int pass); /* after the last block of a pass */
     void (*gradient)(const cp_tap_windows *windows, const cp_tap_block *block);

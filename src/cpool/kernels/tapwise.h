@@ -80,70 +80,75 @@ CP_TEMPLATE void NAME_TAP(exp_near)(vf64 product, vf64 *mantissa, vf64 *exponent
     vf64_exp2_near(vf64_mul(product, vf64_set1(CP_LOG2_E)), mantissa, exponent);
 }
 
-CP_TEMPLATE vf64 NAME_TAP(product_at)(const double *x, const double *factor, int64_t i)
+/* The same as one number, of flat products. */
+CP_TEMPLATE vf64 NAME_TAP(exp_flat)(vf64 product)
 {
-    return factor != NULL ? vf64_mul(vf64_load(factor + i), vf64_load(x + i)) : vf64_load(x + i);
+    vf64 mantissa, exponent;
+    NAME_TAP(exp_near)(product, &mantissa, &exponent);
+    return vf64_mul(mantissa, vf64_pow2(exponent));
 }
 
-/* Whether the products are near, all of them. */
-CP_TEMPLATE int NAME_TAP(all_near)(const double *x, const double *factor, int64_t n)
+/* Powers of logits, or of elements times factors. They are kept where they are until all are known to be flat. */
+CP_TEMPLATE int NAME_TAP(map_flat)(double *const *leaf, int of, const double *factor, int64_t n)
 {
     double most[vf64_N];
     vf64 largest = vf64_set1(0.0);
-    int near = 1;
+    int flat = 1;
     for (int64_t i = 0; i < n; i += vf64_N) {
-        vf64 product = n - i >= vf64_N ? NAME_TAP(product_at)(x, factor, i) : vf64_load_n(x + i, n - i, 0.0);
-        product = n - i >= vf64_N || factor == NULL ? product : vf64_mul(vf64_load(factor + i), product);
+        vf64 product = n - i >= vf64_N ? vf64_load(leaf[of] + i) : vf64_load_n(leaf[of] + i, n - i, 0.0);
+        product = factor != NULL ? vf64_mul(vf64_load(factor + i), product) : product;
         largest = vf64_max(largest, vf64_abs(product));
+        vf64_store(leaf[0] + i, NAME_TAP(exp_flat)(product));
     }
     vf64_store(most, largest);
     for (int l = 0; l < vf64_N; l++) {
-        near &= most[l] < CP_TAP_NEAR;
+        flat &= most[l] < CP_TAP_FLAT;
     }
-    return near;
+    if (flat) {
+        memset(leaf[1], 0, (size_t)n * sizeof(double));
+    }
+    return flat;
 }
 
-/* Of logits, or, with factors, of what is multiplied by them. */
-CP_TEMPLATE void NAME_TAP(map_power)(double *const *leaf, int of, const double *factor, int64_t n)
+CP_TEMPLATE int NAME_TAP(map_power)(double *const *leaf, int of, const double *factor, int64_t n)
 {
-    vf64 mantissa, exponent, one = vf64_set1(1.0);
-    if (!CP_TAP_EXACT && NAME_TAP(all_near)(leaf[of], factor, n)) {
-        for (int64_t i = 0; i < n; i += vf64_N) {
-            NAME_TAP(exp_near)(NAME_TAP(product_at)(leaf[of], factor, i), &mantissa, &exponent);
-            vf64_store(leaf[0] + i, mantissa);
-            vf64_store(leaf[1] + i, exponent);
-        }
-        return;
+    vf64 zero = vf64_set1(0.0), one = vf64_set1(1.0);
+    if (!CP_TAP_EXACT && NAME_TAP(map_flat)(leaf, of, factor, n)) {
+        return 1;
     }
     for (int64_t i = 0; i < n; i += vf64_N) {
-        vf64 product = NAME_TAP(product_at)(leaf[of], factor, i), near_mantissa, near_exponent;
-        NAME_TAP(exp)(factor != NULL ? vf64_load(factor + i) : one, vf64_load(leaf[of] + i), &mantissa, &exponent);
+        vf64 x = vf64_load(leaf[of] + i), by = factor != NULL ? vf64_load(factor + i) : one, mantissa, exponent;
+        NAME_TAP(exp)(by, x, &mantissa, &exponent);
         if (!CP_TAP_EXACT) {
-            vf64_mask near = vf64_gt(vf64_set1(CP_TAP_NEAR), vf64_abs(product));
+            vf64 product = factor != NULL ? vf64_mul(by, x) : x, size = vf64_abs(product), near_mantissa, near_exponent;
+            vf64_mask near = vf64_gt(vf64_set1(CP_TAP_NEAR), size), flat = vf64_gt(vf64_set1(CP_TAP_FLAT), size);
             NAME_TAP(exp_near)(product, &near_mantissa, &near_exponent);
             mantissa = vf64_select(near, near_mantissa, mantissa);
             exponent = vf64_select(near, near_exponent, exponent);
+            mantissa = vf64_select(flat, NAME_TAP(exp_flat)(product), mantissa);
+            exponent = vf64_select(flat, zero, exponent);
         }
         vf64_store(leaf[0] + i, mantissa);
         vf64_store(leaf[1] + i, exponent);
     }
+    return 0;
 }
 
-static void NAME_TAP(map_exp)(double *const *leaf, const double *factor, int64_t n)
+static int NAME_TAP(map_exp)(double *const *leaf, const double *factor, int64_t n)
 {
-    NAME_TAP(map_power)(leaf, 2, factor, n);
+    return NAME_TAP(map_power)(leaf, 2, factor, n);
 }
 
-static void NAME_TAP(map_logit)(double *const *leaf, const double *none, int64_t n)
-{
-    (void)none;
-    NAME_TAP(map_power)(leaf, 0, NULL, n);
-}
-
-static void NAME_TAP(map_self)(double *const *leaf, const double *none, int64_t n)
+static int NAME_TAP(map_logit)(double *const *leaf, const double *none, int64_t n)
 {
     (void)none;
-    NAME_TAP(map_power)(leaf, 2, NULL, n);
+    return NAME_TAP(map_power)(leaf, 1, NULL, n);
+}
+
+static int NAME_TAP(map_self)(double *const *leaf, const double *none, int64_t n)
+{
+    (void)none;
+    return NAME_TAP(map_power)(leaf, 2, NULL, n);
 }
 
 CP_TEMPLATE vf64 NAME_TAP(positive)(vf64 x) /* max(x, 0), NaN stays */
@@ -152,17 +157,32 @@ CP_TEMPLATE vf64 NAME_TAP(positive)(vf64 x) /* max(x, 0), NaN stays */
     return vf64_select(vf64_mask_or(vf64_gt(x, zero), vf64_isnan(x)), x, zero);
 }
 
-static void NAME_TAP(map_positive)(double *const *leaf, const double *none, int64_t n)
+/* Floats are flat but for infinities and NaNs. */
+static int NAME_TAP(map_positive)(double *const *leaf, const double *none, int64_t n)
 {
+    vf64 zero = vf64_set1(0.0), infinity = vf64_set1(cp_infinity()), largest = zero;
+    double most[vf64_N];
+    int flat = !CP_TAP_EXACT;
     (void)none;
     for (int64_t i = 0; i < n; i += vf64_N) {
-        vf64 a = NAME_TAP(positive)(vf64_load(leaf[2] + i)), mantissa, exponent;
-        vf64_frexp(a, &mantissa, &exponent);
-        exponent = vf64_select(vf64_eq(a, vf64_set1(0.0)), vf64_set1(CP_NOTHING), exponent);
+        vf64 x = n - i >= vf64_N ? vf64_load(leaf[2] + i) : vf64_load_n(leaf[2] + i, n - i, 0.0);
+        vf64 a = NAME_TAP(positive)(x), mantissa = a, exponent = zero;
+        if (CP_TAP_EXACT) {
+            vf64_frexp(a, &mantissa, &exponent);
+            exponent = vf64_select(vf64_eq(a, zero), vf64_set1(CP_NOTHING), exponent);
+        } else {
+            exponent = vf64_select(vf64_gt(infinity, a), zero, vf64_set1(CP_FAR));
+        }
+        largest = vf64_max(largest, a);
         vf64_store(leaf[0] + i, mantissa);
         vf64_store(leaf[1] + i, exponent);
         vf64_store(leaf[2] + i, a);
     }
+    vf64_store(most, largest);
+    for (int l = 0; l < vf64_N; l++) {
+        flat &= most[l] < cp_infinity();
+    }
+    return flat;
 }
 
 /* Rows of the state: the sum of the weights is (WEIGHT + its rest) 2^TOP; the mean is MEAN + its rest, then in y; SQUARE, which
@@ -181,12 +201,14 @@ enum {
 
 /* a factor times the weight of a tap as a part of the whole; 0 where there is none. The power of two is taken in two steps: what is left of
  * a huge factor after a tiny weight is not lost. */
-CP_TEMPLATE vf64 NAME_TAP(weighted)(const cp_tap_windows *w, const cp_tap_block *b, int64_t t, int64_t i, vf64 a, vf64 factor)
+CP_TEMPLATE vf64 NAME_TAP(weighted)(const cp_tap_windows *w, const cp_tap_block *b, int flat, int64_t t, int64_t i, vf64 a,
+                                    vf64 factor)
 {
     vf64 sum = NAME_TAP(get)(w, NAME_TAP(WEIGHT), i), zero = vf64_set1(0.0), step = vf64_set1(1000.0);
-    vf64 shift = vf64_sub(vf64_load(b->tap[t].leaf[1] + i), NAME_TAP(get)(w, NAME_TAP(TOP), i));
+    vf64 shift = flat ? zero : vf64_sub(vf64_load(b->tap[t].leaf[1] + i), NAME_TAP(get)(w, NAME_TAP(TOP), i));
     if (!CP_TAP_EXACT) { /* no factor is that huge, and the rest of the sum is its inverse */
-        vf64 weight = vf64_mul(vf64_load(b->tap[t].leaf[0] + i), vf64_pow2_down(shift));
+        vf64 weight = vf64_load(b->tap[t].leaf[0] + i);
+        weight = flat ? weight : vf64_mul(weight, vf64_pow2_down(shift));
         return vf64_mul(vf64_mul(vf64_mul(weight, NAME_TAP(get)(w, NAME_TAP(WEIGHT_REST), i)), a), factor);
     }
     vf64 first = vf64_max(shift, vf64_sub(zero, step)), second = vf64_min(vf64_add(shift, step), zero);
@@ -195,11 +217,15 @@ CP_TEMPLATE vf64 NAME_TAP(weighted)(const cp_tap_windows *w, const cp_tap_block 
     return vf64_mul(vf64_mul(vf64_mul(part, a), factor), vf64_pow2_down(second));
 }
 
-/* The same of floats, without a division per tap: the largest exponent, then sums of weights, weighted elements, and squares. */
-CP_TEMPLATE void NAME_TAP(plain_ratio_pass)(int kind, const cp_tap_windows *w, const cp_tap_block *b, int pass)
+/* The same of floats, without a division per tap: the largest exponent, then sums of weights, weighted elements, and squares. Of flat
+ * weights the exponent is 0, and multiplying with its power changes nothing. */
+CP_TEMPLATE void NAME_TAP(plain_ratio_pass)(int kind, int flat, const cp_tap_windows *w, const cp_tap_block *b, int pass)
 {
+    if (flat && pass == 0) {
+        return;
+    }
     for (int64_t i = 0; i < w->n; i += vf64_N) {
-        vf64 top = NAME_TAP(get)(w, NAME_TAP(TOP), i);
+        vf64 top = flat ? vf64_set1(0.0) : NAME_TAP(get)(w, NAME_TAP(TOP), i);
         if (pass == 0) {
             top = b->first == 0 ? vf64_set1(CP_NOTHING) : top;
             for (int64_t t = 0; t < b->count; t++) {
@@ -211,8 +237,8 @@ CP_TEMPLATE void NAME_TAP(plain_ratio_pass)(int kind, const cp_tap_windows *w, c
         vf64 sum = NAME_TAP(get)(w, NAME_TAP(WEIGHT), i), mean = NAME_TAP(get)(w, NAME_TAP(MEAN), i);
         vf64 square = NAME_TAP(get)(w, NAME_TAP(SQUARE), i);
         for (int64_t t = 0; t < b->count; t++) {
-            vf64 weight = vf64_pow2_down(vf64_sub(vf64_load(b->tap[t].leaf[1] + i), top));
-            weight = vf64_mul(weight, vf64_load(b->tap[t].leaf[0] + i));
+            vf64 weight = vf64_load(b->tap[t].leaf[0] + i);
+            weight = flat ? weight : vf64_mul(weight, vf64_pow2_down(vf64_sub(vf64_load(b->tap[t].leaf[1] + i), top)));
             sum = vf64_add(sum, weight);
             mean = vf64_add(mean, vf64_mul(weight, vf64_load(b->tap[t].leaf[2] + i)));
             square = kind == CP_TAP_SHARE ? vf64_add(square, vf64_mul(weight, weight)) : square;
@@ -263,9 +289,9 @@ CP_TEMPLATE void NAME_TAP(ratio_pass)(int kind, const cp_tap_windows *w, const c
             vf64 square = NAME_TAP(get)(w, NAME_TAP(SQUARE), i), square_rest = NAME_TAP(get)(w, NAME_TAP(SQUARE_REST), i);
             for (int64_t t = 0; t < b->count; t++) {
                 vf64 x = vf64_load(b->tap[t].leaf[2] + i), one = vf64_set1(1.0);
-                NAME_TAP(add)(&mean, &rest, NAME_TAP(weighted)(w, b, t, i, x, one));
+                NAME_TAP(add)(&mean, &rest, NAME_TAP(weighted)(w, b, 0, t, i, x, one));
                 if (kind == CP_TAP_SHARE) {
-                    vf64 part = NAME_TAP(weighted)(w, b, t, i, one, one);
+                    vf64 part = NAME_TAP(weighted)(w, b, 0, t, i, one, one);
                     NAME_TAP(add)(&square, &square_rest, vf64_mul(part, part));
                 }
             }
@@ -277,22 +303,25 @@ CP_TEMPLATE void NAME_TAP(ratio_pass)(int kind, const cp_tap_windows *w, const c
     }
 }
 
-static void NAME_TAP(weighted_pass)(const cp_tap_windows *w, const cp_tap_block *b, int pass)
+CP_TEMPLATE void NAME_TAP(any_ratio_pass)(int kind, const cp_tap_windows *w, const cp_tap_block *b, int pass)
 {
     if (CP_TAP_EXACT) {
-        NAME_TAP(ratio_pass)(CP_TAP_SOFT, w, b, pass);
+        NAME_TAP(ratio_pass)(kind, w, b, pass);
+    } else if (b->flat) {
+        NAME_TAP(plain_ratio_pass)(kind, 1, w, b, pass);
     } else {
-        NAME_TAP(plain_ratio_pass)(CP_TAP_SOFT, w, b, pass);
+        NAME_TAP(plain_ratio_pass)(kind, 0, w, b, pass);
     }
+}
+
+static void NAME_TAP(weighted_pass)(const cp_tap_windows *w, const cp_tap_block *b, int pass)
+{
+    NAME_TAP(any_ratio_pass)(CP_TAP_SOFT, w, b, pass);
 }
 
 static void NAME_TAP(share_pass)(const cp_tap_windows *w, const cp_tap_block *b, int pass)
 {
-    if (CP_TAP_EXACT) {
-        NAME_TAP(ratio_pass)(CP_TAP_SHARE, w, b, pass);
-    } else {
-        NAME_TAP(plain_ratio_pass)(CP_TAP_SHARE, w, b, pass);
-    }
+    NAME_TAP(any_ratio_pass)(CP_TAP_SHARE, w, b, pass);
 }
 
 static void NAME_TAP(ratio_finish)(const cp_tap_windows *w, int pass)
@@ -316,7 +345,7 @@ static void NAME_TAP(ratio_finish)(const cp_tap_windows *w, int pass)
     }
 }
 
-CP_TEMPLATE void NAME_TAP(ratio_gradient)(int kind, const cp_tap_windows *w, const cp_tap_block *b)
+CP_TEMPLATE void NAME_TAP(ratio_gradient)(int kind, int flat, const cp_tap_windows *w, const cp_tap_block *b)
 {
     vf64 one = vf64_set1(1.0), zero = vf64_set1(0.0);
     for (int64_t i = 0; i < w->n; i += vf64_N) {
@@ -326,37 +355,46 @@ CP_TEMPLATE void NAME_TAP(ratio_gradient)(int kind, const cp_tap_windows *w, con
             int64_t at = t * b->n + i;
             vf64 x = vf64_load(b->tap[t].leaf[2] + i), dx;
             if (kind == CP_TAP_SOFT) {
-                dx = NAME_TAP(weighted)(w, b, t, i, dy, vf64_add(one, vf64_mul(beta, vf64_sub(x, y))));
+                dx = NAME_TAP(weighted)(w, b, flat, t, i, dy, vf64_add(one, vf64_mul(beta, vf64_sub(x, y))));
             } else if (kind == CP_TAP_SHARE) {
-                vf64 part = NAME_TAP(weighted)(w, b, t, i, one, one);
+                vf64 part = NAME_TAP(weighted)(w, b, flat, t, i, one, one);
                 dx = vf64_mul(dy, vf64_sub(vf64_add(part, part), square)); /* y / S is the sum of the squares */
                 dx = vf64_select(vf64_eq(x, zero), zero, dx);
             } else {
-                dx = NAME_TAP(weighted)(w, b, t, i, dy, one);
+                dx = NAME_TAP(weighted)(w, b, flat, t, i, dy, one);
             }
             if (b->gradient[0] != NULL) {
                 vf64_store(b->gradient[0] + at, dx);
             }
             if (kind == CP_TAP_LIP && b->gradient[1] != NULL) {
-                vf64_store(b->gradient[1] + at, NAME_TAP(weighted)(w, b, t, i, dy, vf64_sub(x, y)));
+                vf64_store(b->gradient[1] + at, NAME_TAP(weighted)(w, b, flat, t, i, dy, vf64_sub(x, y)));
             }
         }
     }
 }
 
+CP_TEMPLATE void NAME_TAP(any_ratio_gradient)(int kind, const cp_tap_windows *w, const cp_tap_block *b)
+{
+    if (!CP_TAP_EXACT && b->flat) {
+        NAME_TAP(ratio_gradient)(kind, 1, w, b);
+    } else {
+        NAME_TAP(ratio_gradient)(kind, 0, w, b);
+    }
+}
+
 static void NAME_TAP(soft_gradient)(const cp_tap_windows *w, const cp_tap_block *b)
 {
-    NAME_TAP(ratio_gradient)(CP_TAP_SOFT, w, b);
+    NAME_TAP(any_ratio_gradient)(CP_TAP_SOFT, w, b);
 }
 
 static void NAME_TAP(lip_gradient)(const cp_tap_windows *w, const cp_tap_block *b)
 {
-    NAME_TAP(ratio_gradient)(CP_TAP_LIP, w, b);
+    NAME_TAP(any_ratio_gradient)(CP_TAP_LIP, w, b);
 }
 
 static void NAME_TAP(share_gradient)(const cp_tap_windows *w, const cp_tap_block *b)
 {
-    NAME_TAP(ratio_gradient)(CP_TAP_SHARE, w, b);
+    NAME_TAP(any_ratio_gradient)(CP_TAP_SHARE, w, b);
 }
 
 /* dy sum w (x - y) x */
@@ -367,7 +405,7 @@ static void NAME_TAP(soft_terms)(const cp_tap_windows *w, const cp_tap_block *b)
         vf64 rest = NAME_TAP(get)(w, NAME_TAP(TERM_REST), i);
         for (int64_t t = 0; t < b->count; t++) {
             vf64 x = vf64_load(b->tap[t].leaf[2] + i);
-            NAME_TAP(add)(&sum, &rest, NAME_TAP(weighted)(w, b, t, i, vf64_sub(x, y), x));
+            NAME_TAP(add)(&sum, &rest, NAME_TAP(weighted)(w, b, !CP_TAP_EXACT && b->flat, t, i, vf64_sub(x, y), x));
         }
         NAME_TAP(put)(w, NAME_TAP(TERM), i, sum);
         NAME_TAP(put)(w, NAME_TAP(TERM_REST), i, rest);
@@ -632,17 +670,67 @@ static void NAME_TAP(gate_terms)(const cp_tap_windows *w, const cp_tap_block *b)
 
 /* ---- Ranks ---- */
 
-/* Insertion: each slot keeps the larger of what it has and what comes, and passes the other on. An empty slot holds -infinity as
- * tap infinity, behind every element. */
+/* What a tap is when it comes: an absent one is -infinity as tap infinity, behind every element, as an empty slot is. */
+typedef struct NAME_TAP(comer) {
+    vf64 value, at;
+    vf64_mask there;
+} NAME_TAP(comer);
+
+CP_TEMPLATE NAME_TAP(comer) NAME_TAP(comer_at)(const cp_tap_block *b, int64_t t, int64_t i)
+{
+    NAME_TAP(comer) x;
+    x.there = vf64_gt(vf64_load(b->tap[t].there + i), vf64_set1(0.0));
+    x.value = vf64_select(x.there, vf64_load(b->tap[t].leaf[0] + i), vf64_set1(-cp_infinity()));
+    x.at = vf64_select(x.there, vf64_set1((double)(b->first + t)), vf64_set1(cp_infinity()));
+    return x;
+}
+
+/* Few ranks of as many taps, in registers: behind the place of the one that comes, which is behind its equals, all move on by one. */
+CP_TEMPLATE void NAME_TAP(rank_all)(int taps, const cp_tap_windows *w, const cp_tap_block *b)
+{
+    for (int64_t i = 0; i < w->n; i += vf64_N) {
+        vf64 value[9], at[9];
+        CP_UNROLL
+        for (int t = 0; t < taps; t++) {
+            NAME_TAP(comer) x = NAME_TAP(comer_at)(b, t, i);
+            vf64_mask above = x.there;
+            value[t] = vf64_set1(-cp_infinity());
+            at[t] = vf64_set1(cp_infinity());
+            CP_UNROLL
+            for (int r = t; r > 0; r--) {
+                vf64_mask next = vf64_mask_or(vf64_above(x.value, value[r - 1]), vf64_gt(at[r - 1], x.at));
+                value[r] = vf64_select(next, value[r - 1], vf64_select(above, x.value, value[r]));
+                at[r] = vf64_select(next, at[r - 1], vf64_select(above, x.at, at[r]));
+                above = next;
+            }
+            value[0] = vf64_select(above, x.value, value[0]);
+            at[0] = vf64_select(above, x.at, at[0]);
+        }
+        CP_UNROLL
+        for (int t = 0; t < taps; t++) {
+            vf64_store(w->rank_value + t * w->n + i, value[t]);
+            vf64_store(w->rank_tap + t * w->n + i, at[t]);
+        }
+    }
+}
+
+/* Insertion: each slot keeps the larger of what it has and what comes, and passes the other on. */
 static void NAME_TAP(rank_pass)(const cp_tap_windows *w, const cp_tap_block *b, int pass)
 {
     (void)pass;
+    if (b->first == 0 && b->count == w->ranks && b->count == 4) {
+        NAME_TAP(rank_all)(4, w, b);
+        return;
+    }
+    if (b->first == 0 && b->count == w->ranks && b->count == 9) {
+        NAME_TAP(rank_all)(9, w, b);
+        return;
+    }
     for (int64_t i = 0; i < w->n; i += vf64_N) {
         for (int64_t t = 0; t < b->count; t++) {
             int64_t filled = b->first + t < w->ranks ? b->first + t : w->ranks - 1;
-            vf64_mask there = vf64_gt(vf64_load(b->tap[t].there + i), vf64_set1(0.0));
-            vf64 value = vf64_select(there, vf64_load(b->tap[t].leaf[0] + i), vf64_set1(-cp_infinity()));
-            vf64 at = vf64_select(there, vf64_set1((double)(b->first + t)), vf64_set1(cp_infinity()));
+            NAME_TAP(comer) x = NAME_TAP(comer_at)(b, t, i);
+            vf64 value = x.value, at = x.at;
             for (int64_t r = 0; r <= filled; r++) {
                 vf64 held = vf64_load(w->rank_value + r * w->n + i), held_at = vf64_load(w->rank_tap + r * w->n + i);
                 vf64_mask tie = vf64_mask_or(vf64_eq(value, held), vf64_mask_and(vf64_isnan(value), vf64_isnan(held)));
@@ -676,9 +764,29 @@ static void NAME_TAP(rank_finish)(const cp_tap_windows *w, int pass)
     }
 }
 
+/* By comparisons of every tap with every rank, which are more than the scattered stores below where there are many of both. */
+CP_TEMPLATE void NAME_TAP(few_ranks_gradient)(const cp_tap_windows *w, const cp_tap_block *b)
+{
+    for (int64_t i = 0; i < w->n; i += vf64_N) {
+        vf64 dy = vf64_load(w->dy + i);
+        for (int64_t t = 0; t < b->count; t++) {
+            vf64 dx = vf64_set1(0.0), here = vf64_set1((double)(b->first + t));
+            for (int64_t r = 0; r < w->ranks; r++) {
+                vf64_mask is = vf64_eq(vf64_load(w->rank_tap + r * w->n + i), here);
+                dx = vf64_select(is, vf64_mul(dy, vf64_load(w->weight + r * w->n + i)), dx);
+            }
+            vf64_store(b->gradient[0] + t * b->n + i, dx);
+        }
+    }
+}
+
 static void NAME_TAP(rank_gradient)(const cp_tap_windows *w, const cp_tap_block *b)
 {
     double last = (double)(b->first + b->count);
+    if (w->ranks <= CP_FEW_RANKS) {
+        NAME_TAP(few_ranks_gradient)(w, b);
+        return;
+    }
     memset(b->gradient[0], 0, (size_t)(b->count * b->n) * sizeof(double));
     for (int64_t r = 0; r < w->ranks; r++) {
         for (int64_t i = 0; i < w->n; i++) {

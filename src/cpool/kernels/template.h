@@ -43,6 +43,12 @@ static inline int cp_is_power_of_two(double divisor)
 /* Of floats: what exp_near() of kernels/tapwise.h is made for. */
 #define CP_TAP_NEAR 0x1p20
 
+/* Exponents below it in magnitude have powers that are sums and products of doubles, and times floats, without scaling. */
+#define CP_TAP_FLAT 0x1p8
+
+/* Of sorted windows: what few_ranks_gradient() of kernels/tapwise.h is for. */
+enum { CP_FEW_RANKS = 32 };
+
 #define CP_GLUE_(a, b) a##b
 #define CP_GLUE(a, b) CP_GLUE_(a, b)
 
