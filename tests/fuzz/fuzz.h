@@ -493,4 +493,15 @@ static void make(call *c)
     }
 }
 
+/* The end of every input: what is common to all calls is drawn, then the call is made. */
+static void finish(call *c, int share)
+{
+    if (share) {
+        put_inside(c, (int32_t)below(c->n), (int32_t)below(c->n));
+    }
+    c->spoil = rarely(8);
+    make(c);
+    end_call(c);
+}
+
 #endif

@@ -154,11 +154,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         c.args[to].view = c.args[from].view;
         c.result[from] = c.together = 1;
     }
-    if (share) {
-        put_inside(&c, (int32_t)below(c.n), (int32_t)below(c.n));
-    }
-    c.spoil = rarely(8);
-    make(&c);
-    end_call(&c);
+    finish(&c, share);
     return 0;
 }

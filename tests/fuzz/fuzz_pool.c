@@ -319,11 +319,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             fill(&c, i);
         }
     }
-    if (share) {
-        put_inside(&c, (int32_t)below(c.n), (int32_t)below(c.n));
-    }
-    c.spoil = rarely(8);
-    make(&c);
-    end_call(&c);
+    finish(&c, share);
     return 0;
 }
