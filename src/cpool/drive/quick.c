@@ -12,10 +12,10 @@ static double elements(const cp_pool *pool, const cp_layout *layout)
     return all * (in + out);
 }
 
-/* Lanes are elements: nothing is widened on the way. */
+/* Lanes are elements: nothing is converted on the way. */
 static int computes_as_stored(const cp_pool *pool)
 {
-    return cp_window_lane(pool, pool->axis) == cp_element_lane(pool);
+    return cp_stored_as_lanes(pool) && cp_window_lane(pool, pool->axis) == cp_element_lane(pool);
 }
 
 int cp_quick_plan(cp_quick *q, const cp_pool *pool, int32_t direction)
@@ -46,7 +46,7 @@ int cp_quick_plan(cp_quick *q, const cp_pool *pool, int32_t direction)
         q->body = cp_scatters_run;
         return 1;
     }
-    if (cp_wholes_plan(&q->way.wholes, pool, direction)) {
+    if (cp_stored_as_lanes(pool) && cp_wholes_plan(&q->way.wholes, pool, direction)) {
         q->way.wholes.engine = &q->engine;
         q->cost = (cp_cost){q->way.wholes.bytes, 0, elements(pool, &q->way.wholes.layout) * 0.3};
         q->units = q->way.wholes.units;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "drive/window.h"
+#include "drive/scatter_add.h"
 #include "fpenv.h"
 #include "integers.h"
 
@@ -80,7 +80,6 @@ void cp_scatters_plan(cp_scatters *s, const cp_pool *pool)
 {
     const cpool_view *views[CP_GRIDS] = {pool->grad[CPOOL_X], pool->grad[CPOOL_Y], pool->array[CPOOL_TAPS]};
     s->pool = pool;
-    s->lane_kind = cp_element_lane(pool);
     cp_layout_make(&s->layout, pool, views, 0);
     cp_layout *layout = &s->layout;
     cp_layout_take_lanes(layout, layout->dims - 1); /* sums of different lanes do not wait for each other */
@@ -185,9 +184,8 @@ static void scatter_row(cp_scatter_work *w, char *const *at, int64_t d, int64_t 
         const int64_t first[3] = {cp_axis_span(&pool->axis[0], d).first, cp_axis_span(&pool->axis[1], h).first,
                                   cp_axis_span(&pool->axis[2], c).first};
         find_starts(w, c, count);
-        s->engine->kernels->lane[s->lane_kind]->scatter(&w->scatter, at[0], at[1] + d * y[0] + h * y[1] + c * y[2],
-                                                        at[2] + d * taps[0] + h * taps[1] + c * taps[2], first, w->starts,
-                                                        count);
+        cp_scatter_add[pool->dtype](&w->scatter, at[0], at[1] + d * y[0] + h * y[1] + c * y[2],
+                                    at[2] + d * taps[0] + h * taps[1] + c * taps[2], first, w->starts, count);
     }
 }
 
@@ -203,8 +201,8 @@ static void settle(const cp_scatter_work *w, char *dx, const char *from)
     for (int64_t d = scatter->lo[0]; d < scatter->hi[0]; d++) {
         for (int64_t h = scatter->lo[1]; h < scatter->hi[1]; h++) {
             const char *row = from == NULL ? NULL : from + d * field[0] + h * field[1] + first * field[2];
-            s->engine->kernels->lane[s->lane_kind]->settle(dx + d * grid->space[0] + h * grid->space[1] + first * to_step[0],
-                                                           to_step, row, from_step, scatter->hi[2] - first, scatter->lanes);
+            cp_scatter_settle(grid->item, dx + d * grid->space[0] + h * grid->space[1] + first * to_step[0], to_step, row,
+                              from_step, scatter->hi[2] - first, scatter->lanes);
         }
     }
 }

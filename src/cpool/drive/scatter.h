@@ -9,7 +9,6 @@ typedef struct cp_scatters {
     const cp_pool *pool;
     const cp_engine *engine;
     cp_layout layout;
-    int32_t lane_kind;
     int64_t tile, tiles; /* lanes at once */
     int32_t cut;         /* the axis that planes are cut along, into */
     int64_t band, bands; /* so many positions, and how many times that */

@@ -13,7 +13,7 @@ int cp_wholes_plan(cp_wholes *w, const cp_pool *pool, int32_t direction)
     int forward = direction == CPOOL_FORWARD;
     const cpool_view *views[CP_GRIDS] = {forward ? pool->array[CPOOL_X] : pool->grad[CPOOL_X],
                                          forward ? pool->array[CPOOL_Y] : pool->grad[CPOOL_Y], NULL};
-    if (pool->op->family != CP_MEAN || pool->params.geometry != CPOOL_WHOLE || views[0]->dtype_code != CPOOL_FLOAT) {
+    if (pool->op->family != CP_MEAN || pool->params.geometry != CPOOL_WHOLE) {
         return 0;
     }
     cp_layout_make(&w->layout, pool, views, 0);

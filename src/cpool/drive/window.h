@@ -64,6 +64,9 @@ int32_t cp_element_lane(const cp_pool *pool);
 int32_t cp_window_lane(const cp_pool *pool, const cp_axis *axis);
 int32_t cp_lane_size(int32_t lane);
 
+/* Whether elements lie in memory as the lanes they are computed in. */
+int cp_stored_as_lanes(const cp_pool *pool);
+
 /* Whether a result comes with the place of the element selected. */
 int cp_window_selects(const cp_pool *pool);
 

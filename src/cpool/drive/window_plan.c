@@ -51,6 +51,12 @@ int32_t cp_element_lane(const cp_pool *pool)
     return lane_of[pool->dtype];
 }
 
+int cp_stored_as_lanes(const cp_pool *pool)
+{
+    static const int32_t stored_as[CP_LANES] = {[CP_LANE_f32] = CP_DTYPE_f32, [CP_LANE_f64] = CP_DTYPE_f64};
+    return stored_as[cp_element_lane(pool)] == pool->dtype;
+}
+
 int32_t cp_window_lane(const cp_pool *pool, const cp_axis *axis)
 {
     return wants_wide(pool, axis) ? CP_LANE_f64 : cp_element_lane(pool);

@@ -17,4 +17,14 @@ static inline void cp_write_f64(char *address, double value)
     memcpy(address, &stored, sizeof stored);
 }
 
+/* Adds the element at `value` to that at `address`. */
+static inline void cp_add_f64(char *address, const char *value)
+{
+    double sum, term;
+    memcpy(&sum, address, sizeof sum);
+    memcpy(&term, value, sizeof term);
+    sum += term;
+    memcpy(address, &sum, sizeof sum);
+}
+
 #endif

@@ -1,5 +1,5 @@
 /* The element types of arrays, a row each: name, DLPack code and bits, and the lanes it is computed in. dtype/<name>.h defines
- * cp_read_<name> and cp_write_<name>; kernels, checks and tests find the type through this list. */
+ * cp_read_<name>, cp_write_<name> and cp_add_<name>; kernels, checks and tests find the type through this list. */
 #ifndef CP_DTYPE_LIST_H
 #define CP_DTYPE_LIST_H
 

@@ -6,7 +6,6 @@
 #include "kernels/rows.h"
 #include "kernels/turn.h"
 #include "kernels/collect.h"
-#include "kernels/scatter.h"
 #include "kernels/strip.h"
 #include "kernels/lane_table.h"
 #undef CP_ELEMENT

@@ -8,7 +8,6 @@
 #include "kernels/rows.h"
 #include "kernels/turn.h"
 #include "kernels/collect.h"
-#include "kernels/scatter.h"
 #include "kernels/strip.h"
 #include "kernels/draw.h"
 #include "kernels/weigh.h"

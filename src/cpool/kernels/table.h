@@ -10,7 +10,6 @@
 #include "cpool/cpool.h"
 #include "dtype/list.h"
 #include "kernels/collect_table.h"
-#include "kernels/scatter_table.h"
 #include "kernels/strip_table.h"
 #include "kernels/whole_table.h"
 
@@ -104,12 +103,6 @@ typedef struct cp_lane_kernels {
     /* Gradients of small windows. Scratch has its margins filled once. */
     void (*collect_margins)(const cp_collect *collect, void *scratch);
     void (*collect)(const cp_collect *collect, const cp_collect_planes *planes, void *scratch);
-
-    /* Gradients of selections; arrays are of the lane's type. */
-    void (*settle)(char *to, const int64_t *to_step, const char *from, const int64_t *from_step, int64_t columns,
-                   int64_t lanes);
-    void (*scatter)(const cp_scatter *scatter, char *to, const char *dy, const char *taps, const int64_t *first,
-                    const int64_t *starts, int64_t columns);
 } cp_lane_kernels;
 
 typedef struct cp_lp_kernels { /* f64 lanes; see kernels/lp.h */

@@ -1,16 +1,18 @@
 /* The gradient of a selection: dy is added where the tap says, results in ascending order. Taps are not trusted: what is none, not
- * of the window or not among the positions to be written is left out. */
+ * of the window or not among the positions to be written is left out. Written once for every element type; there is nothing in it for
+ * vectors. */
+#include "drive/scatter_add.h"
 
-CP_TEMPLATE void NAME(add_at)(char *at, CP_ELEMENT value)
-{
-    CP_ELEMENT sum;
-    memcpy(&sum, at, sizeof sum);
-    sum += value;
-    memcpy(at, &sum, sizeof sum);
-}
+#include <string.h>
+
+#include "kernels/taps.h"
+#include "kernels/template.h"
+
+/* Adds the element at `value` to that at `at`. */
+typedef void (*cp_add)(char *at, const char *value);
 
 /* Where a tap of the window that begins at position `first` lies, or NULL. */
-CP_TEMPLATE char *NAME(tap_place)(const cp_scatter *s, char *origin, const int64_t *first, int64_t tap)
+static inline char *tap_place(const cp_scatter *s, char *origin, const int64_t *first, int64_t tap)
 {
     if (tap < 0 || tap >= s->taps) {
         return NULL;
@@ -27,8 +29,8 @@ CP_TEMPLATE char *NAME(tap_place)(const cp_scatter *s, char *origin, const int64
 }
 
 /* Taps whose place is known. bits and lanes: 8 or 0, 1 or 0: those of the scatter. */
-CP_TEMPLATE void NAME(scatter_near)(int bits, int64_t lanes, const cp_scatter *s, char *to, const char *dy, const char *taps,
-                                    const int64_t *first, const int64_t *starts, int64_t columns)
+CP_TEMPLATE void scatter_near(cp_add add, int bits, int64_t lanes, const cp_scatter *s, char *to, const char *dy,
+                              const char *taps, const int64_t *first, const int64_t *starts, int64_t columns)
 {
     const uint64_t known = (uint64_t)s->taps;
     const int64_t *near = s->near, to_lane = s->lane_step[0], dy_lane = s->lane_step[1], taps_lane = s->lane_step[2];
@@ -46,52 +48,43 @@ CP_TEMPLATE void NAME(scatter_near)(int bits, int64_t lanes, const cp_scatter *s
             const char *at = taps + l * taps_lane;
             const uint64_t tap = bits == 8 ? *(const uint8_t *)at : (uint64_t)cp_read_tap(at, s->bits);
             if (tap < known) {
-                CP_ELEMENT value;
-                memcpy(&value, dy + l * dy_lane, sizeof value);
-                NAME(add_at)(window + near[tap] + l * to_lane, value);
+                add(window + near[tap] + l * to_lane, dy + l * dy_lane);
             }
         }
     }
 }
 
-/* Neighbouring results of a row, whose windows begin at (first[0], first[1]) and starts[column], or first[2] + column * advance;
- * `to` is position (0, 0, 0). */
-static void NAME(scatter)(const cp_scatter *given, char *to, const char *dy, const char *taps, const int64_t *first,
-                          const int64_t *starts, int64_t columns)
+CP_TEMPLATE void scatter(cp_add add, const cp_scatter *given, char *to, const char *dy, const char *taps, const int64_t *first,
+                         const int64_t *starts, int64_t columns)
 {
     const cp_scatter own = *given, *s = &own; /* that no store can be thought to change */
     if (s->near != NULL && s->bits == 8 && s->lanes == 1) {
-        NAME(scatter_near)(8, 1, s, to, dy, taps, first, starts, columns);
+        scatter_near(add, 8, 1, s, to, dy, taps, first, starts, columns);
         return;
     }
     if (s->near != NULL && s->bits == 8) {
-        NAME(scatter_near)(8, 0, s, to, dy, taps, first, starts, columns);
+        scatter_near(add, 8, 0, s, to, dy, taps, first, starts, columns);
         return;
     }
     if (s->near != NULL) {
-        NAME(scatter_near)(0, 0, s, to, dy, taps, first, starts, columns);
+        scatter_near(add, 0, 0, s, to, dy, taps, first, starts, columns);
         return;
     }
     int64_t begin[3] = {first[0], first[1], first[2]};
     for (int64_t c = 0; c < columns; c++, begin[2] += s->advance, dy += s->column_step[1], taps += s->column_step[2]) {
         begin[2] = starts == NULL ? begin[2] : starts[c];
         for (int64_t l = 0; l < s->lanes; l++) {
-            char *place = NAME(tap_place)(s, to, begin, cp_read_tap(taps + l * s->lane_step[2], s->bits));
+            char *place = tap_place(s, to, begin, cp_read_tap(taps + l * s->lane_step[2], s->bits));
             if (place != NULL) {
-                CP_ELEMENT value;
-                memcpy(&value, dy + l * s->lane_step[1], sizeof value);
-                NAME(add_at)(place + l * s->lane_step[0], value);
+                add(place + l * s->lane_step[0], dy + l * s->lane_step[1]);
             }
         }
     }
 }
 
-/* A row of sums to where it belongs, or without `from` zeros, before anything is added. to_step, from_step: bytes between columns,
- * between lanes. */
-static void NAME(settle)(char *to, const int64_t *to_step, const char *from, const int64_t *from_step, int64_t columns,
-                         int64_t lanes)
+void cp_scatter_settle(int64_t size, char *to, const int64_t *to_step, const char *from, const int64_t *from_step,
+                       int64_t columns, int64_t lanes)
 {
-    const int64_t size = (int64_t)sizeof(CP_ELEMENT);
     /* Pieces of `length` elements, those of an outer run apart from those of an inner one. */
     int64_t outer = columns, inner = lanes, length = 1, outer_to = to_step[0], inner_to = to_step[1];
     int64_t outer_from = from_step[0], inner_from = from_step[1];
@@ -119,3 +112,18 @@ static void NAME(settle)(char *to, const int64_t *to_step, const char *from, con
         }
     }
 }
+
+#define CP_ROW(name, code, bits, lane) \
+    static void scatter_##name(const cp_scatter *s, char *to, const char *dy, const char *taps, const int64_t *first, \
+                               const int64_t *starts, int64_t columns) \
+    { \
+        scatter(cp_add_##name, s, to, dy, taps, first, starts, columns); \
+    }
+CP_DTYPE_LIST(CP_ROW)
+#undef CP_ROW
+
+const cp_scatter_function cp_scatter_add[CP_DTYPES] = {
+#define CP_ROW(name, code, bits, lane) scatter_##name,
+    CP_DTYPE_LIST(CP_ROW)
+#undef CP_ROW
+};
