@@ -603,6 +603,7 @@ BITS = {
     "gated": ("gated_pool", lambda x, y, k, rng: {"weight": rng.normal(size=(x.shape[1], k)) / k,
                                                   "bias": rng.normal(size=x.shape[1])}),
     "rank": ("rank_pool", lambda x, y, k, rng: {"weight": rng.normal(size=(x.shape[1], min(k, 5)))}),
+    "rank, nine": ("rank_pool", lambda x, y, k, rng: {"weight": rng.normal(size=(x.shape[1], min(k, 9)))}),
     "dpp": ("dpp_pool", lambda x, y, k, rng: by_channel(x, rng) | {"normalize": "mean", "symmetric": False}),
     "dpp, filter": ("dpp_pool", lambda x, y, k, rng: by_channel(x, rng) | {
         "filter": rng.normal(size=(x.shape[1], *(3, 2, 3)[: x.ndim - 2])), "bias": rng.normal(size=x.shape[1])}),
@@ -676,6 +677,34 @@ def test_instruction_sets_and_layouts(geometry):
             one = run(operator, x[:1], dy[:1], window, kwargs, isa=ISAS[-1], backward=geometry not in SLOW_GRADIENTS)
             same = [name for name in one if name in ("y", "dx", "dlogits")]
             assert_same({name: one[name] for name in same}, {name: expected[name][:1] for name in same}, (operator, "one"))
+
+
+@pytest.mark.parametrize("far", [255.0, 257.0, 1e5, 1e7, np.inf, np.nan])
+@pytest.mark.parametrize("name", ["soft_pool", "lip_pool", "stochastic_pool", "ada_pool"])
+def test_a_far_element_changes_no_other_window(name, far):
+    # Rows without any have a quicker way.
+    kwargs = {"stochastic_pool": {"training": False}, "ada_pool": {"a": 0.3}}.get(name, {})
+    rng = np.random.default_rng(0)
+    x, logits = rng.normal(size=(2, 2, 3, 9, 40)).astype(np.float32)
+    dy = rng.normal(size=(2, 3, 5, 20)).astype(np.float32)
+    far_x, far_logits = x.copy(), logits.copy()
+    (far_logits if name == "lip_pool" else far_x)[..., 0, 0] = far
+
+    def pool(x, logits):
+        inputs = (x, logits) if name == "lip_pool" else (x,)
+        y, saved = getattr(cpool, name).forward(*inputs, 3, stride=2, padding=1, **kwargs)
+        gradients = getattr(cpool, name).backward(dy, saved, wrt=("x", "logits") if name == "lip_pool" else ("x",))
+        return y, [gradient for gradient in gradients if gradient is not None]
+
+    for isa in ISAS:
+        with cpool.using_isa(isa):
+            (y, near), (far_y, also) = pool(x, logits), pool(far_x, far_logits)
+        assert len(near) == len(also) == (2 if name == "lip_pool" else 1)
+        for rest in (np.s_[..., 1:, :], np.s_[..., 1:]):
+            assert same_bits(far_y[rest], y[rest])
+        for gradient, other in zip(near, also, strict=True):
+            for rest in (np.s_[..., 2:, :], np.s_[..., 2:]):
+                assert same_bits(other[rest], gradient[rest])
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 31, 33, 65])
