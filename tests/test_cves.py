@@ -193,6 +193,19 @@ def test_products_of_lengths(shape):
         call.query(capi.FORWARD)
 
 
+@pytest.mark.parametrize("op", [cpool.max_pool, cpool.min_pool, cpool.avg_pool, cpool.l2_pool])
+@pytest.mark.parametrize("window", [(2, 6), (2, 2, 6)])
+def test_strides_times_taps_that_overflow(op, window):
+    x = np.arange(3.0 * 4**len(window)).reshape(1, 1, *[4] * (len(window) - 1), 12)
+    for axis in range(len(window) - 1):
+        stride, beyond = [1] * len(window), [1] * len(window)
+        stride[axis], beyond[axis] = 4, 2**61 - 1
+        y, saved = op.forward(x, window, stride=stride)
+        far_y, far_saved = op.forward(x, window, stride=beyond)
+        assert np.array_equal(far_y, y)
+        assert np.array_equal(op.backward(y, far_saved)[0], op.backward(y, saved)[0])
+
+
 @pytest.mark.parametrize("stride", [2**63 - 1, -2**63, -2**63 + 1, 2**62])
 def test_strides_that_span_too_much(stride):
     call = capi.Call(capi.make_params(capi.MAX, (1,)), {capi.X: results(3, 1), capi.Y: results(3, 1)})

@@ -305,8 +305,9 @@ static void begin_collect(cp_collect_work *w, char *memory)
     collect->window = axis[2].taps;
     collect->stride = axis[2].stride / c->spread;
     collect->spread = c->spread;
-    collect->tap_row = (int32_t)(axis[1].stride * axis[2].taps);
-    collect->tap_plane = (int32_t)(axis[0].stride * axis[1].taps * axis[2].taps);
+    /* Where windows are farther apart than they are long, no two hold the same element, and neither number is used. */
+    collect->tap_row = (int32_t)(cp_min64(axis[1].stride, axis[1].taps) * axis[2].taps);
+    collect->tap_plane = (int32_t)(cp_min64(axis[0].stride, axis[0].taps) * axis[1].taps * axis[2].taps);
     for (int g = 0; g < 2; g++) {
         collect->plane_step[g] = grid[g + 1].item != 0 ? grid[g + 1].space[0] : 0;
         collect->row_step[g] = grid[g + 1].item != 0 ? grid[g + 1].space[1] : 0;
