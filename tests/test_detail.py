@@ -304,6 +304,18 @@ def test_refused_parameters_of_c():
     assert (y == 7).all()
 
 
+@pytest.mark.parametrize("name", ["reference", "filter", "bias"])
+def test_refused_gradients_of_what_is_not_given(name):
+    shape = {"reference": (1, 2, 2), "filter": (1, 2, 2), "bias": (1,)}[name]
+    gradient, role = np.full(shape, 7.0), capi.GRAD | capi.ROLES[name]
+    arrays = {capi.GRAD | capi.Y: np.ones((1, 2, 2)), capi.X: np.ones((1, 4, 4)), capi.ALPHA: np.array(0.5),
+              capi.LAMBDA: np.array(1.0), role: gradient}
+    with pytest.raises(capi.CpoolError, match=f"the gradient of {name} is asked for, but no {name} is given") as raised:
+        capi.Call(capi.make_params(capi.DPP, (2, 2)), arrays).backward()
+    assert raised.value.role == role
+    assert (gradient == 7).all()
+
+
 def test_workspace_beyond_every_number():
     x, wide = np.broadcast_to(np.float32(1), (2**30, 1, 1)), np.broadcast_to(np.float32(1), (1, 1, 2**31 - 1))
     arrays = {capi.GRAD | capi.Y: x, capi.X: x, capi.ALPHA: np.array(0.5), capi.LAMBDA: np.array(1.0), capi.FILTER: wide,

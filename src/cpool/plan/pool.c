@@ -406,9 +406,16 @@ static cpool_status add_filter(cp_pool *pool, int32_t s, int32_t i, cpool_error 
 
 static cpool_status take_filter(cp_pool *pool, cpool_error *error)
 {
+    static const int32_t optional[] = {CPOOL_REFERENCE, CPOOL_FILTER, CPOOL_BIAS};
     const cpool_pool_params *p = &pool->params;
     const cpool_view *filter = pool->array[CPOOL_FILTER];
     int32_t unused = CP_SPACE - p->rank;
+    for (size_t i = 0; i < sizeof optional / sizeof *optional && p->op == CPOOL_DPP; i++) {
+        if (pool->grad[optional[i]] != NULL && pool->array[optional[i]] == NULL) {
+            return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_GRAD | optional[i], "%s is asked for, but no %s is given",
+                           cp_role_name(CPOOL_GRAD | optional[i]), cp_role_name(optional[i]));
+        }
+    }
     for (int32_t i = 0; i < p->rank; i++) {
         if ((filter == NULL || p->op != CPOOL_DPP) &&
             (p->filter_pad_before[i] != CPOOL_SIZE_DEFAULT || p->filter_pad_after[i] != CPOOL_SIZE_DEFAULT)) {
