@@ -38,17 +38,18 @@ CP_TEMPLATE void scatter_near(cp_add add, int bits, int64_t lanes, const cp_scat
     char *line = to + first[0] * s->step[0] + first[1] * s->step[1];
     int64_t begin = first[2];
     lanes = lanes == 0 ? s->lanes : lanes;
-    for (int64_t c = 0; c < columns; c++, begin += s->advance, dy += dy_column, taps += taps_column) {
-        if (lanes != 1) { /* pixels far apart */
-            CP_PREFETCH(dy + CP_SCATTER_AHEAD * dy_column);
-            CP_PREFETCH(taps + CP_SCATTER_AHEAD * taps_column);
+    for (int64_t c = 0; c < columns; c++, begin += s->advance) {
+        const char *pixel = dy + c * dy_column, *taps_pixel = taps + c * taps_column;
+        if (lanes != 1 && columns - c > CP_SCATTER_AHEAD) { /* pixels far apart */
+            CP_PREFETCH(pixel + CP_SCATTER_AHEAD * dy_column);
+            CP_PREFETCH(taps_pixel + CP_SCATTER_AHEAD * taps_column);
         }
         char *window = line + (starts == NULL ? begin : starts[c]) * step;
         for (int64_t l = 0; l < lanes; l++) {
-            const char *at = taps + l * taps_lane;
+            const char *at = taps_pixel + l * taps_lane;
             const uint64_t tap = bits == 8 ? *(const uint8_t *)at : (uint64_t)cp_read_tap(at, s->bits);
             if (tap < known) {
-                add(window + near[tap] + l * to_lane, dy + l * dy_lane);
+                add(window + near[tap] + l * to_lane, pixel + l * dy_lane);
             }
         }
     }
@@ -71,12 +72,13 @@ CP_TEMPLATE void scatter(cp_add add, const cp_scatter *given, char *to, const ch
         return;
     }
     int64_t begin[3] = {first[0], first[1], first[2]};
-    for (int64_t c = 0; c < columns; c++, begin[2] += s->advance, dy += s->column_step[1], taps += s->column_step[2]) {
+    for (int64_t c = 0; c < columns; c++, begin[2] += s->advance) {
+        const char *pixel = dy + c * s->column_step[1], *taps_pixel = taps + c * s->column_step[2];
         begin[2] = starts == NULL ? begin[2] : starts[c];
         for (int64_t l = 0; l < s->lanes; l++) {
-            char *place = tap_place(s, to, begin, cp_read_tap(taps + l * s->lane_step[2], s->bits));
+            char *place = tap_place(s, to, begin, cp_read_tap(taps_pixel + l * s->lane_step[2], s->bits));
             if (place != NULL) {
-                add(place + l * s->lane_step[0], dy + l * s->lane_step[1]);
+                add(place + l * s->lane_step[0], pixel + l * s->lane_step[1]);
             }
         }
     }
