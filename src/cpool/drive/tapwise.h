@@ -75,8 +75,8 @@ typedef struct cp_tapwise_work {
     int64_t (*spot)[3]; /* per tap of the block: source row, as (d, h), and its tap along the row */
     double *state, *y, *tap, *dy, *parameter, *lambda, *bias, *u, *terms, *weight, *rank_value, *rank_tap, *node, *node_rest,
         *dense, *factor, *line;
-    double *kept[CP_TAP_LEAVES]; /* [slot][column][lane], or [slot][phase][cell][lane] */
-    int64_t *slot_row, *slot_flat, first_column;
+    double *kept[CP_TAP_LEAVES];                 /* [slot][column][lane], or [slot][phase][cell][lane] */
+    int64_t *slot_row, *slot_flat, first_column; /* of each slot the source row (-1: none), and whether its elements are flat */
     int64_t (*sources)[2], *offset,
         *band_offset; /* of each phase the cells that are sources; where taps begin in a split row */
     double *band[CP_TAP_GRADIENTS], *total, *total_rest;

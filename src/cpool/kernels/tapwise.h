@@ -88,26 +88,33 @@ CP_TEMPLATE vf64 NAME_TAP(exp_flat)(vf64 product)
     return vf64_mul(mantissa, vf64_pow2(exponent));
 }
 
-/* Powers of logits, or of elements times factors. They are kept where they are until all are known to be flat. */
+/* Whether every lane is below a bound; NaN is not. */
+CP_TEMPLATE int NAME_TAP(all_below)(vf64 lanes, double bound)
+{
+    double lane[vf64_N];
+    int below = 1;
+    vf64_store(lane, lanes);
+    for (int l = 0; l < vf64_N; l++) {
+        below &= lane[l] < bound;
+    }
+    return below;
+}
+
+/* Powers of logits, or of elements times factors: leaf[of], which stays for those that turn out not to be flat. */
 CP_TEMPLATE int NAME_TAP(map_flat)(double *const *leaf, int of, const double *factor, int64_t n)
 {
-    double most[vf64_N];
     vf64 largest = vf64_set1(0.0);
-    int flat = 1;
     for (int64_t i = 0; i < n; i += vf64_N) {
         vf64 product = n - i >= vf64_N ? vf64_load(leaf[of] + i) : vf64_load_n(leaf[of] + i, n - i, 0.0);
         product = factor != NULL ? vf64_mul(vf64_load(factor + i), product) : product;
         largest = vf64_max(largest, vf64_abs(product));
         vf64_store(leaf[0] + i, NAME_TAP(exp_flat)(product));
     }
-    vf64_store(most, largest);
-    for (int l = 0; l < vf64_N; l++) {
-        flat &= most[l] < CP_TAP_FLAT;
+    if (!NAME_TAP(all_below)(largest, CP_TAP_FLAT)) {
+        return 0;
     }
-    if (flat) {
-        memset(leaf[1], 0, (size_t)n * sizeof(double));
-    }
-    return flat;
+    memset(leaf[1], 0, (size_t)n * sizeof(double));
+    return 1;
 }
 
 CP_TEMPLATE int NAME_TAP(map_power)(double *const *leaf, int of, const double *factor, int64_t n)
@@ -161,8 +168,6 @@ CP_TEMPLATE vf64 NAME_TAP(positive)(vf64 x) /* max(x, 0), NaN stays */
 static int NAME_TAP(map_positive)(double *const *leaf, const double *none, int64_t n)
 {
     vf64 zero = vf64_set1(0.0), infinity = vf64_set1(cp_infinity()), largest = zero;
-    double most[vf64_N];
-    int flat = !CP_TAP_EXACT;
     (void)none;
     for (int64_t i = 0; i < n; i += vf64_N) {
         vf64 x = n - i >= vf64_N ? vf64_load(leaf[2] + i) : vf64_load_n(leaf[2] + i, n - i, 0.0);
@@ -178,11 +183,7 @@ static int NAME_TAP(map_positive)(double *const *leaf, const double *none, int64
         vf64_store(leaf[1] + i, exponent);
         vf64_store(leaf[2] + i, a);
     }
-    vf64_store(most, largest);
-    for (int l = 0; l < vf64_N; l++) {
-        flat &= most[l] < cp_infinity();
-    }
-    return flat;
+    return !CP_TAP_EXACT && NAME_TAP(all_below)(largest, cp_infinity());
 }
 
 /* Rows of the state: the sum of the weights is (WEIGHT + its rest) 2^TOP; the mean is MEAN + its rest, then in y; SQUARE, which
@@ -718,11 +719,12 @@ CP_TEMPLATE void NAME_TAP(rank_all)(int taps, const cp_tap_windows *w, const cp_
 static void NAME_TAP(rank_pass)(const cp_tap_windows *w, const cp_tap_block *b, int pass)
 {
     (void)pass;
-    if (b->first == 0 && b->count == w->ranks && b->count == 4) {
+    int64_t all = b->first == 0 && b->count == w->ranks ? b->count : 0;
+    if (all == 4) {
         NAME_TAP(rank_all)(4, w, b);
         return;
     }
-    if (b->first == 0 && b->count == w->ranks && b->count == 9) {
+    if (all == 9) {
         NAME_TAP(rank_all)(9, w, b);
         return;
     }
