@@ -65,13 +65,13 @@ double cp_parameter_sums_total(const cp_parameter_sums *sums, int64_t lane)
 /* Sum of n values, in blocks of powers of 4 from the left, each (a + b) + (c + d) of its quarters. */
 typedef struct cp_terms {
     const double *values;
-    int64_t run, gap; /* runs of `run` values, `gap` from the first of one to the first of the next */
+    int64_t first, run, gap; /* from the first of them, runs of `run` values, `gap` from the first of one to the first of the next */
 } cp_terms;
 
 static double sum_block(const cp_terms *terms, int64_t from, int64_t size)
 {
     if (size == 1) {
-        return terms->values[from / terms->run * terms->gap + from % terms->run];
+        return terms->values[terms->first + from / terms->run * terms->gap + from % terms->run];
     }
     int64_t quarter = size / 4;
     return (sum_block(terms, from, quarter) + sum_block(terms, from + quarter, quarter)) +
@@ -94,12 +94,12 @@ static double sum_terms(const cp_terms *terms, int64_t n)
 }
 
 void cp_parameter_sums_reduce(const double *partials, int64_t planes, int64_t numbers, int64_t blocks, int64_t channels,
-                              int64_t count, const cpool_view *gradient)
+                              int64_t first, int64_t count, const cpool_view *gradient)
 {
     cp_fpenv environment = cp_fpenv_enter();
     for (int64_t i = 0; i < channels * count; i++) {
-        int64_t first = i / count * numbers + i % count;
-        cp_terms terms = {partials + first * blocks, blocks, channels * numbers * blocks};
+        int64_t number = i / count * numbers + first + i % count;
+        cp_terms terms = {partials, number * blocks, blocks, channels * numbers * blocks};
         double sum = sum_terms(&terms, planes / channels * blocks);
         char *at = cp_view_element(gradient, i);
         if (gradient->dtype_bits == 32) {

@@ -25,8 +25,9 @@ void cp_parameter_sums_close(cp_parameter_sums *sums); /* ends a segment */
 double cp_parameter_sums_total(const cp_parameter_sums *sums, int64_t lane);
 
 /* partials[plane][number][block] of all planes, in logical order with `channels` fastest, to a gradient of a row for every channel:
- * `count` of the `numbers` that every plane has. Elements of the gradient are in C order of its shape. */
+ * `count`, from `first` on, of the `numbers` that every plane has. Elements of the gradient are in C order of its shape.
+ * Without planes there are no partials (NULL). */
 void cp_parameter_sums_reduce(const double *partials, int64_t planes, int64_t numbers, int64_t blocks, int64_t channels,
-                              int64_t count, const cpool_view *gradient);
+                              int64_t first, int64_t count, const cpool_view *gradient);
 
 #endif

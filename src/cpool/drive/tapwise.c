@@ -493,8 +493,8 @@ static void reduce(const cp_tapwise *p, int32_t role, int64_t first, int64_t cou
         gradient = &masks.view;
     }
     if (channels > 0) {
-        const double *partials = p->partials == NULL ? NULL : p->partials + first * p->sum_blocks; /* NULL: no planes */
-        cp_parameter_sums_reduce(partials, cp_layout_planes(&p->layout), p->numbers, p->sum_blocks, channels, count, gradient);
+        cp_parameter_sums_reduce(p->partials, cp_layout_planes(&p->layout), p->numbers, p->sum_blocks, channels, first, count,
+                                 gradient);
     }
 }
 

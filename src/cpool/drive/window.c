@@ -239,7 +239,7 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
 static void reduce_exponent_gradient(const cp_window *w)
 {
     int64_t channels = cp_exponent_per_channel(w->pool) ? w->pool->x_shape[w->pool->channel] : 1;
-    cp_parameter_sums_reduce(w->partials, cp_layout_planes(&w->layout), 1, w->blocks, channels, 1, w->pool->grad[CPOOL_P]);
+    cp_parameter_sums_reduce(w->partials, cp_layout_planes(&w->layout), 1, w->blocks, channels, 0, 1, w->pool->grad[CPOOL_P]);
 }
 
 static double task_nanoseconds(const cp_window *w)
