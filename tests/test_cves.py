@@ -206,6 +206,20 @@ def test_strides_times_taps_that_overflow(op, window):
         assert np.array_equal(op.backward(y, far_saved)[0], op.backward(y, saved)[0])
 
 
+@pytest.mark.parametrize("window", [40, 41])
+def test_gradients_of_windows_wider_than_scratch(window):
+    """Of an odd window the tap in the middle is real and no other, of an even one none is."""
+    x = np.random.default_rng(0).normal(size=(9, 600, 40))
+    y, saved = cpool.max_pool.forward(x, (3, window), stride=(1, 2), dilation=(1, 20000), padding="same_lower")
+    thin_y, thin_saved = cpool.max_pool.forward(x, (3, 1), stride=(1, 2), padding="same_lower")
+    dx = cpool.max_pool.backward(thin_y, saved, out=np.full_like(x, 7))[0]
+    if window % 2:
+        assert np.array_equal(y, thin_y)
+        assert np.array_equal(dx, cpool.max_pool.backward(thin_y, thin_saved)[0])
+    else:
+        assert (y == -np.inf).all() and not dx.any()
+
+
 @pytest.mark.parametrize("stride", [2**63 - 1, -2**63, -2**63 + 1, 2**62])
 def test_strides_that_span_too_much(stride):
     call = capi.Call(capi.make_params(capi.MAX, (1,)), {capi.X: results(3, 1), capi.Y: results(3, 1)})

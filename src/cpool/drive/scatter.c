@@ -51,7 +51,7 @@ static void plan_field(cp_scatters *s)
         const cp_axis *axis = &pool->axis[a];
         int64_t step = s->layout.grid[0].space[a], first = 0, last = 0, extent = pool->in[a];
         if ((double)axis->taps * (double)axis->dilation > (double)MOST_FIELD) {
-            s->is_near = 0;
+            s->is_near = s->has_field = 0;
             return;
         }
         farthest += (double)(2 * reach(axis) + pool->in[a]) * ((double)step < 0 ? -(double)step : (double)step);
