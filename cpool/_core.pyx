@@ -229,6 +229,7 @@ cdef int add_array(Call *call, int32_t role, cnp.ndarray a, str name) except -1:
     cdef int64_t *lengths = call.lengths[call.n][0]
     cdef int64_t *strides = call.lengths[call.n][1]
     cdef int code, typenum = cnp.PyArray_TYPE(a)
+    cdef cpool_view *view
     if cnp.PyTypeNum_ISFLOAT(typenum):
         code = CPOOL_FLOAT
     elif cnp.PyTypeNum_ISSIGNED(typenum):
@@ -237,10 +238,12 @@ cdef int add_array(Call *call, int32_t role, cnp.ndarray a, str name) except -1:
         code = CPOOL_UINT
     else:
         raise TypeError(f"{name} has dtype {(<object>a).dtype}, which it cannot have")
-    add(call, role, cnp.PyArray_DATA(a), ndim, <uint8_t>code, 8 * <int>cnp.PyArray_ITEMSIZE(a))
+    view = add(call, role, cnp.PyArray_DATA(a), ndim, <uint8_t>code, 8 * <int>cnp.PyArray_ITEMSIZE(a))
     for i in range(ndim):
         lengths[i] = cnp.PyArray_DIM(a, i)
         strides[i] = cnp.PyArray_STRIDE(a, i)
+    if cnp.PyArray_IS_C_CONTIGUOUS(a):
+        view.strides = NULL  # so that nobody has to find out
     call.largest = max(call.largest, <int64_t>cnp.PyArray_SIZE(a))
     return 0
 

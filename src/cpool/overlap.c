@@ -48,7 +48,9 @@ typedef struct cp_equation {
 /* 0 if the view is empty. */
 static int read_view(const cpool_view *v, cp_span *s)
 {
+    uint64_t elements = 1;
     for (int k = 0; k < v->ndim; k++) {
+        elements *= (uint64_t)v->shape[k];
         if (v->shape[k] == 0) {
             return 0;
         }
@@ -58,11 +60,15 @@ static int read_view(const cpool_view *v, cp_span *s)
     s->last = s->lo + s->item - 1;
     s->n = 0;
     s->repeats = 0;
-    uint64_t dense = s->item;
+    if (v->strides == NULL) { /* one element behind the other */
+        s->last = s->lo + elements * s->item - 1;
+        s->term[0] = (cp_term){s->item, elements - 1};
+        s->n = elements > 1;
+        return 1;
+    }
     for (int k = v->ndim - 1; k >= 0; k--) {
         uint64_t u = (uint64_t)v->shape[k] - 1;
-        int64_t stride = v->strides ? v->strides[k] : (int64_t)dense;
-        dense *= u + 1;
+        int64_t stride = v->strides[k];
         if (u == 0) {
             continue;
         }
@@ -264,7 +270,7 @@ int cp_overlap(const cpool_view *a, const cpool_view *b)
 int cp_overlap_self(const cpool_view *a)
 {
     cp_span s;
-    if (!read_view(a, &s)) {
+    if (a->strides == NULL || !read_view(a, &s)) {
         return 0;
     }
     if (s.repeats) {

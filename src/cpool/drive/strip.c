@@ -163,32 +163,32 @@ static int choose_form(cp_strips *s)
 /* Lays levels and rings out for rows of `width` targets; returns the lanes of memory. */
 static int64_t plan_shared(cp_strips *s, int64_t width)
 {
-    cp_strip *shared = &s->shared;
+    cp_strip_levels *levels = &s->levels;
     int is_sum = s->fold == CP_SUM;
-    shared->span = cp_ceil_div(s->tile, FEWEST_LANES) * FEWEST_LANES;
+    s->span = cp_ceil_div(s->tile, FEWEST_LANES) * FEWEST_LANES;
     for (int a = 1; a < CP_SPACE; a++) {
         const cp_axis *axis = &s->pool->axis[a];
-        shared->levels[a - 1] = cp_strip_find_terms(is_sum, axis->taps).level[0];
+        levels->last[a - 1] = cp_strip_find_terms(is_sum, axis->taps).level[0];
         for (int k = 0; k < CP_STRIP_LEVELS; k++) {
             int64_t odd = is_sum ? axis->stride & -axis->stride : 1;
-            shared->level_step[a - 1][k] = cp_max64(1, cp_min64(odd, INT64_C(1) << k));
+            levels->step[a - 1][k] = cp_max64(1, cp_min64(odd, INT64_C(1) << k));
         }
     }
-    s->pitch = width * shared->span;
-    shared->second = (shared->levels[1] + 1) * cp_axis_reach(&s->pool->axis[2], width) * shared->span;
+    s->pitch = width * s->span;
+    s->second = (levels->last[1] + 1) * cp_axis_reach(&s->pool->axis[2], width) * s->span;
     cp_strip_terms terms = cp_strip_find_terms(is_sum, s->pool->axis[1].taps);
-    for (int k = 0; k <= shared->levels[0]; k++) {
+    for (int k = 0; k <= levels->last[0]; k++) {
         int64_t rows = (INT64_C(1) << k) + 1; /* that the next level, and selections, look back to */
         for (int t = 0; t < terms.count; t++) {
             rows = terms.level[t] == k ? cp_max64(rows, s->pool->axis[1].taps - terms.at[t] - (INT64_C(1) << k) + 1) : rows;
         }
-        for (shared->level_slots[k] = 1; shared->level_slots[k] < rows;) {
-            shared->level_slots[k] *= 2;
+        for (levels->slots[k] = 1; levels->slots[k] < rows;) {
+            levels->slots[k] *= 2;
         }
-        shared->level_at[k] = shared->second;
-        shared->second += shared->level_slots[k] * s->pitch;
+        levels->at[k] = s->second;
+        s->second += levels->slots[k] * s->pitch;
     }
-    return shared->second * (carries_tap(s) ? 2 : 1);
+    return s->second * (carries_tap(s) ? 2 : 1);
 }
 
 /* ---- Planes that become lanes ---- */
@@ -244,8 +244,8 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
             return 0;
         }
     }
-    memset(&s->shared, 0, sizeof s->shared);
     memset(s->turn_bytes, 0, sizeof s->turn_bytes);
+    s->span = s->second = 0;
     s->pool = pool;
     s->lane_kind = cp_window_lane(pool, axis);
     s->lane_size = cp_lane_size(s->lane_kind);
@@ -270,9 +270,10 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
         s->width = (s->width + 1) / 2;
     }
     s->height = cp_min64(height, cp_max64(4 * axis[1].taps, UNIT / (s->width * s->tile * size)));
-    for (int g = 0; g < CP_GRIDS; g++) {
-        const int64_t none[CP_SPACE] = {0, 0, 0};
-        memcpy(s->space[g], s->layout.grid[g].item != 0 ? s->layout.grid[g].space : none, sizeof none);
+    for (int g = 0; g < 3; g++) {
+        for (int a = 0; a < CP_SPACE; a++) {
+            s->space[g][a] = s->layout.grid[g].item != 0 ? s->layout.grid[g].space[a] : 0;
+        }
     }
     if (s->turned && !choose_turn(s)) {
         return 0;
@@ -297,7 +298,7 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
     s->wide_bytes = cp_row_bytes(s->wide, size);
     s->ring_bytes = cp_row_bytes(shared ? plan_shared(s, s->width) : s->wide_row + rows * s->wide, size);
     s->bytes = s->row_bytes + s->column_bytes + s->wide_bytes + s->ring_bytes;
-    for (int g = 0; g < CP_GRIDS; g++) {
+    for (int g = 0; g < 3; g++) {
         s->bytes += s->turn_bytes[g];
     }
     return 1;
@@ -310,8 +311,8 @@ typedef struct cp_strip_work {
     const cp_strips *strips;
     cp_strip strip;
     int64_t block, column;              /* that the tables are of; -1: none */
-    int64_t lo[CP_SPACE], hi[CP_SPACE]; /* elements that windows of them hold */
-    char *turn[CP_GRIDS];
+    int64_t lo[CP_SPACE], hi[CP_SPACE]; /* elements that windows of them hold, where these are turned or share folds */
+    char *turn[3];
     cp_strip_row *rows;
     cp_strip_pixel *pixels;
     void *columns, *wide, *ring;
@@ -348,18 +349,23 @@ static void fill_rows(cp_strip_work *w, int64_t block)
     int64_t begin = block * s->height, end = cp_min64(begin + s->height, s->pool->out[0] * s->pool->out[1]);
     int64_t kept_to = 0, plane = -1, height = s->pool->out[1], origin = 0, shared = s->form == CP_STRIP_PIXELS_SHARED;
     double full = full_divisor(s);
-    int one_plane = begin / height == (end - 1) / height;
-    find_elements(w, 0, begin / height, (end - 1) / height);
-    find_elements(w, 1, one_plane ? begin % height : 0, one_plane ? (end - 1) % height : height - 1);
+    int64_t d = begin / height, h = begin % height;
+    cp_span deep = cp_axis_span(&axis[0], d);
     if (s->turned) {
+        int one_plane = d == (end - 1) / height;
+        find_elements(w, 0, d, (end - 1) / height);
+        find_elements(w, 1, one_plane ? h : 0, one_plane ? (end - 1) % height : height - 1);
         origin = w->lo[0] * s->space[0][0] + w->lo[1] * s->space[0][1];
     }
     w->strip.row_count = end - begin;
     w->strip.first_row = begin % height * axis[1].stride - axis[1].pad;
-    for (int64_t r = begin; r < end; r++) {
+    for (int64_t r = begin; r < end; r++, h++) {
         cp_strip_row *row = &w->rows[r - begin];
-        int64_t d = r / height, h = r % height;
-        cp_span deep = cp_axis_span(&axis[0], d), down = cp_axis_span(&axis[1], h);
+        if (h == height) {
+            h = 0;
+            deep = cp_axis_span(&axis[0], ++d);
+        }
+        cp_span down = cp_axis_span(&axis[1], h);
         int64_t first_plane = deep.first + deep.lo;
         if (has_blocks(s, &axis[1])) {
             down.lo = 0;
@@ -396,12 +402,11 @@ static void fill_wide(cp_strip_work *w, int64_t begin, int64_t end)
     }
 }
 
-/* What is read of a source row where windows share folds: from *first on, also where it is absent. */
+/* What is read of a source row where windows share folds: from *first on, which may be absent. */
 static void find_reach(cp_strip_work *w, int64_t begin, int64_t end, int64_t *first)
 {
     const cp_axis *along = &w->strips->pool->axis[2];
     int64_t last = w->hi[2];
-    *first = w->lo[2];
     if (has_blocks(w->strips, along)) {
         *first = cp_axis_span(along, begin).first;
         last = cp_axis_span(along, end - 1).first + along->taps;
@@ -420,11 +425,12 @@ static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
     double full = full_divisor(s);
     int64_t first = 0, shared = s->form == CP_STRIP_PIXELS_SHARED;
     w->strip.uniform = 1;
-    find_elements(w, 2, begin, end - 1);
+    if (shared || s->turned) {
+        find_elements(w, 2, begin, end - 1);
+        first = w->lo[2];
+    }
     if (shared) {
         find_reach(w, begin, end, &first);
-    } else if (s->turned) {
-        first = w->lo[2];
     }
     for (int64_t i = begin; i < end; i++) {
         cp_span span = cp_axis_span(along, i);
@@ -459,32 +465,37 @@ static void begin_strip(cp_strip_work *w)
     const cp_strips *s = w->strips;
     const cp_pool *pool = s->pool;
     const cp_axis *along = &pool->axis[2];
-    cp_strip *strip = &w->strip;
-    *strip = s->shared;
-    strip->form = s->form;
-    strip->rows = w->rows;
-    strip->source_row = s->space[0][1];
-    strip->source_plane = s->space[0][0];
-    strip->ring_slots = s->slots;
-    strip->ring_pitch = s->pitch;
-    strip->tap_row = along->taps;
-    strip->tap_plane = along->taps * pool->axis[1].taps;
-    strip->length = pool->in[2] * s->tile;
-    strip->pad = along->pad * s->tile;
-    strip->window = along->taps;
-    strip->step = s->tile;
     int64_t stride = s->form == CP_STRIP_THINNED ? 1 : along->stride;
-    strip->loads = stride == 0 ? 0 : cp_ceil_div(along->taps, stride) * stride;
-    strip->stride = along->stride;
-    strip->wide = s->wide;
-    strip->wide_row = s->wide_row;
-    strip->wide_first_tap = w->wide;
-    strip->source_rows = pool->in[1];
-    strip->target_row = s->space[1][1];
-    strip->taps_row = s->space[2][1];
-    strip->step_bytes = s->space[0][2];
-    strip->target_pixel = s->space[1][2];
-    strip->taps_pixel = s->space[2][2];
+    w->strip = (cp_strip){
+        .form = s->form,
+        .rows = w->rows,
+        .source_row = s->space[0][1],
+        .source_plane = s->space[0][0],
+        .ring_slots = s->slots,
+        .ring_pitch = s->pitch,
+        .tap_row = along->taps,
+        .tap_plane = along->taps * pool->axis[1].taps,
+        .length = pool->in[2] * s->tile,
+        .pad = along->pad * s->tile,
+        .window = along->taps,
+        .step = s->tile,
+        .loads = stride == 0   ? 0
+                 : stride == 1 ? along->taps
+                               : cp_ceil_div(along->taps, stride) * stride,
+        .stride = along->stride,
+        .wide = s->wide,
+        .wide_row = s->wide_row,
+        .wide_first_tap = w->wide,
+        .source_rows = pool->in[1],
+        .target_row = s->space[1][1],
+        .taps_row = s->space[2][1],
+        .span = s->span,
+        .second = s->second,
+        .levels = &s->levels,
+        .step_bytes = s->space[0][2],
+        .target_pixel = s->space[1][2],
+        .taps_pixel = s->space[2][2],
+    };
 }
 
 /* ---- Running ---- */
@@ -544,8 +555,8 @@ static void run_unit(cp_strip_work *w, int64_t unit)
         fill_columns(w, column, cp_min64(column + s->width, s->pool->out[2]));
         w->column = column;
     }
-    char *at[CP_GRIDS];
-    for (int32_t g = 0; g < CP_GRIDS; g++) {
+    char *at[3];
+    for (int32_t g = 0; g < 3; g++) {
         const cp_grid *grid = &layout->grid[g];
         at[g] = NULL;
         if (grid->item != 0) {
@@ -583,7 +594,7 @@ void cp_strips_run(void *arg, int64_t lo, int64_t hi, int worker)
     w.wide = memory + s->row_bytes + s->column_bytes;
     w.ring = memory + s->row_bytes + s->column_bytes + s->wide_bytes;
     char *turn = memory + s->row_bytes + s->column_bytes + s->wide_bytes + s->ring_bytes;
-    for (int g = 0; g < CP_GRIDS; turn += s->turn_bytes[g++]) {
+    for (int g = 0; g < 3; turn += s->turn_bytes[g++]) {
         w.turn[g] = turn;
     }
     begin_strip(&w);

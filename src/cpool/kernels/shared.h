@@ -101,8 +101,8 @@ CP_TEMPLATE void NAME(shared_along)(int fold, const cp_strip *s, const char *sou
 {
     NAME(shared_level) level[CP_STRIP_LEVELS];
     level[0] = NAME(shared_source)(fold, s, source, memory);
-    for (int k = 0; k < s->levels[1]; k++) {
-        const int64_t half = INT64_C(1) << k, step = s->level_step[1][k + 1], places = s->reach - 2 * half + 1;
+    for (int k = 0; k < s->levels->last[1]; k++) {
+        const int64_t half = INT64_C(1) << k, step = s->levels->step[1][k + 1], places = s->reach - 2 * half + 1;
         const int64_t run = step == 1 && level[k].pitch == s->span ? places : 1;
         CP_ELEMENT *next = memory + (k + 1) * s->reach * s->span;
         level[k + 1] = (NAME(shared_level)){NAME(shared_at)(s, next), s->span};
@@ -146,7 +146,7 @@ CP_TEMPLATE void NAME(shared_along)(int fold, const cp_strip *s, const char *sou
 
 CP_TEMPLATE CP_ELEMENT *NAME(shared_slot)(const cp_strip *s, CP_ELEMENT *memory, int level, int64_t row)
 {
-    return memory + s->level_at[level] + (row & (s->level_slots[level] - 1)) * s->ring_pitch;
+    return memory + s->levels->at[level] + (row & (s->levels->slots[level] - 1)) * s->ring_pitch;
 }
 
 /* Makes source row `row` known, of which those from `from` on have been. */
@@ -160,9 +160,9 @@ CP_TEMPLATE void NAME(shared_feed)(int fold, const cp_strip *s, const char *sour
     } else {
         NAME(fill)(to, cp_fold_identity(fold, 0), n);
     }
-    for (int k = 0; k < s->levels[0]; k++) {
+    for (int k = 0; k < s->levels->last[0]; k++) {
         const int64_t half = INT64_C(1) << k, start = row - 2 * half + 1;
-        if (start < from || start % s->level_step[0][k + 1] != 0) {
+        if (start < from || start % s->levels->step[0][k + 1] != 0) {
             break;
         }
         NAME(shared_row) low = NAME(shared_at)(s, NAME(shared_slot)(s, memory, k, start));

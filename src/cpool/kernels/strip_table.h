@@ -85,6 +85,13 @@ typedef struct cp_strip_pixel {
     double count;
 } cp_strip_pixel;
 
+/* Levels of shared folds, along and downwards ([0]: down): the largest, the places from one fold that is wanted to the next, in
+ * the ring's memory where each level of rows is and how many are kept, powers of two. */
+typedef struct cp_strip_levels {
+    int32_t last[2];
+    int64_t step[2][CP_STRIP_LEVELS], at[CP_STRIP_LEVELS], slots[CP_STRIP_LEVELS];
+} cp_strip_levels;
+
 typedef struct cp_strip {
     int32_t form;
     const cp_strip_row *rows;
@@ -110,13 +117,11 @@ typedef struct cp_strip {
     int64_t first_row, source_rows; /* source row of tap 0 of the first target row, also where it is absent; all there are */
     int64_t target_row, taps_row;   /* bytes from one row to the next */
 
-    /* Shared: what is read of a source row, in pixels of `span` lanes: `there` of them behind `before` that are absent; levels
-     * along and downwards ([0]: down), the places from one fold that is wanted to the next, in the ring's memory where each
-     * level of rows is and how many are kept, powers of two; taps lie `second` lanes behind their values. A pixel's source
-     * counts pixels, rows count from first_row, and their source is that row. */
+    /* Shared: what is read of a source row, in pixels of `span` lanes: `there` of them behind `before` that are absent; taps lie
+     * `second` lanes behind their values. A pixel's source counts pixels, rows count from first_row, and their source is that
+     * row. */
     int64_t reach, before, there, span, second;
-    int32_t levels[2];
-    int64_t level_step[2][CP_STRIP_LEVELS], level_at[CP_STRIP_LEVELS], level_slots[CP_STRIP_LEVELS];
+    const cp_strip_levels *levels;
 
     /* Pixels. */
     const cp_strip_pixel *pixels;

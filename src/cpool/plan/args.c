@@ -54,11 +54,6 @@ const char *cp_role_name(int32_t role)
     }
 }
 
-uint64_t cp_role_bit(int32_t role)
-{
-    return role & CPOOL_GRAD ? UINT64_C(1) << (32 + (role - CPOOL_GRAD)) : UINT64_C(1) << role;
-}
-
 /* ---- Views ---- */
 
 int64_t cp_view_size(const cpool_view *view)
@@ -197,7 +192,8 @@ cpool_status cp_take_dtype(int32_t *dtype, const cpool_view *x, int32_t role, co
 
 /* ---- Parameters ---- */
 
-cpool_status cp_take_struct(void *to, size_t size, size_t least, const void *params, const char *init, cpool_error *error)
+cpool_status cp_take_struct(void *to, const void *init, size_t size, size_t least, const void *params, const char *name,
+                            cpool_error *error)
 {
     size_t given;
     if (params == NULL) {
@@ -205,7 +201,10 @@ cpool_status cp_take_struct(void *to, size_t size, size_t least, const void *par
     }
     memcpy(&given, params, sizeof given);
     if (given < least) {
-        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "params.struct_size=%zu is too small; start from %s", given, init);
+        return cp_fail(error, CPOOL_INVALID_VALUE, 0, "params.struct_size=%zu is too small; start from %s", given, name);
+    }
+    if (given < size) {
+        memcpy(to, init, size);
     }
     memcpy(to, params, given < size ? given : size);
     for (size_t i = size; i < given; i++) {
@@ -234,8 +233,7 @@ cpool_status cp_args_take(cp_args *to, const cpool_arg *args, int32_t n, uint64_
                           cpool_error *error)
 {
     uint64_t seen = 0;
-    memset(to->array, 0, sizeof to->array);
-    memset(to->grad, 0, sizeof to->grad);
+    memset(to, 0, offsetof(cp_args, given));
     to->given_count = 0;
     if (n < 0 || (n > 0 && args == NULL)) {
         return cp_fail(error, CPOOL_INVALID_VALUE, 0, "args is NULL or n=%" PRId32 " is negative", n);
@@ -263,11 +261,6 @@ cpool_status cp_args_take(cp_args *to, const cpool_arg *args, int32_t n, uint64_
         }
     }
     return CPOOL_OK;
-}
-
-const cpool_view *cp_args_view(const cp_args *args, int32_t role)
-{
-    return role & CPOOL_GRAD ? args->grad[role - CPOOL_GRAD] : args->array[role];
 }
 
 static int same_memory(const cpool_view *a, const cpool_view *b)

@@ -24,17 +24,25 @@ typedef struct cp_args {
 /* Roles by the names that callers know, NULL for none; a result is `out` where it is what the caller asked for. */
 const char *cp_role_name(int32_t role);
 /* A bit of a role set: role, or 32 + role for its gradient. */
-uint64_t cp_role_bit(int32_t role);
+static inline uint64_t cp_role_bit(int32_t role)
+{
+    return UINT64_C(1) << (role & CPOOL_GRAD ? 32 + (role - CPOOL_GRAD) : role);
+}
 
 /* Takes the arrays apart; `known` are the roles that `name`, the operator, has. */
 cpool_status cp_args_take(cp_args *to, const cpool_arg *args, int32_t n, uint64_t known, const char *name, cpool_error *error);
-const cpool_view *cp_args_view(const cp_args *args, int32_t role);
+static inline const cpool_view *cp_args_view(const cp_args *args, int32_t role)
+{
+    return role & CPOOL_GRAD ? args->grad[role - CPOOL_GRAD] : args->array[role];
+}
 /* That the required ones are there, with data, and that results overlap neither themselves nor any other array; in_place names a
  * role that may be exactly the memory of its result, as bits of both. */
 cpool_status cp_args_ready(const cp_args *args, uint64_t required, uint64_t results, uint64_t in_place, cpool_error *error);
 
-/* Parameters by their struct_size: `to` has INIT of `size` bytes, and takes what the caller's struct has of them. */
-cpool_status cp_take_struct(void *to, size_t size, size_t least, const void *params, const char *init, cpool_error *error);
+/* Parameters of `size` bytes by their struct_size: what the caller's struct has of them, the rest from `init`, which callers know
+ * as `name`. */
+cpool_status cp_take_struct(void *to, const void *init, size_t size, size_t least, const void *params, const char *name,
+                            cpool_error *error);
 /* An axis of x, counted from the end where it is negative. */
 cpool_status cp_take_axis(int32_t given, int32_t ndim, const char *name, int32_t *axis, cpool_error *error);
 

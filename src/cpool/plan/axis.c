@@ -96,10 +96,15 @@ cp_axis cp_axis_transpose(const cp_axis *axis)
     return result;
 }
 
+static int64_t steps(int64_t distance, int64_t step) /* most steps are 1, and a division takes longer than the rest */
+{
+    return step == 1 ? distance : cp_ceil_div(distance, step);
+}
+
 static cp_span clip(cp_span span, int64_t taps, int64_t sources)
 {
-    span.lo = span.first >= 0 ? 0 : cp_ceil_div(-span.first, span.step);
-    span.hi = span.first >= sources ? 0 : cp_min64(taps, cp_ceil_div(sources - span.first, span.step));
+    span.lo = span.first >= 0 ? 0 : steps(-span.first, span.step);
+    span.hi = span.first >= sources ? 0 : cp_min64(taps, steps(sources - span.first, span.step));
     if (span.lo >= span.hi) {
         span.lo = span.hi = 0;
     }

@@ -2,7 +2,8 @@
 
 static int mergeable(const cp_layout *layout, int32_t dim) /* dim - 1 and dim */
 {
-    for (int32_t g = 0; g < CP_GRIDS; g++) { /* by division: a product of lengths of one and strides of another may overflow */
+    for (int32_t g = 0; g < layout->grids;
+         g++) { /* by division: a product of lengths of one and strides of another may overflow */
         const cp_grid *grid = &layout->grid[g];
         int64_t length = layout->length[dim], outer = grid->batch[dim - 1];
         if (grid->item != 0 && (length == 0 || outer % length != 0 || outer / length != grid->batch[dim])) {
@@ -15,12 +16,14 @@ static int mergeable(const cp_layout *layout, int32_t dim) /* dim - 1 and dim */
 void cp_layout_make(cp_layout *layout, const cp_pool *pool, const cpool_view *const *views, int keep_channels)
 {
     int64_t strides[CP_GRIDS][CPOOL_MAX_NDIM];
+    layout->grids = 3;
     for (int32_t g = 0; g < CP_GRIDS; g++) {
         cp_grid *grid = &layout->grid[g];
         grid->item = 0;
         if (views[g] == NULL) {
             continue;
         }
+        layout->grids = g < layout->grids ? layout->grids : g + 1;
         cp_view_strides(views[g], strides[g]);
         grid->data = views[g]->data;
         grid->bits = views[g]->dtype_bits;
@@ -35,7 +38,7 @@ void cp_layout_make(cp_layout *layout, const cp_pool *pool, const cpool_view *co
         int32_t axis = pool->batch[i], dim = layout->dims;
         int is_channel = keep_channels && axis == pool->channel;
         layout->length[dim] = pool->x_shape[axis];
-        for (int32_t g = 0; g < CP_GRIDS; g++) {
+        for (int32_t g = 0; g < layout->grids; g++) {
             layout->grid[g].batch[dim] = layout->grid[g].item != 0 ? strides[g][axis] : 0;
         }
         if (is_channel) {
@@ -44,7 +47,7 @@ void cp_layout_make(cp_layout *layout, const cp_pool *pool, const cpool_view *co
             continue;
         } else if (dim > 0 && mergeable(layout, dim)) {
             layout->length[dim - 1] *= layout->length[dim];
-            for (int32_t g = 0; g < CP_GRIDS; g++) {
+            for (int32_t g = 0; g < layout->grids; g++) {
                 layout->grid[g].batch[dim - 1] = layout->grid[g].batch[dim];
             }
             continue;
@@ -88,7 +91,7 @@ void cp_layout_take_lanes(cp_layout *layout, int32_t dim)
 
 int cp_layout_is_together(const cp_layout *layout, int32_t dim)
 {
-    for (int g = 0; g < CP_GRIDS; g++) {
+    for (int g = 0; g < layout->grids; g++) {
         const cp_grid *grid = &layout->grid[g];
         if (grid->item != 0 && grid->batch[dim] != grid->item) {
             return 0;
@@ -99,7 +102,7 @@ int cp_layout_is_together(const cp_layout *layout, int32_t dim)
 
 int cp_layout_is_dense(const cp_layout *layout, int64_t lanes)
 {
-    for (int g = 0; g < CP_GRIDS; g++) {
+    for (int g = 0; g < layout->grids; g++) {
         const cp_grid *grid = &layout->grid[g];
         if (grid->item != 0 && grid->space[2] != lanes * grid->item) {
             return 0;
@@ -112,7 +115,7 @@ int64_t cp_layout_run(const cp_layout *layout, int64_t *step)
 {
     int32_t inner = layout->dims - 1;
     inner -= inner >= 0 && inner == layout->lane;
-    for (int g = 0; g < CP_GRIDS; g++) {
+    for (int g = 0; g < layout->grids; g++) {
         step[g] = inner >= 0 && layout->grid[g].item != 0 ? layout->grid[g].batch[inner] : 0;
     }
     return inner >= 0 ? layout->length[inner] : 1;

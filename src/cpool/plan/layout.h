@@ -21,6 +21,7 @@ typedef struct cp_layout {
     int32_t lane;    /* the dimension whose elements are lanes side by side; -1: columns are the lanes */
     int64_t lanes;   /* its length, or 1 */
     int64_t outer;   /* product of the other lengths */
+    int32_t grids;   /* the first so many, at least three, hold all that there are; of the others only `item` is set, to 0 */
     cp_grid grid[CP_GRIDS];
 } cp_layout;
 
@@ -40,8 +41,8 @@ int cp_layout_is_together(const cp_layout *layout, int32_t dim);
 /* Whether, in every array that there is, elements along the row are `lanes` items apart. */
 int cp_layout_is_dense(const cp_layout *layout, int64_t lanes);
 
-/* The length of the innermost of the other dimensions, which is the fastest of an outer index, and in step[g] the bytes from one
- * of its elements to the next. */
+/* The length of the innermost of the other dimensions, which is the fastest of an outer index, and in step[g], for `grids` of
+ * them, the bytes from one of its elements to the next. */
 int64_t cp_layout_run(const cp_layout *layout, int64_t *step);
 
 /* Bytes from data to outer element `index` (lane 0) in grid g, and in *channel which channel it is, if channels are kept apart

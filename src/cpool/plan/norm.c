@@ -69,9 +69,8 @@ uint64_t cp_norm_kept(const cp_norm *norm)
 static cpool_status take_params(cp_norm *norm, const cpool_norm_params *params, int32_t direction, cpool_error *error)
 {
     static const cpool_norm_params init = CPOOL_NORM_PARAMS_INIT;
-    norm->params = init;
-    CP_TRY(cp_take_struct(&norm->params, sizeof init, offsetof(cpool_norm_params, stage), params, "CPOOL_NORM_PARAMS_INIT",
-                          error));
+    CP_TRY(cp_take_struct(&norm->params, &init, sizeof init, offsetof(cpool_norm_params, stage), params,
+                          "CPOOL_NORM_PARAMS_INIT", error));
     const cpool_norm_params *p = &norm->params;
     if (p->op < CPOOL_BATCH_NORM || p->op >= OPERATORS) {
         return cp_fail(error, CPOOL_UNSUPPORTED, 0, "params.op=%" PRId32 " is no normalization of this library (%s)", p->op,

@@ -19,9 +19,8 @@ static uint64_t roles_of(const cp_operator *op)
 static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, cpool_error *error)
 {
     static const cpool_pool_params init = CPOOL_POOL_PARAMS_INIT;
-    pool->params = init;
-    CP_TRY(cp_take_struct(&pool->params, sizeof init, offsetof(cpool_pool_params, geometry), params, "CPOOL_POOL_PARAMS_INIT",
-                          error));
+    CP_TRY(cp_take_struct(&pool->params, &init, sizeof init, offsetof(cpool_pool_params, geometry), params,
+                          "CPOOL_POOL_PARAMS_INIT", error));
     const cpool_pool_params *p = &pool->params;
     pool->op = cp_operator_find(p->op);
     if (pool->op == NULL) {
@@ -523,14 +522,9 @@ static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
     const cpool_pool_params *p = &pool->params;
     CP_TRY(p->op == CPOOL_KMAX ? take_k(pool, error) : take_windows(pool, error));
     int64_t size = 1;
-    for (int32_t i = 0; i < pool->ndim + CP_SPACE; i++) {
-        int32_t s = i - pool->ndim;
-        int64_t length = s >= 0 ? pool->out[s] : pool->x_shape[i];
-        int is_space = 0;
-        for (int32_t j = 0; s < 0 && j < CP_SPACE; j++) {
-            is_space |= pool->space[j] == i;
-        }
-        length = is_space || length < 1 ? 1 : length;
+    for (int32_t i = 0; i < pool->batch_count + CP_SPACE; i++) {
+        int64_t length = i < CP_SPACE ? pool->out[i] : pool->x_shape[pool->batch[i - CP_SPACE]];
+        length = length < 1 ? 1 : length;
         if (cp_product_overflows(size, length) || size * length > INT64_MAX / 8) {
             return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s: the result would have more than 2^60 elements",
                            p->op == CPOOL_UNPOOL ? "stride or output_size"
@@ -550,6 +544,9 @@ static cpool_status check_array(const cp_pool *pool, const cpool_view *view, int
     int32_t kind = role & ~CPOOL_GRAD;
     if (cp_parameter_role(role)) {
         return cp_parameter_check(pool, view, role, cp_role_name(role), error);
+    }
+    if (view->shape == pool->x_shape && kind == CPOOL_X) {
+        return CPOOL_OK; /* the array that all others are compared with */
     }
     const cpool_view *like = pool->array[kind];
     if (cp_parameter_role(kind)) { /* like the parameter; that it is missing is found later */
