@@ -128,6 +128,12 @@ def test_groups_that_divide_nothing(groups):
     refused(call, "cpool_norm_forward", capi.X)
 
 
+def test_more_groups_than_can_be_counted():
+    """Any number divides no channels; groups of all samples were once multiplied beyond 2^63, which fuzzing found."""
+    with pytest.raises(capi.CpoolError, match="groups=2305843009213693952"):
+        capi.NormCall(capi.make_norm_params(capi.GROUP_NORM, groups=2**61), {capi.X: results(5, 0)}).describe(capi.STATS)
+
+
 @pytest.mark.parametrize("shape", [(0, 0, 4), (0, 4, 4), (2, 0, 4), (0, 0, 0)])
 @pytest.mark.parametrize("op", [capi.BATCH_NORM, capi.INSTANCE_NORM, capi.GROUP_NORM, capi.LAYER_NORM, capi.RMS_NORM])
 def test_normalization_of_nothing(op, shape):

@@ -27,6 +27,7 @@ FLAGS = ["-std=c11", "-O1", "-g1", "-ffp-contract=off", "-fno-sanitize-recover=a
          "-Isrc/cpool"]
 SANITIZERS = "address,undefined"
 OF_KERNELS = "address,signed-integer-overflow,shift,bounds,integer-divide-by-zero,bool,enum,unreachable"
+AS_CALLS = ["-mllvm", "-asan-instrumentation-with-call-threshold=0"]  # kernels compile in half the time with them
 LIMITS = ["-max_len=400", "-timeout=60", "-rss_limit_mb=2000", "-print_final_stats=1", f"-artifact_prefix={BUILD}/"]
 ENVIRONMENT = os.environ | {"ASAN_OPTIONS": "quarantine_size_mb=8"}
 
@@ -40,8 +41,9 @@ def build(targets: list[str], isas: list[str]) -> None:
     def compile_one(source: Path) -> str:
         target = BUILD / f"{'_'.join(source.relative_to(ROOT).parts)}.o"
         if not target.exists() or target.stat().st_mtime < max(newest, source.stat().st_mtime):
-            sanitizers = f"-fsanitize=fuzzer-no-link,{OF_KERNELS if source in kernels else SANITIZERS}"
-            subprocess.run([*CC, *FLAGS, sanitizers, "-c", str(source), "-o", str(target)], cwd=ROOT, check=True)
+            checks = [f"-fsanitize=fuzzer-no-link,{OF_KERNELS}", *AS_CALLS] if source in kernels else [
+                f"-fsanitize=fuzzer-no-link,{SANITIZERS}"]
+            subprocess.run([*CC, *FLAGS, *checks, "-c", str(source), "-o", str(target)], cwd=ROOT, check=True)
         return str(target)
 
     BUILD.mkdir(parents=True, exist_ok=True)

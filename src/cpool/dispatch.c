@@ -1,5 +1,6 @@
 #include "dispatch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,11 +57,12 @@ int cpool_isa_available(int32_t isa)
 static cp_text available_names(void)
 {
     cp_text list;
+    int used = 0;
     list.text[0] = '\0';
     for (int i = 0; i < BUILT; i++) {
         if (cp_cpu_has(built[i].isa)) {
-            strcat(list.text, i == 0 ? "" : ", ");
-            strcat(list.text, names[built[i].isa]);
+            const char *comma = i == 0 ? "" : ", ";
+            used += snprintf(list.text + used, sizeof list.text - (size_t)used, "%s%s", comma, names[built[i].isa]);
         }
     }
     return list;

@@ -357,8 +357,7 @@ void cp_collects_run(void *arg, int64_t lo, int64_t hi, int worker)
 {
     const cp_collects *c = arg;
     cp_fpenv environment = cp_fpenv_enter();
-    cp_collect_work work;
-    work.collects = c;
+    cp_collect_work work = {.collects = c};
     begin_collect(&work, cp_engine_worker(c->engine, worker));
     for (int64_t unit = lo; unit < hi; unit++) {
         run_unit(&work, unit);

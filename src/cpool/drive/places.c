@@ -88,9 +88,10 @@ void cp_places_by_plane(cp_axis *axis, const cp_pool *pool, int64_t plane, const
 {
     int32_t rank = pool->params.rank, unused = CP_SPACE - rank;
     int64_t strides[CPOOL_MAX_NDIM], stride = 0;
-    if (u != NULL) {
-        cp_view_strides(pool->array[CPOOL_U], strides);
-        stride = strides[pool->array[CPOOL_U]->ndim - 1];
+    const cpool_view *view = pool->array[CPOOL_U];
+    if (view != NULL) {
+        cp_view_strides(view, strides);
+        stride = strides[view->ndim - 1];
     }
     for (int32_t s = unused; s < CP_SPACE; s++) {
         int64_t *starts = take_table(pool, s, &memory), last = pool->in[s] - axis[s].window, out = pool->out[s];

@@ -264,7 +264,7 @@ void cp_tapwise_plan(cp_tapwise *p, const cp_pool *pool, cp_tapwise_task task)
     }
     p->sum_blocks = p->per_result ? 1 : (pool->out[0] * pool->out[1] + CP_PARAMETER_ROWS - 1) / CP_PARAMETER_ROWS;
     double band = (double)p->block_rows * (double)p->band_row * (2 * CP_TAP_GRADIENTS * sizeof(double));
-    p->bytes = band < (double)(CP_TOO_MANY_BYTES / 2) ? cp_tapwise_bind(NULL, p, NULL) : CP_TOO_MANY_BYTES;
+    p->bytes = band < (double)CP_TOO_MANY_BYTES / 2 ? cp_tapwise_bind(NULL, p, NULL) : CP_TOO_MANY_BYTES;
 }
 
 /* ---- Scratch ---- */
@@ -283,7 +283,7 @@ static void *take(cp_arena *arena, int64_t count)
 
 size_t cp_tapwise_bind(cp_tapwise_work *work, const cp_tapwise *p, char *memory)
 {
-    cp_tapwise_work unused;
+    cp_tapwise_work unused = {NULL};
     cp_tapwise_work *w = work != NULL ? work : &unused;
     cp_arena arena = {memory, 0};
     int64_t n = p->n, block = p->capacity * n, band = p->block_rows * p->band_row, leaves = p->phases > 0 ? 0 : block;

@@ -303,7 +303,7 @@ static int64_t kept_row(cp_tapwise_work *w, int64_t d, int64_t h)
     const cp_pool *pool = p->pool;
     int64_t slot = d % p->slots[0] * p->slots[1] + h % p->slots[1], row = d * pool->in[1] + h;
     if (w->slot_row[slot] != row) {
-        double *leaf[CP_TAP_LEAVES];
+        double *leaf[CP_TAP_LEAVES] = {NULL};
         int64_t left = pool->in[2] - w->first_column, count = left < p->reach ? left : p->reach;
         for (int r = 0; r < p->leaves; r++) {
             leaf[r] = w->kept[r] + slot * p->row;
@@ -350,7 +350,7 @@ static int take_run(cp_tapwise_work *w, int64_t d, int64_t h, int64_t tap, int64
     const cp_tapwise *p = w->plan;
     const cp_span *span = &w->spans[0];
     int64_t lanes = w->lanes, dense = (p->reach > p->capacity ? p->reach : p->capacity) * p->lanes + CP_TAP_LANES;
-    double *leaf[CP_TAP_LEAVES];
+    double *leaf[CP_TAP_LEAVES] = {NULL};
     for (int r = 0; r < p->leaves; r++) {
         leaf[r] = w->dense + r * dense;
     }

@@ -50,7 +50,8 @@ static void plan_unpool(cp_unpool *u, const cp_pool *pool, int32_t direction)
     cp_layout_make(&u->layout, pool, views, 0);
     for (int g = 0; g < CP_GRIDS; g++) {
         const int64_t *size = g == PLANE ? u->plane : u->sizes, *step = u->layout.grid[g].space;
-        u->linear[g] = follow(step[1], size[1], step[2], size[2]) && follow(step[0], size[0], step[2], size[1] * size[2]);
+        u->linear[g] = u->layout.grid[g].item != 0 && follow(step[1], size[1], step[2], size[2]) &&
+                       follow(step[0], size[0], step[2], size[1] * size[2]);
     }
 }
 

@@ -160,7 +160,8 @@ static void inner_windows(cp_work *w, int64_t d, int64_t h, int64_t column, int6
         double *taps = sum + pitch;
         cp_work_settle_taps(w, &w->inner, d, h, taps);
         for (int64_t i = 0; i < count * w->lanes; i++) {
-            double base = row + (double)cp_axis_span(&window->pool->axis[2], column + i / w->lanes).first;
+            int64_t at = column + i / w->lanes;
+            double base = row + (double)cp_axis_span(&window->pool->axis[2], at).first;
             taps[i] = base + cp_tap_offset(&window->tap_map, (int64_t)taps[i]);
         }
         memcpy(sum, dy, (size_t)(count * w->lanes) * sizeof(double));

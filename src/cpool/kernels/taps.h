@@ -32,8 +32,8 @@ static inline double cp_tap_offset(const cp_tap_map *map, int64_t tap) /* NaN: n
     if (tap < 0 || tap / map->taps[2] / map->taps[1] >= map->taps[0]) {
         return cp_nan();
     }
-    int64_t row = tap / map->taps[2];
-    return (double)(row / map->taps[1]) * map->weight[0] + (double)(row % map->taps[1]) * map->weight[1] +
+    int64_t row = tap / map->taps[2], plane = row / map->taps[1];
+    return (double)plane * map->weight[0] + (double)(row % map->taps[1]) * map->weight[1] +
            (double)(tap % map->taps[2]) * map->weight[2];
 }
 

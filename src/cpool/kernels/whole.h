@@ -74,6 +74,7 @@ CP_TEMPLATE void NAME(fill_plane)(int is_double, const cp_whole *w, char *dx, CP
     for (int64_t d = 0; d < w->size[0]; d++) {
         for (int64_t h = 0; h < w->size[1]; h++) {
             char *row = dx + d * w->step[0] + h * w->step[1];
+            /* NOLINTNEXTLINE(bugprone-branch-clone): the scalar kernels have one lane anyway */
             const int64_t lanes = w->step[2] == size ? V(N) : 1;
             for (int64_t c = 0; c < w->size[2]; c += lanes) {
                 CP_PREFETCH_WRITE(row + c * w->step[2] + CP_AHEAD);

@@ -159,6 +159,11 @@ static cpool_status take_channels(cp_norm *norm, cpool_error *error)
                            "groups=%" PRId64 " does not divide the %" PRId64 " channels along axis %" PRId32 " of x", groups,
                            channels, norm->channel);
         }
+        if (cp_product_overflows(norm->x_shape[norm->sample], groups)) { /* any number divides no channels */
+            return cp_fail(error, CPOOL_INVALID_VALUE, CPOOL_X,
+                           "groups=%" PRId64 " of %" PRId64 " samples are more groups than 2^63 - 1", groups,
+                           norm->x_shape[norm->sample]);
+        }
         norm->members = channels / groups;
     }
     norm->kept[norm->kept_count++] = norm->channel;
@@ -201,7 +206,7 @@ static cpool_status take_axes(cp_norm *norm, cpool_error *error)
 
 static cpool_status check_array(const cp_norm *norm, const cpool_view *view, int32_t role, cpool_error *error)
 {
-    cpool_shape want;
+    cpool_shape want = CPOOL_SHAPE_INIT;
     int32_t kind = role & ~CPOOL_GRAD;
     const cpool_view *x = norm->args.array[CPOOL_X], *parameter = norm->args.array[kind];
     if (kind == CPOOL_WEIGHT || kind == CPOOL_BIAS || kind == CPOOL_MU || kind == CPOOL_VAR) {

@@ -168,9 +168,8 @@ cpool_status cp_parameter_check(const cp_pool *pool, const cpool_view *view, int
     }
     int own = kind != CPOOL_LOGITS && view->dtype_bits == 64;
     if (view->dtype_code != CPOOL_FLOAT || !(own || view->dtype_bits == x->dtype_bits)) {
-        return cp_fail(error, CPOOL_INVALID_TYPE, role, "%s has dtype %s%d; it must be %s%s", name,
-                       cp_dtype_kind(view->dtype_code), view->dtype_bits, kind == CPOOL_LOGITS ? "" : "float64 or ",
-                       kind == CPOOL_LOGITS ? "that of x" : "that of x");
+        return cp_fail(error, CPOOL_INVALID_TYPE, role, "%s has dtype %s%d; it must be %sthat of x", name,
+                       cp_dtype_kind(view->dtype_code), view->dtype_bits, kind == CPOOL_LOGITS ? "" : "float64 or ");
     }
     switch (kind) {
     case CPOOL_WEIGHT: return check_weight(pool, view, role, name, error);

@@ -540,7 +540,7 @@ static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
 
 static cpool_status check_array(const cp_pool *pool, const cpool_view *view, int32_t role, cpool_error *error)
 {
-    cpool_shape want;
+    cpool_shape want = CPOOL_SHAPE_INIT;
     int32_t kind = role & ~CPOOL_GRAD;
     if (cp_parameter_role(role)) {
         return cp_parameter_check(pool, view, role, cp_role_name(role), error);
