@@ -679,10 +679,10 @@ def test_instruction_sets_and_layouts(geometry):
             assert_same({name: one[name] for name in same}, {name: expected[name][:1] for name in same}, (operator, "one"))
 
 
-@pytest.mark.parametrize("far", [255.0, 257.0, 1e5, 1e7, np.inf, np.nan])
+@pytest.mark.parametrize("far", [63.9, 64.1, 1e-38, 255.0, 257.0, 1e5, 1e7, 1e31, np.inf, np.nan])
 @pytest.mark.parametrize("name", ["soft_pool", "lip_pool", "stochastic_pool", "ada_pool"])
 def test_a_far_element_changes_no_other_window(name, far):
-    # Rows without any have a quicker way.
+    # Windows without any have a quicker way, and so have rows.
     kwargs = {"stochastic_pool": {"training": False}, "ada_pool": {"a": 0.3}}.get(name, {})
     rng = np.random.default_rng(0)
     x, logits = rng.normal(size=(2, 2, 3, 9, 40)).astype(np.float32)

@@ -37,6 +37,11 @@ def to_double(x):
     return f.numerator / f.denominator
 
 
+def to_float(x):
+    """The float nearest to x."""
+    return struct.unpack("f", struct.pack("f", to_double(x)))[0]
+
+
 def top_bits(x, bits=26):
     """x cut to its leading bits, as a double: products of two such numbers of 26 bits are exact."""
     mantissa, exponent = math.frexp(to_double(x))
@@ -92,6 +97,11 @@ def atanh_term(k):
     return Decimal(2) / (2 * k + 1)
 
 
+def exp_term(k):
+    """Of e^r, in r."""
+    return Decimal(1) / math.factorial(k)
+
+
 def exp2_term(k):
     """Of 2^f, in f."""
     return LN2**k / math.factorial(k)
@@ -107,9 +117,9 @@ def split(name, value):
     return [define(f"{name}_HI", hi), define(f"{name}_LO", to_double(value - Decimal(hi)))]
 
 
-def polynomial(name, title, term, skip, degree, lo, hi):
+def polynomial(name, title, term, skip, degree, lo, hi, nearest=to_double):
     """The series after its first `skip` terms; the error is relative to what it is a part of, the whole series."""
-    coefficients = [to_double(c) for c in interpolate(series(lambda k: term(k + skip)), lo, hi, degree)]
+    coefficients = [nearest(c) for c in interpolate(series(lambda k: term(k + skip)), lo, hi, degree)]
     whole = series(term)
     worst = Decimal(0)
     for i in range(GRID + 1):
@@ -129,6 +139,8 @@ def header():
     f_max = Decimal("0.5") + Decimal(2) ** -20
     scale = 2 / LN2
     ln2_top = top_bits(LN2, 32)
+    ln2_float_top = top_bits(LN2, 17)
+    r_max = LN2 / 2 + Decimal(2) ** -12
     lines = [
         "/* Written by tools/make_math.py, which says how: change that, not this. */",
         "#ifndef CP_KERNELS_MATH_CONSTANTS_H",
@@ -157,6 +169,11 @@ def header():
         define("CP_LN2_TOP", ln2_top),
         define("CP_LN2_REST", to_double(LN2 - Decimal(ln2_top))),
         *polynomial("CP_LOG_R", "R(x)", atanh_term, 1, 6, Decimal(0), z_max),
+        "",
+        "/* e^r = 1 + (r + r^2 F(r)), in float lanes; ln2 in two floats: exponents of 7 bits times the first are exact */",
+        define("CP_LN2_FLOAT_TOP", ln2_float_top),
+        define("CP_LN2_FLOAT_REST", to_float(LN2 - Decimal(ln2_float_top))),
+        *polynomial("CP_EXP_F", "F(x)", exp_term, 2, 4, -r_max, r_max, to_float),
         "",
         "#endif",
     ]

@@ -45,7 +45,7 @@ CP_REGION_BEGIN_BASE
 /* Three rows in, two rows out, n a multiple of CHECK_LANES. */
 typedef void (*check_row)(const double *a, const double *b, const double *c, double *y, double *z, int64_t n);
 
-enum { LOG2, MUL, DIV, EXP2, EXP2_NEAR, SCALE, POW2_DOWN, FREXP, LOG, LOG1P, POW, FUNCTIONS };
+enum { LOG2, MUL, DIV, EXP2, EXP2_NEAR, SCALE, POW2_DOWN, FREXP, LOG, LOG1P, POW, EXP_FLOAT, FUNCTIONS };
 enum { CHECK_LANES = 8 };
 
 #define ROW(name, ...) \
@@ -69,12 +69,30 @@ ROW(row_pow2_down, y = vf64_pow2_down(a))
 ROW(row_frexp, vf64_frexp(a, &y, &z))
 ROW(row_log, y = vf64_log(a))
 ROW(row_log1p, y = vf64_log1p(a))
+/* e^(a + b) in float lanes; of what nothing is promised for, e^0. */
+static void row_exp_float(const double *pa, const double *pb, const double *pc, double *py, double *pz, int64_t n)
+{
+    float x[vf32_N] = {0}, rest[vf32_N] = {0}, y[vf32_N];
+    (void)pc;
+    (void)pz;
+    for (int64_t i = 0; i < n; i += vf32_N) {
+        for (int l = 0; l < vf32_N && i + l < n; l++) {
+            double size = pa[i + l] < 0 ? -pa[i + l] : pa[i + l], part = pb[i + l] < 0 ? -pb[i + l] : pb[i + l];
+            x[l] = size <= 64 ? (float)pa[i + l] : 0.0f;
+            rest[l] = size <= 64 && part <= size * 0x1p-24 ? (float)pb[i + l] : 0.0f;
+        }
+        vf32_store(y, vf32_exp(vf32_load(x), vf32_load(rest)));
+        for (int l = 0; l < vf32_N && i + l < n; l++) {
+            py[i + l] = y[l];
+        }
+    }
+}
 ROW(row_pow, vf64_log2_dd(a, &y, &z); vf64_mul_dd(&y, &z, c); vf64_exp2_dd(y, z, &y, &z))
 
 #define TABLE CP_GLUE(check_math_, CP_ISA_NAME)
 extern const check_row TABLE[FUNCTIONS];
 const check_row TABLE[FUNCTIONS] = {row_log2,      row_mul,   row_div, row_exp2,  row_exp2_near, row_scale,
-                                    row_pow2_down, row_frexp, row_log, row_log1p, row_pow};
+                                    row_pow2_down, row_frexp, row_log, row_log1p, row_pow,       row_exp_float};
 
 #if defined(CHECK_sse41) || defined(CHECK_avx2) || defined(CHECK_avx512)
 CP_REGION_END
@@ -240,7 +258,7 @@ typedef struct check_isa {
 } check_isa;
 
 static const char *const NAMES[FUNCTIONS] = {"log2_dd",   "mul_dd", "div_dd", "exp2_dd", "exp2_near", "scale",
-                                             "pow2_down", "frexp",  "log",    "log1p",   "pow"};
+                                             "pow2_down", "frexp",  "log",    "log1p",   "pow",       "exp in float"};
 
 static int same(const double *x, const double *y)
 {
@@ -476,6 +494,28 @@ static void check_exp_near(const check_row *rows, uint32_t step)
     report_error("exp2_near: rounded to float", ulps, 0.51, "ulp");
 }
 
+/* e^x of floats, of as many as step leaves, and of floats and half their last place, that is x (1 + 2^-24). */
+static void check_exp_float(const check_row *rows, uint32_t step)
+{
+    double error = 0;
+    uint32_t end = 0x42800000; /* 64 */
+    for (uint64_t bits = 0; bits < 2 * (uint64_t)end;) {
+        for (int i = 0; i < BLOCK; i++, bits += step) {
+            uint32_t one = (uint32_t)(bits % end) | (bits / end % 2 == 1 ? 0x80000000u : 0);
+            float x;
+            memcpy(&x, &one, sizeof x);
+            A[i] = x;
+            B[i] = i % 2 == 0 ? 0.0 : (float)(A[i] * 0x1p-25);
+        }
+        rows[EXP_FLOAT](A, B, C, Y, Z, BLOCK);
+        for (int i = 0; i < BLOCK; i++) {
+            long double exact = expl((long double)A[i] + (long double)B[i]);
+            error = max(error, fabs((double)((Y[i] - exact) / exact)));
+        }
+    }
+    report_error("exp in float up to 64, relative", error * 0x1p24, 1.6, "* 2^-24");
+}
+
 /* x^p against quad precision, p large enough that one word would not do. */
 static void check_pow(const check_row *rows)
 {
@@ -693,6 +733,7 @@ int main(int argc, char **argv)
     check_mul_div(rows);
     check_exp2(rows);
     check_exp_near(rows, argc > 1 && strcmp(argv[1], "--all") == 0 ? 1 : 3989);
+    check_exp_float(rows, argc > 1 && strcmp(argv[1], "--all") == 0 ? 1 : 3989);
     check_pow(rows);
     check_scale(rows);
     check_log(rows);

@@ -206,6 +206,7 @@ static void expect(int good, const char *isa, const char *lane, const char *what
 #define vf32_store_u8 CHECK_NAME(vf32_store_u8)
 #define vf32_load_u8 CHECK_NAME(vf32_load_u8)
 #define vf32_add_where CHECK_NAME(vf32_add_where)
+#define vf32_bits_shl CHECK_NAME(vf32_bits_shl)
 #define vf64 CHECK_NAME(vf64)
 #define vf64_mask CHECK_NAME(vf64_mask)
 #define vf64_load CHECK_NAME(vf64_load)

@@ -223,7 +223,11 @@ static void LANE(check_memory)(void)
     }
 }
 
-#if CHECK_INTEGERS
+#if !CHECK_INTEGERS
+static void LANE(check_shifts)(void){
+    EACH_PAIR("bits_shl", same_bits, vf32_bits_shl(x, 1), LANE(one)((CHECK_BITS)(LANE(bits)(*p) << 1)))
+        EACH_PAIR("bits_shl", same_bits, vf32_bits_shl(x, 23), LANE(one)((CHECK_BITS)(LANE(bits)(*p) << 23)))}
+#else
 #  define EACH_INT(what, result, want) EACH_PAIR(what, same_bits, vf64_from_bits(result), LANE(one)(want))
 #  define EACH_SHIFT(n) \
       EACH_INT("int_shl", vf64_int_shl(vf64_bits(x), n), LANE(bits)(*p) << n) \
@@ -314,5 +318,7 @@ static void LANE(check)(void)
 #if CHECK_INTEGERS
     LANE(check_integers)();
     LANE(check_narrow)();
+#else
+    LANE(check_shifts)();
 #endif
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "drive/drive.h"
+#include "drive/weighted.h"
 #include "fpenv.h"
 #include "integers.h"
 #include "kernels/philox.h"
@@ -138,11 +139,32 @@ static void results(cp_tapwise_work *w)
     }
 }
 
+/* Results that are there are kept; whether some are NaN. */
+static int find_missing(cp_tapwise_work *w, int64_t d, int64_t h, int64_t column, int64_t count)
+{
+    int any = 0;
+    cp_tapwise_load(w, CP_ON_Y, d, h, column, 1, count, w->dy);
+    for (int64_t i = 0; i < count * w->lanes; i++) {
+        any |= w->dy[i] != w->dy[i];
+    }
+    return any;
+}
+
+static void keep_others(cp_tapwise_work *w)
+{
+    for (int64_t i = 0; i < w->count * w->lanes; i++) {
+        w->y[i] = w->dy[i] != w->dy[i] ? w->y[i] : w->dy[i];
+    }
+}
+
 static void pool_row(cp_tapwise_work *w)
 {
     const cp_tapwise *p = w->plan;
     const cp_grid *y = &p->layout.grid[CP_ON_Y], *taps = &p->layout.grid[CP_ON_SIDE];
     results(w);
+    if (p->mends) {
+        keep_others(w);
+    }
     w->rows->store[p->pool->dtype](cp_tapwise_element(w, CP_ON_Y, w->d, w->h, w->column), w->y, w->count, y->space[2], w->lanes,
                                    w->lane_step[CP_ON_Y]);
     if (p->kind == CP_TAP_DRAW && taps->item != 0) {
@@ -176,8 +198,11 @@ static void run_pool(cp_tapwise_work *w, int64_t block)
     for (int64_t column = 0; column < out[2]; column += p->width) {
         int64_t left = out[2] - column, count = left < p->width ? left : p->width;
         for (int64_t row = block * p->block_rows; row < end; row++) {
-            begin_row(w, row / out[1], row % out[1], column, count);
-            pool_row(w);
+            int64_t d = row / out[1], h = row % out[1];
+            if (!p->mends || find_missing(w, d, h, column, count)) {
+                begin_row(w, d, h, column, count);
+                pool_row(w);
+            }
         }
     }
 }
@@ -455,6 +480,18 @@ static int plan_tasks(cp_tapwise plans[MOST_TASKS], const cp_pool *pool, int32_t
     return n;
 }
 
+/* Small windows of floats: what is left for the plan is what float cannot hold. */
+static int plan_weighted(cp_weighted *weighted, const cp_pool *pool, int32_t direction, cp_cost *cost)
+{
+    if (direction != CPOOL_FORWARD || !cp_weighted_plan(weighted, pool)) {
+        return 0;
+    }
+    cp_cost own = cp_weighted_cost(weighted);
+    cost->per_worker = own.per_worker > cost->per_worker ? own.per_worker : cost->per_worker;
+    cost->nanoseconds = own.nanoseconds;
+    return 1;
+}
+
 /* What was drawn is a selection like any other from there on. */
 static int is_selection(const cp_pool *pool, int32_t direction, cp_pool *selection)
 {
@@ -469,12 +506,14 @@ static int is_selection(const cp_pool *pool, int32_t direction, cp_pool *selecti
 cp_cost cp_tapwise_cost(const cp_pool *pool, int32_t direction)
 {
     cp_tapwise plans[MOST_TASKS];
+    cp_weighted weighted;
     cp_pool selection;
     cp_cost cost;
     if (is_selection(pool, direction, &selection)) {
         return cp_window_cost(&selection, direction);
     }
     (void)plan_tasks(plans, pool, direction, &cost);
+    (void)plan_weighted(&weighted, pool, direction, &cost);
     return cost;
 }
 
@@ -527,14 +566,21 @@ static void clear_shared(const cp_tapwise *p)
 cpool_status cp_tapwise_run(const cp_pool *pool, int32_t direction, const cpool_exec *exec)
 {
     cp_tapwise plans[MOST_TASKS];
+    cp_weighted weighted;
     cp_pool selection;
     cp_engine engine;
     cp_cost cost;
     if (is_selection(pool, direction, &selection)) {
         return cp_window_run(&selection, direction, exec);
     }
-    int n = plan_tasks(plans, pool, direction, &cost);
+    int n = plan_tasks(plans, pool, direction, &cost), is_weighted = plan_weighted(&weighted, pool, direction, &cost);
     cpool_status status = cp_engine_take(&engine, exec, cost);
+    if (status == CPOOL_OK && is_weighted) {
+        if (!cp_weighted_run(&weighted, &engine)) {
+            return CPOOL_OK;
+        }
+        plans[0].mends = 1;
+    }
     for (int i = 0; i < n && status == CPOOL_OK; i++) {
         cp_tapwise *p = &plans[i];
         p->engine = &engine;

@@ -28,6 +28,7 @@ typedef struct cp_phase {
 typedef struct cp_tapwise {
     const cp_pool *pool;
     cp_tapwise_task task;
+    int32_t mends; /* only results that are NaN are made, the others are there */
     cp_layout layout;
     int32_t kind; /* CP_TAP_* */
     const cp_engine *engine;

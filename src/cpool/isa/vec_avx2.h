@@ -84,6 +84,7 @@ CP_VEC vf64_mask vf64_mask_andnot(vf64_mask a, vf64_mask b) { return _mm256_andn
 CP_VEC vf32 vf32_select(vf32_mask m, vf32 a, vf32 b) { return _mm256_blendv_ps(b, a, m); }
 CP_VEC vf64 vf64_select(vf64_mask m, vf64 a, vf64 b) { return _mm256_blendv_pd(b, a, m); }
 
+CP_VEC vf32 vf32_bits_shl(vf32 a, int n) { return _mm256_castsi256_ps(_mm256_sll_epi32(_mm256_castps_si256(a), _mm_cvtsi32_si128(n))); }
 CP_VEC vf64_int vf64_bits(vf64 a) { return _mm256_castpd_si256(a); }
 CP_VEC vf64 vf64_from_bits(vf64_int a) { return _mm256_castsi256_pd(a); }
 CP_VEC vf64_int vf64_int_set1(uint64_t x) { return _mm256_set1_epi64x((long long)x); }

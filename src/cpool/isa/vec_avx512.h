@@ -76,6 +76,7 @@ CP_VEC vf64_mask vf64_mask_andnot(vf64_mask a, vf64_mask b) { return _kandn_mask
 CP_VEC vf32 vf32_select(vf32_mask m, vf32 a, vf32 b) { return _mm512_mask_blend_ps(m, b, a); }
 CP_VEC vf64 vf64_select(vf64_mask m, vf64 a, vf64 b) { return _mm512_mask_blend_pd(m, b, a); }
 
+CP_VEC vf32 vf32_bits_shl(vf32 a, int n) { return _mm512_castsi512_ps(_mm512_sll_epi32(_mm512_castps_si512(a), _mm_cvtsi32_si128(n))); }
 CP_VEC vf64_int vf64_bits(vf64 a) { return _mm512_castpd_si512(a); }
 CP_VEC vf64 vf64_from_bits(vf64_int a) { return _mm512_castsi512_pd(a); }
 CP_VEC vf64_int vf64_int_set1(uint64_t x) { return _mm512_set1_epi64((long long)x); }

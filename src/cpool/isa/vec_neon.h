@@ -102,6 +102,7 @@ CP_VEC vf64_mask vf64_mask_andnot(vf64_mask a, vf64_mask b) { return vbicq_u64(a
 CP_VEC vf32 vf32_select(vf32_mask m, vf32 a, vf32 b) { return vbslq_f32(m, a, b); }
 CP_VEC vf64 vf64_select(vf64_mask m, vf64 a, vf64 b) { return vbslq_f64(m, a, b); }
 
+CP_VEC vf32 vf32_bits_shl(vf32 a, int n) { return vreinterpretq_f32_u32(vshlq_u32(vreinterpretq_u32_f32(a), vdupq_n_s32(n))); }
 CP_VEC vf64_int vf64_bits(vf64 a) { return vreinterpretq_u64_f64(a); }
 CP_VEC vf64 vf64_from_bits(vf64_int a) { return vreinterpretq_f64_u64(a); }
 CP_VEC vf64_int vf64_int_set1(uint64_t x) { return vdupq_n_u64(x); }

@@ -24,6 +24,8 @@
  *   load_u8(p, n)                 n bytes as numbers, 0 beyond, 0 < n <= N
  *   add_where(m, a, b)            a + b where m, else a, for an a that is not -0
  *   store_u8(p, v, n)             n lanes, integers of -1 to 255, as bytes
+ * For f32 also
+ *   bits_shl(v, n)                the 32 bits shifted left by a constant
  * For f64 also
  *   load_f32 load_f32_n           floats in memory, widened
  *   store_f32 store_f32_n         rounded to floats in memory, to nearest even
@@ -95,6 +97,7 @@ CP_VEC vf32 vf32_sqrt(vf32 a) { return __builtin_sqrtf(a); }
 CP_VEC vf64 vf64_sqrt(vf64 a) { return __builtin_sqrt(a); }
 #endif
 
+CP_VEC vf32 vf32_bits_shl(vf32 a, int n) { uint32_t v; memcpy(&v, &a, sizeof v); v <<= n; memcpy(&a, &v, sizeof v); return a; }
 CP_VEC vf64_int vf64_bits(vf64 a) { uint64_t v; memcpy(&v, &a, sizeof v); return v; }
 CP_VEC vf64 vf64_from_bits(vf64_int a) { double v; memcpy(&v, &a, sizeof v); return v; }
 CP_VEC vf64_int vf64_int_set1(uint64_t x) { return x; }

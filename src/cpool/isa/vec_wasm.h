@@ -92,6 +92,7 @@ CP_VEC vf64_mask vf64_mask_andnot(vf64_mask a, vf64_mask b) { return wasm_v128_a
 CP_VEC vf32 vf32_select(vf32_mask m, vf32 a, vf32 b) { return wasm_v128_bitselect(a, b, m); }
 CP_VEC vf64 vf64_select(vf64_mask m, vf64 a, vf64 b) { return wasm_v128_bitselect(a, b, m); }
 
+CP_VEC vf32 vf32_bits_shl(vf32 a, int n) { return wasm_i32x4_shl(a, (uint32_t)n); }
 CP_VEC vf64_int vf64_bits(vf64 a) { return a; }
 CP_VEC vf64 vf64_from_bits(vf64_int a) { return a; }
 CP_VEC vf64_int vf64_int_set1(uint64_t x) { return wasm_u64x2_splat(x); }

@@ -224,6 +224,22 @@ CP_VEC void vf64_exp2_near(vf64 x, vf64 *mantissa, vf64 *exponent)
     *exponent = k;
 }
 
+/* e^(x + rest) in float, |x| <= 64, |rest| below half an ulp of x, within 1.6 * 2^-24 of it: the integer next to x log2 e is the
+ * exponent, and comes with its bias to the place of one by way of the last bits of a large float. */
+CP_VEC vf32 vf32_exp(vf32 x, vf32 rest)
+{
+    vf32 one = vf32_set1(1.0f), large = vf32_set1(0x3p22f + 127.0f);
+    vf32 biased = vf32_add(vf32_mul(x, vf32_set1((float)CP_LOG2_E)), large), k = vf32_sub(biased, large);
+    vf32 r = vf32_sub(x, vf32_mul(k, vf32_set1((float)CP_LN2_FLOAT_TOP)));
+    r = vf32_add(vf32_sub(r, vf32_mul(k, vf32_set1((float)CP_LN2_FLOAT_REST))), rest);
+    vf32 f = vf32_add(vf32_mul(vf32_set1((float)CP_EXP_F_4), r), vf32_set1((float)CP_EXP_F_3));
+    f = vf32_add(vf32_mul(f, r), vf32_set1((float)CP_EXP_F_2));
+    f = vf32_add(vf32_mul(f, r), vf32_set1((float)CP_EXP_F_1));
+    f = vf32_add(vf32_mul(f, r), vf32_set1((float)CP_EXP_F_0));
+    f = vf32_add(one, vf32_add(r, vf32_mul(vf32_mul(r, r), f)));
+    return vf32_mul(f, vf32_bits_shl(biased, 23));
+}
+
 /* 2^(hi + lo) = mantissa * 2^exponent, the mantissa in [0.70, 1.42] within 0.53 ulp, exactly 1 for integers.
  * |hi| >= 2^52: hi is the exponent and lo is dropped, which is as near as a double can name the exponent.
  * hi far: mantissa 0 or infinity, exponent -CP_FAR or CP_FAR. NaN: NaN and 0.

@@ -62,4 +62,14 @@
 #define CP_LOG_R_5 0x1.39fe606542e57p-3
 #define CP_LOG_R_6 0x1.2b584aae78acfp-3
 
+/* e^r = 1 + (r + r^2 F(r)), in float lanes; ln2 in two floats: exponents of 7 bits times the first are exact */
+#define CP_LN2_FLOAT_TOP 0x1.62e4000000000p-1
+#define CP_LN2_FLOAT_REST 0x1.7f7d1c0000000p-20
+/* F(x), -0.346818 <= x <= 0.346818: relative error 2^-26.5 of the whole */
+#define CP_EXP_F_0 0x1.0000000000000p-1
+#define CP_EXP_F_1 0x1.5554dc0000000p-3
+#define CP_EXP_F_2 0x1.55551a0000000p-5
+#define CP_EXP_F_3 0x1.120bbc0000000p-7
+#define CP_EXP_F_4 0x1.6d11560000000p-10
+
 #endif

@@ -186,6 +186,29 @@ typedef struct cp_tap_kernel {
     void (*terms)(const cp_tap_windows *windows, const cp_tap_block *block); /* adds to terms */
     void (*finish_terms)(const cp_tap_windows *windows);
 } cp_tap_kernel;
+
+/* Weighted means of floats as two sums; see kernels/weighted.h. */
+typedef struct cp_weighting {
+    float beta, beta_rest; /* CP_TAP_SOFT: the factor in two floats */
+} cp_weighting;
+
+/* Columns of `lanes` elements each, so many bytes apart; weights and weighted elements one behind the other. */
+typedef struct cp_weighted_row {
+    const char *x, *logit;
+    int64_t x_step, logit_step, columns, lanes;
+    float *weight, *weighted;
+} cp_weighted_row;
+
+/* Magnitudes that floats are weighted with: logits below the first, weighted elements between the others, or 0. */
+#define CP_WEIGHTED_LOGIT 64.0f
+#define CP_WEIGHTED_LEAST 0x1p-120f
+#define CP_WEIGHTED_MOST 0x1p100f
+
+typedef struct cp_weighted_kernels {
+    void (*map[CP_TAP_SHARE + 1])(const cp_weighting *by, const cp_weighted_row *row);
+    int (*divide)(float *weighted, const float *weight, int64_t n);
+} cp_weighted_kernels;
+
 /* ---- Normalization: f64 lanes, see kernels/moments.h and kernels/affine.h ---- */
 
 /* Where the constants of a group lie. */
@@ -267,6 +290,7 @@ typedef struct cp_kernels {
     const cp_lane_kernels *lane[CP_LANES];
     const cp_lp_kernels *lp;
     const cp_tap_kernel *tap[CP_DTYPES]; /* of each type [CP_TAPS] */
+    const cp_weighted_kernels *weighted;
     const cp_norm_kernels *norm;
 } cp_kernels;
 

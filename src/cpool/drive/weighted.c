@@ -1,0 +1,324 @@
+#include "drive/weighted.h"
+
+#include <string.h>
+
+#include "fpenv.h"
+#include "integers.h"
+#include "plan/parameters.h"
+
+/* Bytes of weights and weighted elements at once, roughly; lanes of pixels, columns of results; additions along both axes after which
+ * a sum is still as exact as it has to be; strides that strips take. */
+enum { SCRATCH = 192 * 1024, LEAST_LANES = 16, MOST_LANES = 64, MOST_COLUMNS = 1024, MOST_SUMS = 5, MOST_STRIDE = 8 };
+enum { ON_X, ON_Y, ON_LOGIT, ARRAYS };
+
+/* ---- Planning ---- */
+
+static int suits(const cp_pool *pool)
+{
+    const cp_axis *axis = pool->axis;
+    const cpool_view *beta = pool->array[CPOOL_BETA];
+    int kinds = pool->op->family == CP_TAPWISE && pool->op->fold <= CP_TAP_SHARE && pool->dtype == CP_DTYPE_f32;
+    int64_t sums = axis[1].taps - 1 + axis[2].taps - 1;
+    for (int a = 1; a < CP_SPACE; a++) {
+        kinds &= axis[a].kind == CP_AXIS_SLIDING && axis[a].dilation == 1 && axis[a].stride <= MOST_STRIDE;
+    }
+    return kinds && pool->in[0] == 1 && pool->out[0] == 1 && sums > 0 && sums <= MOST_SUMS &&
+           !(beta != NULL && cp_parameter_per_channel(pool, beta));
+}
+
+/* How many results of an axis are made from so many sources. */
+static int64_t results_of(const cp_axis *axis, int64_t sources)
+{
+    return sources < axis->taps ? 1 : (sources - axis->taps) / axis->stride + 1;
+}
+
+static int64_t sources_of(const cp_axis *axis, int64_t results)
+{
+    return (results - 1) * axis->stride + axis->taps;
+}
+
+static void plan_unit(cp_weighted *w)
+{
+    const cp_pool *pool = w->pool;
+    const cp_axis *axis = pool->axis;
+    enum { PAIR = 2 * sizeof(float) };
+    int together = w->layout.lane >= 0;
+    w->lanes = together ? cp_min64(w->layout.lanes, MOST_LANES) : 1;
+    w->columns = cp_min64(pool->out[2], MOST_COLUMNS / w->lanes);
+    w->source[1] = sources_of(&axis[2], w->columns);
+    w->rows = cp_min64(pool->out[1], results_of(&axis[1], SCRATCH / (w->source[1] * w->lanes * PAIR)));
+    w->source[0] = sources_of(&axis[1], w->rows);
+    int64_t step[CP_GRIDS];
+    w->run = cp_layout_run(&w->layout, step);
+    int whole = w->rows == pool->out[1] && w->columns == pool->out[2] && !together;
+    w->planes = whole ? cp_min64(w->run, cp_max64(1, SCRATCH / (w->source[0] * w->source[1] * PAIR))) : 1;
+    w->groups = together ? cp_ceil_div(w->layout.lanes, w->lanes) : cp_ceil_div(w->run, w->planes);
+    w->blocks = cp_ceil_div(pool->out[1], w->rows);
+    w->strips = cp_ceil_div(pool->out[2], w->columns);
+    w->units = (together ? w->layout.outer : w->layout.outer / w->run * w->groups) * w->blocks * w->strips;
+}
+
+/* The sums of scratch, as a pool of their own: averages whose divisor is 1. */
+static int plan_sum(cp_weighted *w)
+{
+    enum { ROWS = 2, BATCH = 3 };
+    static const int32_t batch[BATCH] = {0, 1, 4};
+    const cp_axis *axis = w->pool->axis;
+    const int64_t sources[CP_WEIGHTED_SIDES] = {2, w->planes, w->source[0], w->source[1], w->lanes};
+    const int64_t results[CP_WEIGHTED_SIDES] = {2, w->planes, w->rows, w->columns, w->lanes};
+    cp_pool *sum = &w->sum;
+    memset(&sum->args, 0, sizeof sum->args);
+    memcpy(sum->batch, batch, sizeof batch);
+    memcpy(w->shape[0], sources, sizeof sources);
+    memcpy(w->shape[1], results, sizeof results);
+    sum->params = w->pool->params;
+    sum->params.flags = CPOOL_DIVISOR;
+    sum->params.divisor = 1;
+    sum->op = cp_operator_find(CPOOL_AVG);
+    sum->array = sum->args.array;
+    sum->grad = sum->args.grad;
+    sum->ndim = CP_WEIGHTED_SIDES;
+    sum->x_shape = w->shape[0];
+    sum->channel = -1;
+    sum->batch_count = BATCH;
+    sum->window_taps = w->pool->window_taps;
+    sum->taps_bits = w->pool->taps_bits;
+    sum->dtype = w->pool->dtype;
+    sum->dtype_bits = w->pool->dtype_bits;
+    for (int a = 0; a < CP_SPACE; a++) {
+        sum->space[a] = a == 0 ? -1 : a + ROWS - 1;
+        sum->in[a] = sum->padded_end[a] = a == 0 ? 1 : sources[sum->space[a]];
+        sum->out[a] = a == 0 ? 1 : results[sum->space[a]];
+        sum->axis[a] = cp_axis_sliding(sum->in[a], sum->out[a], axis[a].taps, a == 0 ? 1 : axis[a].stride, 1, 0);
+    }
+    for (int side = 0; side < 2; side++) {
+        w->view[side] = (cpool_view){NULL, w->shape[side], NULL, CP_WEIGHTED_SIDES, CPOOL_FLOAT, 32, 1, {0, 0, 0, 0}};
+        sum->array[side == 0 ? CPOOL_X : CPOOL_Y] = &w->view[side];
+    }
+    return cp_strips_plan(&w->strip, sum);
+}
+
+int cp_weighted_plan(cp_weighted *w, const cp_pool *pool)
+{
+    if (!suits(pool)) {
+        return 0;
+    }
+    cp_spread spread;
+    const cpool_view *views[CP_GRIDS] = {pool->array[CPOOL_X], pool->array[CPOOL_Y]};
+    if (pool->array[CPOOL_LOGITS] != NULL) {
+        cp_parameter_spread(&spread, pool, pool->array[CPOOL_LOGITS], CPOOL_LOGITS);
+        views[ON_LOGIT] = &spread.view;
+    }
+    w->pool = pool;
+    w->kind = pool->op->fold;
+    w->by = (cp_weighting){1, 0};
+    if (w->kind == CP_TAP_SOFT) {
+        double beta = cp_parameter_at(pool, pool->array[CPOOL_BETA], 0, 0);
+        w->by.beta = (float)beta;
+        w->by.beta_rest = (float)(beta - (double)w->by.beta);
+    }
+    cp_layout_make(&w->layout, pool, views, 0);
+    if (cp_layout_planes(&w->layout) == 0) {
+        return 0;
+    }
+    for (int32_t dim = 0; dim < w->layout.dims; dim++) {
+        if (w->layout.grid[ON_X].batch[dim] == w->layout.grid[ON_X].item && w->layout.length[dim] >= LEAST_LANES) {
+            cp_layout_take_lanes(&w->layout, dim);
+        }
+    }
+    plan_unit(w);
+    if (!plan_sum(w)) {
+        return 0;
+    }
+    w->sources = w->planes * w->lanes * w->source[0] * w->source[1];
+    w->results = w->planes * w->lanes * w->rows * w->columns;
+    w->source_bytes = cp_row_bytes(2 * w->sources, sizeof(float));
+    w->result_bytes = cp_row_bytes(2 * w->results, sizeof(float));
+    w->line_bytes = cp_row_bytes(w->source[1] * w->lanes, sizeof(float));
+    w->bytes = CP_LINE + w->source_bytes + w->result_bytes + 2 * w->line_bytes + w->strip.bytes;
+    return 1;
+}
+
+cp_cost cp_weighted_cost(const cp_weighted *w)
+{
+    const cp_pool *pool = w->pool;
+    double elements = (double)pool->in[1] * (double)pool->in[2] + 2.0 * (double)pool->out[1] * (double)pool->out[2];
+    return (cp_cost){w->bytes, 0, elements * (double)cp_layout_planes(&w->layout) * 0.6};
+}
+
+/* ---- Running ---- */
+
+/* What a worker holds. Weights come first, weighted elements behind them. */
+typedef struct cp_weighted_work {
+    const cp_weighted *plan;
+    int32_t *left; /* whether results are; in the worker's memory, where the caller finds it */
+    float *source, *result, *line[2];
+    cp_engine engine;
+    cp_strips sum;
+} cp_weighted_work;
+
+static void begin(cp_weighted_work *work, const cp_weighted *w, char *memory)
+{
+    work->plan = w;
+    work->left = (int32_t *)(void *)memory;
+    memory += CP_LINE;
+    work->source = (float *)(void *)memory;
+    memory += w->source_bytes;
+    work->result = (float *)(void *)memory;
+    memory += w->result_bytes;
+    for (int i = 0; i < 2; i++, memory += w->line_bytes) {
+        work->line[i] = (float *)(void *)memory;
+    }
+    work->engine = *w->engine;
+    work->engine.workspace = memory;
+    work->sum = w->strip;
+    work->sum.engine = &work->engine;
+    work->sum.layout.grid[0].data = (char *)work->source;
+    work->sum.layout.grid[1].data = (char *)work->result;
+}
+
+/* Elements `from` to `to` of a row of an array, where a kernel can read them: there, or copied side by side. */
+static const char *find_line(const cp_weighted_work *work, int g, const char *row, int64_t from, int64_t to, int64_t *step)
+{
+    const cp_weighted *w = work->plan;
+    const cp_layout *layout = &w->layout;
+    const cp_grid *grid = &layout->grid[g];
+    int64_t apart = layout->lane >= 0 ? grid->batch[layout->lane] : grid->space[2];
+    const char *at = row + from * grid->space[2];
+    *step = layout->lane >= 0 ? grid->space[2] : 0;
+    if (apart == grid->item) {
+        return at;
+    }
+    float *line = work->line[g == ON_LOGIT];
+    w->engine->kernels->lane[CP_LANE_f32]->load[w->pool->dtype](line, at, to - from, grid->space[2], w->lanes,
+                                                                layout->lane >= 0 ? apart : 0);
+    *step = w->lanes * (int64_t)sizeof *line;
+    return (const char *)line;
+}
+
+static void clear(const cp_weighted_work *work, int64_t from, int64_t to)
+{
+    for (int i = 0; i < 2; i++) {
+        memset(work->source + i * work->plan->sources + from, 0, (size_t)(to - from) * sizeof(float));
+    }
+}
+
+/* Weights of a plane's rows from `row` and columns from `column` on, some of which may be padding, to place `to` of scratch. */
+static void weigh_plane(const cp_weighted_work *work, char *const *at, int64_t row, int64_t column, int64_t to)
+{
+    const cp_weighted *w = work->plan;
+    const int64_t *in = w->pool->in;
+    int64_t from = cp_max64(column, 0), end = cp_max64(from, cp_min64(column + w->source[1], in[2])), lanes = w->lanes;
+    int64_t before = (from - column) * lanes, behind = (end - column) * lanes, all = w->source[1] * lanes;
+    for (int64_t r = row; r < row + w->source[0]; r++, to += all) {
+        if (r < 0 || r >= in[1] || from >= end) {
+            clear(work, to, to + all);
+            continue;
+        }
+        float *weight = work->source + to + before;
+        cp_weighted_row line = {NULL, NULL, 0, 0, end - from, lanes, weight, weight + w->sources};
+        line.x = find_line(work, ON_X, at[ON_X] + r * w->layout.grid[ON_X].space[1], from, end, &line.x_step);
+        if (w->kind == CP_TAP_LIP) {
+            line.logit =
+                find_line(work, ON_LOGIT, at[ON_LOGIT] + r * w->layout.grid[ON_LOGIT].space[1], from, end, &line.logit_step);
+        }
+        if (w->layout.lane < 0) { /* columns are the lanes */
+            line.lanes = line.columns;
+            line.columns = 1;
+        }
+        clear(work, to, to + before);
+        w->engine->kernels->weighted->map[w->kind](&w->by, &line);
+        clear(work, to + behind, to + all);
+    }
+}
+
+/* The results of a plane from row `new_row` and column `new_column` on, to `to`, where the first of all is. */
+static void store_plane(const cp_weighted_work *work, const float *result, char *to, int64_t new_row, int64_t new_column)
+{
+    const cp_weighted *w = work->plan;
+    const cp_grid *y = &w->layout.grid[ON_Y];
+    int64_t lane_step = w->layout.lane >= 0 ? y->batch[w->layout.lane] : 0;
+    for (int64_t r = new_row; r < w->rows; r++) {
+        w->engine->kernels->lane[CP_LANE_f32]->store[w->pool->dtype](to + r * y->space[1] + new_column * y->space[2],
+                                                                     result + (r * w->columns + new_column) * w->lanes,
+                                                                     w->columns - new_column, y->space[2], w->lanes, lane_step);
+    }
+}
+
+/* A unit: some planes, or some lanes; the last one of each axis is as large as the others, and makes results anew that have been
+ * stored before. */
+static void run_part(cp_weighted_work *work, int64_t outer, int64_t group, int64_t block, int64_t strip)
+{
+    const cp_weighted *w = work->plan;
+    const cp_layout *layout = &w->layout;
+    const cp_axis *axis = w->pool->axis;
+    const int64_t *out = w->pool->out;
+    int together = layout->lane >= 0;
+    int64_t column = cp_min64(strip * w->columns, out[2] - w->columns), row = cp_min64(block * w->rows, out[1] - w->rows);
+    int64_t most = together ? layout->lanes - w->lanes : w->run - w->planes, each = w->planes * w->lanes, channel;
+    int64_t first = cp_min64(group * each, most), plane_size = w->source[0] * w->source[1] * w->lanes;
+    char *at[ARRAYS] = {NULL};
+    for (int64_t p = 0; p < w->planes; p++) {
+        for (int32_t g = 0; g < ARRAYS; g++) {
+            const cp_grid *grid = &layout->grid[g];
+            if (grid->item != 0) {
+                at[g] = grid->data + cp_layout_offset(layout, g, together ? outer : outer * w->run + first + p, &channel);
+                at[g] += together ? first * grid->batch[layout->lane] : 0;
+            }
+        }
+        weigh_plane(work, at, row * axis[1].stride - axis[1].pad, column * axis[2].stride - axis[2].pad, p * plane_size);
+    }
+    cp_strips_run(&work->sum, 0, work->sum.units, 0);
+    float *means = work->result + w->results;
+    *work->left |= w->engine->kernels->weighted->divide(means, work->result, w->results);
+    for (int64_t p = together ? 0 : group * each - first; p < w->planes; p++) {
+        char *y =
+            layout->grid[ON_Y].data + cp_layout_offset(layout, ON_Y, together ? outer : outer * w->run + first + p, &channel);
+        y += together ? first * layout->grid[ON_Y].batch[layout->lane] : 0;
+        store_plane(work, means + p * w->rows * w->columns * w->lanes,
+                    y + row * layout->grid[ON_Y].space[1] + column * layout->grid[ON_Y].space[2], block * w->rows - row,
+                    strip * w->columns - column);
+    }
+}
+
+/* Lanes are all in one unit, so that no two workers write what overlaps. */
+static void run_unit(cp_weighted_work *work, int64_t unit)
+{
+    const cp_weighted *w = work->plan;
+    int64_t strip = unit % w->strips, block = unit / w->strips % w->blocks, rest = unit / w->strips / w->blocks;
+    if (w->layout.lane < 0) {
+        run_part(work, rest / w->groups, rest % w->groups, block, strip);
+        return;
+    }
+    for (int64_t group = 0; group < w->groups; group++) {
+        run_part(work, rest, group, block, strip);
+    }
+}
+
+static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
+{
+    const cp_weighted *w = arg;
+    cp_weighted_work work;
+    cp_fpenv environment = cp_fpenv_enter();
+    begin(&work, w, cp_engine_worker(w->engine, worker));
+    for (int64_t unit = lo; unit < hi; unit++) {
+        run_unit(&work, unit);
+    }
+    cp_fpenv_leave(environment);
+}
+
+int cp_weighted_run(cp_weighted *w, const cp_engine *engine)
+{
+    int32_t left = 0;
+    w->engine = engine;
+    for (int worker = 0; worker < engine->workers; worker++) {
+        memset(cp_engine_worker(engine, worker), 0, sizeof left);
+    }
+    cp_engine_run(engine, w->units, cp_weighted_cost(w).nanoseconds, run_units, w);
+    for (int worker = 0; worker < engine->workers; worker++) {
+        int32_t own;
+        memcpy(&own, cp_engine_worker(engine, worker), sizeof own);
+        left |= own;
+    }
+    return left;
+}
