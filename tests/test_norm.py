@@ -173,6 +173,7 @@ LARGE = {
     "large groups": ("group_norm", (2, 6, 300, 500), {"groups": 2}),
     "layers": ("layer_norm", (2000, 300), {}),
     "long layers": ("layer_norm", (3, 300_000), {}),
+    "layers in chunks": ("layer_norm", (3, 600_000), {}),
     "layers of three axes": ("layer_norm", (50, 20, 30, 11), {"axes": (1, 2, 3)}),
     "layers of channels": ("layer_norm", (6, 48, 20, 21), {"axes": (1,)}),
     "rms": ("rms_norm", (700, 600), {}),
@@ -425,6 +426,16 @@ def test_empty():
 
 
 # ---- Gradients that are asked for ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("op", [cpool.batch_norm, cpool.instance_norm, cpool.layer_norm], ids=lambda op: op.__name__)
+def test_each_gradient_alone(op):
+    rng = np.random.default_rng(0)
+    x, dy = rng.normal(size=(2, 40, 3, 5))
+    size = x.shape[-1 if op is cpool.layer_norm else 1]
+    _, saved = op.forward(x, weight=rng.normal(size=size), bias=np.zeros(size))
+    for name, expected in op.backward(dy, saved)._asdict().items():
+        np.testing.assert_array_equal(op.backward(dy, saved, wrt=name), expected)
 
 
 def test_wrt():
