@@ -262,6 +262,14 @@ def test_c_roles():
     c_refused(capi.INVALID_VALUE, "rms_norm takes no bias",
               capi.NormCall(capi.make_norm_params(capi.RMS_NORM), arrays(BIAS=np.ones(4))).forward)
     c_refused(capi.INVALID_VALUE, "stats has shape", capi.NormCall(params, arrays(STATS=np.empty((3, 4)))).forward)
+    c_refused(capi.INVALID_VALUE, "x is missing", capi.NormCall(params, {capi.Y: np.empty_like(X)}).forward)
+
+
+def test_c_dtypes_of_parameters():
+    params, x = capi.make_norm_params(capi.BATCH_NORM), X.astype(np.float64)
+    for given, dtype in ((np.ones(3, np.int64), "int64"), (ONES, "float32")):
+        call = capi.NormCall(params, {capi.X: x, capi.Y: np.empty_like(x), capi.WEIGHT: given})
+        c_refused(capi.INVALID_TYPE, f"weight has dtype {dtype}; it must be float64 or that of x", call.forward)
 
 
 def test_c_parameters():
