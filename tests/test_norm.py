@@ -206,6 +206,40 @@ def test_large(case, dtype):
             close(got, expected, "gradient")
 
 
+LARGEST = {
+    "one row of more than 16 chunks": ("batch_norm", (1, 1, 4_500_000)),
+    "layers of more than 16 ranges": ("layer_norm", (18, 250_000)),
+}
+
+
+@pytest.mark.parametrize("case", LARGEST)
+def test_largest(case):
+    """Too large for the reference: NumPy in double, as each result is rounded to float."""
+    name, shape = LARGEST[case]
+    op, rng = getattr(cpool, name), np.random.default_rng(1)
+    x, dy = (rng.normal(size=shape).astype(np.float32) for _ in range(2))
+    weight = rng.normal(size=shape[-1] if name == "layer_norm" else 1).astype(np.float32)
+    y, saved = op.forward(x, weight=weight, bias=np.zeros_like(weight), eps=0.01)
+    gradients = op.backward(dy, saved)
+
+    wide, scaled = x.astype(np.float64), dy * weight.astype(np.float64)
+    centered = wide - wide.mean(axis=-1, keepdims=True)
+    rstd = 1 / np.sqrt((centered**2).mean(axis=-1, keepdims=True) + 0.01)
+    normed = centered * rstd
+    dx = rstd * (scaled - scaled.mean(axis=-1, keepdims=True) - normed * (scaled * normed).mean(axis=-1, keepdims=True))
+    others = 0 if name == "layer_norm" else (0, 1, 2)
+    near = {"rtol": 2.0**-23, "atol": 1e-9}
+    np.testing.assert_allclose(y, normed * weight, **near)
+    np.testing.assert_allclose(gradients.x, dx, **near)
+    np.testing.assert_allclose(gradients.weight, np.atleast_1d((dy * normed).sum(axis=others)), **near)
+    np.testing.assert_allclose(gradients.bias, np.atleast_1d(dy.sum(axis=others, dtype=np.float64)), **near)
+    with cpool.using_isa("scalar"), cpool.num_threads(1):
+        again, saved = op.forward(x, weight=weight, bias=np.zeros_like(weight), eps=0.01)
+        for field, gradient in op.backward(dy, saved)._asdict().items():
+            np.testing.assert_array_equal(gradient, getattr(gradients, field), field)
+    np.testing.assert_array_equal(again, y)
+
+
 # ---- Gradients by finite differences ---------------------------------------------------------------------------------
 
 
