@@ -214,6 +214,7 @@ PIECES = {
     "large windows, half apart": ((1, 40, 50, 33), (30, 12), {"stride": (12, 6), "padding": (11, 3), "ceil_mode": True}),
     "few columns, deep": ((2, 20, 9, 10, 6), (3, 3, 3), {"stride": 1, "padding": 1}),
     "few columns, deep windows far apart": ((1, 24, 8, 8, 100), (8, 8, 8), {"stride": (1, 1, 12)}),
+    "few columns, windows too deep": ((1, 9, 16, 16, 17), (16, 16, 16), {"stride": 1}),
     "bins of many planes": ((1, 24, 40, 900), cpool.adaptive(7, 130), {}),
     "bins of many columns": ((1, 1, 30, 9000), cpool.adaptive(3, 7), {}),
 }
