@@ -891,6 +891,10 @@ def test_refused_in_c():
         with pytest.raises(capi.CpoolError, match=f"params.granularity={granularity} is not known to") as raised:
             capi.Call(params, {capi.X: x, capi.Y: y}).forward()
         assert raised.value.status == status
+    params = capi.make_params(capi.MAX, (2, 2))
+    params.k = 2
+    with pytest.raises(capi.CpoolError, match="k=2 belongs to kmax_pool alone"):
+        capi.Call(params, {capi.X: x, capi.Y: y}).forward()
     params = capi.make_params(capi.KMAX, (1, 1))
     params.k = 2
     with pytest.raises(capi.CpoolError, match="rank=2: kmax_pool goes along one axis") as raised:

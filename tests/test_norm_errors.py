@@ -319,5 +319,6 @@ def test_c_merge():
     merge(a, b, b)
     assert b.ravel().tolist() == [16, 2, 70, 0]
     c_refused(capi.INVALID_VALUE, "shape", merge, a, np.ones((4, 2)), out)
+    c_refused(capi.INVALID_VALUE, "shape", merge, np.ones(4), b, out)
     c_refused(capi.INVALID_VALUE, "count", merge, a, np.array([[-1.0], [0], [0], [0]]), out)
     c_refused(capi.INVALID_VALUE, "m2", merge, a, np.array([[1.0], [0], [-1], [0]]), out)
