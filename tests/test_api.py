@@ -533,8 +533,11 @@ def test_wrong_threads_in_the_environment(value):
 
 def test_isa_of_the_environment():
     assert run_python("import cpool; print(cpool.isa())", CPOOL_ISA="scalar").stdout == "scalar\n"
-    run = run_python("import cpool", CPOOL_ISA="altivec")
-    assert run.returncode != 0 and "CPOOL_ISA" in run.stderr and "altivec" in run.stderr
+    assert run_python("import cpool; print(cpool.isa())", CPOOL_ISA="").stdout == f"{cpool.isas()[-1]}\n"
+    absent = next(name for name in ("neon", "avx2") if name not in cpool.isas())
+    for name, what in (("altivec", "unknown"), (absent, "not available")):
+        run = run_python("import cpool", CPOOL_ISA=name)
+        assert run.returncode != 0 and f"CPOOL_ISA='{name}' in the environment is {what}; this CPU has: scalar" in run.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")

@@ -131,6 +131,7 @@ GEOMETRIES = {
     "tap by tap, table": ((20000,), (3,), {"stride": 6, "dilation": 9004}),
     "tap by tap beyond 64": ((1700,), (1600,), {"stride": 9}),
     "whole": ((30, 40), cpool.whole, {}),
+    "whole, small": ((7, 5), cpool.whole, {}),
     "whole, long": ((17000,), cpool.whole, {"axes": -1}),
     "adaptive": ((13, 37), cpool.adaptive(5, 14), {}),
     "adaptive, even": ((12, 39), cpool.adaptive(4, 13), {}),
@@ -212,6 +213,8 @@ PIECES = {
     "large windows, apart": ((1, 150, 48, 50), (16, 16), {}),
     "large windows, half apart": ((1, 40, 50, 33), (30, 12), {"stride": (12, 6), "padding": (11, 3), "ceil_mode": True}),
     "few columns, deep": ((2, 20, 9, 10, 6), (3, 3, 3), {"stride": 1, "padding": 1}),
+    "few columns, deep windows far apart": ((1, 24, 8, 8, 100), (8, 8, 8), {"stride": (1, 1, 12)}),
+    "few columns, windows too deep": ((1, 9, 16, 16, 17), (16, 16, 16), {"stride": 1}),
     "bins of many planes": ((1, 24, 40, 900), cpool.adaptive(7, 130), {}),
     "bins of many columns": ((1, 1, 30, 9000), cpool.adaptive(3, 7), {}),
 }

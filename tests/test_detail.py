@@ -152,6 +152,23 @@ def test_gradients(source):
     assert same_bits(cpool.dpp_pool.backward(dy, saved, wrt="x"), gradients.x)
 
 
+@pytest.mark.parametrize(("size", "window", "stride", "filter_size", "before"), [
+    (5, 2, 2, 2, 0), (6, 2, 3, 2, 0), (8, 3, 2, 2, 0), (5, 2, 2, 3, 1)])
+def test_filter_padding_and_ceil_mode(size, window, stride, filter_size, before):
+    """The filter's windows go beyond the input's end as those of the box do, and like them never begin there."""
+    rng = np.random.default_rng(0)
+    x, factors = rng.normal(size=(3, size, size)), rng.normal(size=(1, filter_size, filter_size))
+    named = {"stride": stride, "ceil_mode": True, "filter": factors, "filter_padding": ((before, 0), (before, 0))}
+    y, saved = cpool.dpp_pool.forward(x, (window, window), alpha=0.5, lam=1.0, **named)
+    windows = ref.Windows.sliding((size, size), (window,) * 2, (stride,) * 2, ceil=True)
+    read = ref.Windows.filter((size, size), windows.shape, factors.shape[1:], (stride,) * 2, (before,) * 2)
+    detail = ref.Detail(np.full(3, 0.5), np.full(3, 1.0), filter=factors.reshape(1, -1).repeat(3, axis=0), filter_windows=read)
+    check(y, ref.dpp_pool(x, windows, detail).reshape(*y.shape), x.dtype)
+    dy = rng.normal(size=y.shape)
+    expected = ref.dpp_grad(x, dy, windows, detail)["x"]
+    check(cpool.dpp_pool.backward(dy, saved).x, expected.reshape(*x.shape), x.dtype)
+
+
 # ---- Differences -----------------------------------------------------------------------------------------------------
 
 WAYS = ["box", "filter", "given"]
@@ -261,6 +278,8 @@ REFUSED = [
     ({"filter": np.ones((1, 3, 3)), "filter_padding": 3}, ValueError, r"filter_padding=\(3, 3\).*0 to 2"),
     ({"filter": np.ones((1, 3, 3)), "filter_padding": -1}, ValueError, r"filter_padding=\(-1, -1\)"),
     ({"filter": np.ones((1, 3, 3)), "filter_padding": 0}, ValueError, "filter_padding=.*1 windows; there are 2"),
+    ({"filter": np.ones((1, 4, 4)), "filter_padding": 0, "window": 3, "stride": 1, "ceil_mode": True}, ValueError,
+     "filter_padding=.*1 windows; there are 2"),
     ({"filter": np.ones((1, 3, 3)), "filter_padding": (1, 1, 1)}, ValueError, "filter_padding=.*3 entries"),
     ({"filter": np.ones((1, 3, 3)), "filter_padding": "same"}, TypeError, "filter_padding="),
     ({"filter": np.ones((1, 3, 3)), "window": cpool.whole}, ValueError, "dpp_pool takes no whole"),

@@ -410,6 +410,8 @@ def unpool(x=None, indices=None, window=2, **given):
     (unpool(window=cpool.adaptive(2, 2)), ValueError, ["max_unpool", "adaptive"]),
     (unpool(padding="same"), ValueError, ["padding='same'", "output_size"]),
     (unpool(padding=2), ValueError, ["padding", "2"]),
+    (unpool(x=image((1, 2, 1, 1)), indices=np.zeros((1, 2, 1, 1), int), window=3, padding=2), ValueError,
+     [r"padding=\(2, 2\) along axis 2 leaves no output"]),
     (unpool(window=0), ValueError, ["window", "0"]),
     (unpool(stride=0), ValueError, ["stride", "0"]),
     (unpool(stride=2**63 - 1), ValueError, ["2.60|stride"]),
@@ -648,3 +650,11 @@ def test_arrays_that_vanish_while_arguments_are_converted():
 def test_shapes_in_messages_are_tuples():
     with pytest.raises(ValueError, match=re.escape("out has shape (3,); it must be (2,)")):
         cpool.max_pool(np.ones(4), (2,), out=np.empty(3))
+
+
+def test_long_shapes_in_messages_end_early():
+    shape = (10,) * 6 + (1,) * 24 + (4, 0)
+    with pytest.raises(ValueError, match=r"x has length 0 along the spatial axis 31 \(shape .*, \.\.\.\)\)") as raised:
+        cpool.max_pool(np.empty(shape), (1, 1))
+    shown = str(raised.value).split("shape ")[1].removesuffix(", ...))")
+    assert str(shape).startswith(shown) and len(shown) > 80

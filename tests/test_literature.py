@@ -679,6 +679,21 @@ def test_instruction_sets_and_layouts(geometry):
             assert_same({name: one[name] for name in same}, {name: expected[name][:1] for name in same}, (operator, "one"))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_many_ranks(dtype):
+    """Gradients of few and of many ranks are written in ways of their own."""
+    x, dy, window, kwargs = bit_inputs("tree", dtype)
+    weight = np.random.default_rng(0).normal(size=60)
+    for count in (32, 33, 60):
+        _, saved = cpool.rank_pool.forward(x, window, weight=weight[:count], **kwargs)
+        with cpool.using_isa("scalar"):
+            expected = cpool.rank_pool.backward(dy, saved)
+        for isa in ISAS[1:]:
+            with cpool.using_isa(isa):
+                gradients = cpool.rank_pool.backward(dy, saved)
+            assert_same(gradients._asdict(), expected._asdict(), (count, isa))
+
+
 @pytest.mark.parametrize("far", [63.9, 64.1, 1e-38, 255.0, 257.0, 1e5, 1e7, 1e31, np.inf, np.nan])
 @pytest.mark.parametrize("name", ["soft_pool", "lip_pool", "stochastic_pool", "ada_pool"])
 def test_a_far_element_changes_no_other_window(name, far):
@@ -865,6 +880,31 @@ def test_refused_blends(given, error, message):
 def test_refused_kmax(k, given, error, message):
     with pytest.raises(error, match=message):
         cpool.kmax_pool(image(), k, **given)
+
+
+def test_refused_in_c():
+    x, y = image(), np.full((1, 2, 2, 2), 7, np.float32)
+    for op, granularity, status in [(capi.MAX, 1, capi.INVALID_VALUE), (capi.MIXED_RANDOM, 3, capi.UNSUPPORTED),
+                                    (capi.MIXED_RANDOM, -1, capi.UNSUPPORTED)]:
+        params = capi.make_params(op, (2, 2))
+        params.granularity = granularity
+        with pytest.raises(capi.CpoolError, match=f"params.granularity={granularity} is not known to") as raised:
+            capi.Call(params, {capi.X: x, capi.Y: y}).forward()
+        assert raised.value.status == status
+    params = capi.make_params(capi.MAX, (2, 2))
+    params.k = 2
+    with pytest.raises(capi.CpoolError, match="k=2 belongs to kmax_pool alone"):
+        capi.Call(params, {capi.X: x, capi.Y: y}).forward()
+    params = capi.make_params(capi.KMAX, (1, 1))
+    params.k = 2
+    with pytest.raises(capi.CpoolError, match="rank=2: kmax_pool goes along one axis") as raised:
+        capi.Call(params, {capi.X: x, capi.Y: y}).forward()
+    assert raised.value.status == capi.INVALID_VALUE
+    params.rank, y = 1, np.full((1, 2, 4, 2), 7, np.float32)
+    with pytest.raises(capi.CpoolError, match="lengths must be int64") as raised:
+        capi.Call(params, {capi.X: x, capi.Y: y, capi.LENGTHS: np.array([4], np.int32)}).forward()
+    assert (raised.value.status, raised.value.role) == (capi.INVALID_TYPE, capi.LENGTHS)
+    assert (y == 7).all()
 
 
 OPERATORS = [cpool.soft_pool, cpool.lip_pool, cpool.stochastic_pool, cpool.mixed_pool, cpool.ada_pool, cpool.gated_pool,

@@ -173,6 +173,7 @@ LARGE = {
     "large groups": ("group_norm", (2, 6, 300, 500), {"groups": 2}),
     "layers": ("layer_norm", (2000, 300), {}),
     "long layers": ("layer_norm", (3, 300_000), {}),
+    "layers in chunks": ("layer_norm", (3, 600_000), {}),
     "layers of three axes": ("layer_norm", (50, 20, 30, 11), {"axes": (1, 2, 3)}),
     "layers of channels": ("layer_norm", (6, 48, 20, 21), {"axes": (1,)}),
     "rms": ("rms_norm", (700, 600), {}),
@@ -203,6 +204,40 @@ def test_large(case, dtype):
     for got, expected in zip(op.backward(dy, saved), normalize_grad(kind, x, dy, parameters["weight"]), strict=True):
         if got is not None:
             close(got, expected, "gradient")
+
+
+LARGEST = {
+    "one row of more than 16 chunks": ("batch_norm", (1, 1, 4_500_000)),
+    "layers of more than 16 ranges": ("layer_norm", (18, 250_000)),
+}
+
+
+@pytest.mark.parametrize("case", LARGEST)
+def test_largest(case):
+    """Too large for the reference: NumPy in double, as each result is rounded to float."""
+    name, shape = LARGEST[case]
+    op, rng = getattr(cpool, name), np.random.default_rng(1)
+    x, dy = (rng.normal(size=shape).astype(np.float32) for _ in range(2))
+    weight = rng.normal(size=shape[-1] if name == "layer_norm" else 1).astype(np.float32)
+    y, saved = op.forward(x, weight=weight, bias=np.zeros_like(weight), eps=0.01)
+    gradients = op.backward(dy, saved)
+
+    wide, scaled = x.astype(np.float64), dy * weight.astype(np.float64)
+    centered = wide - wide.mean(axis=-1, keepdims=True)
+    rstd = 1 / np.sqrt((centered**2).mean(axis=-1, keepdims=True) + 0.01)
+    normed = centered * rstd
+    dx = rstd * (scaled - scaled.mean(axis=-1, keepdims=True) - normed * (scaled * normed).mean(axis=-1, keepdims=True))
+    others = 0 if name == "layer_norm" else (0, 1, 2)
+    near = {"rtol": 2.0**-23, "atol": 1e-9}
+    np.testing.assert_allclose(y, normed * weight, **near)
+    np.testing.assert_allclose(gradients.x, dx, **near)
+    np.testing.assert_allclose(gradients.weight, np.atleast_1d((dy * normed).sum(axis=others)), **near)
+    np.testing.assert_allclose(gradients.bias, np.atleast_1d(dy.sum(axis=others, dtype=np.float64)), **near)
+    with cpool.using_isa("scalar"), cpool.num_threads(1):
+        again, saved = op.forward(x, weight=weight, bias=np.zeros_like(weight), eps=0.01)
+        for field, gradient in op.backward(dy, saved)._asdict().items():
+            np.testing.assert_array_equal(gradient, getattr(gradients, field), field)
+    np.testing.assert_array_equal(again, y)
 
 
 # ---- Gradients by finite differences ---------------------------------------------------------------------------------
@@ -425,6 +460,16 @@ def test_empty():
 
 
 # ---- Gradients that are asked for ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("op", [cpool.batch_norm, cpool.instance_norm, cpool.layer_norm], ids=lambda op: op.__name__)
+def test_each_gradient_alone(op):
+    rng = np.random.default_rng(0)
+    x, dy = rng.normal(size=(2, 40, 3, 5))
+    size = x.shape[-1 if op is cpool.layer_norm else 1]
+    _, saved = op.forward(x, weight=rng.normal(size=size), bias=np.zeros(size))
+    for name, expected in op.backward(dy, saved)._asdict().items():
+        np.testing.assert_array_equal(op.backward(dy, saved, wrt=name), expected)
 
 
 def test_wrt():

@@ -51,7 +51,10 @@ def run(case, x, dy, parameters):
         axis = {"channel_axis": options.get("channel_axis", 1)}
         m = cpool.moments(x, **axis)
         result |= {"mean": m.mean, "m2": m.m2, "rest": m.rest}
-        result["inference"] = op(x, mean=m.mean, var=m.var, **options, **parameters)
+        constants = {"mean": m.mean, "var": m.var}
+        result["inference"], saved = op.forward(x, **constants, **options, **parameters)
+        gradients = op.backward(dy, saved)
+        result |= {"dx, constants": gradients.x, "dweight, constants": gradients.weight, "dbias, constants": gradients.bias}
     return result
 
 

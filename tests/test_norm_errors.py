@@ -262,6 +262,14 @@ def test_c_roles():
     c_refused(capi.INVALID_VALUE, "rms_norm takes no bias",
               capi.NormCall(capi.make_norm_params(capi.RMS_NORM), arrays(BIAS=np.ones(4))).forward)
     c_refused(capi.INVALID_VALUE, "stats has shape", capi.NormCall(params, arrays(STATS=np.empty((3, 4)))).forward)
+    c_refused(capi.INVALID_VALUE, "x is missing", capi.NormCall(params, {capi.Y: np.empty_like(X)}).forward)
+
+
+def test_c_dtypes_of_parameters():
+    params, x = capi.make_norm_params(capi.BATCH_NORM), X.astype(np.float64)
+    for given, dtype in ((np.ones(3, np.int64), "int64"), (ONES, "float32")):
+        call = capi.NormCall(params, {capi.X: x, capi.Y: np.empty_like(x), capi.WEIGHT: given})
+        c_refused(capi.INVALID_TYPE, f"weight has dtype {dtype}; it must be float64 or that of x", call.forward)
 
 
 def test_c_parameters():
@@ -311,5 +319,6 @@ def test_c_merge():
     merge(a, b, b)
     assert b.ravel().tolist() == [16, 2, 70, 0]
     c_refused(capi.INVALID_VALUE, "shape", merge, a, np.ones((4, 2)), out)
+    c_refused(capi.INVALID_VALUE, "shape", merge, np.ones(4), b, out)
     c_refused(capi.INVALID_VALUE, "count", merge, a, np.array([[-1.0], [0], [0], [0]]), out)
     c_refused(capi.INVALID_VALUE, "m2", merge, a, np.array([[1.0], [0], [-1], [0]]), out)

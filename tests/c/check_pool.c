@@ -782,6 +782,15 @@ static void wrong_questions(const kind *k)
     }
 }
 
+static void nowhere_to_put_the_isa(void)
+{
+    cpool_error error = CPOOL_ERROR_INIT;
+    check(cpool_isa_best(NULL, &error) == CPOOL_INVALID_VALUE && error.status == CPOOL_INVALID_VALUE && error.role == 0 &&
+              strstr(error.message, "isa is NULL") != NULL,
+          "cpool_isa_best: %s", error.message);
+    check(cpool_isa_best(NULL, NULL) == CPOOL_INVALID_VALUE, "cpool_isa_best without an error");
+}
+
 /* ---- What works -------------------------------------------------------------------------------------------------------- */
 
 #define EXAMPLE {1, 2, 5, 3, 4, 0, 1, 2, -1, 3, 2, 2, 0, 6, -2, 4}
@@ -1370,6 +1379,7 @@ int main(void)
 #endif
     }
     check(units > 500, "work was not split");
+    nowhere_to_put_the_isa();
     garbage_taps(0);
     garbage_taps(1);
     wrong_taps_to_indices();
