@@ -722,6 +722,38 @@ def test_a_far_element_changes_no_other_window(name, far):
                 assert same_bits(other[rest], gradient[rest])
 
 
+@pytest.mark.parametrize("window", [(2, 2), (1, 2), (3, 1), (1, 4)])
+@pytest.mark.parametrize("weight", [[0.4, 0.3, 0.2, 0.1], [1.0, 1.0, -1.0, -1.0], [0.0, 1.0], [1e-40, 1.0, 1.0, 1.0]])
+def test_few_ranks_of_floats(window, weight):
+    """Windows whose sums float32 holds are summed in it; not those beside them."""
+    weight = weight[: window[0] * window[1]]
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 17, 13, 14)).astype(np.float32)
+    for value in (3e38, -3e38, 1e-45, np.inf, -np.inf, np.nan):
+        x[rng.random(x.shape) < 0.03] = value
+    for stride in [None, 1, 3]:
+        y = cpool.rank_pool(x, window, stride=stride, weight=weight)
+        with np.errstate(invalid="ignore", over="ignore"):
+            step = window if stride is None else (stride, stride)
+            windows = np.lib.stride_tricks.sliding_window_view(x, window, axis=(2, 3))[:, :, :: step[0], :: step[1]]
+            ranks = np.sort(windows.reshape(*windows.shape[:4], -1).astype(np.float64))[..., ::-1]
+            parts = [ranks[..., r] * w for r, w in enumerate(weight[: ranks.shape[-1]])]
+            total = sum(parts)
+            expected = total.astype(np.float32)
+            magnitude = sum(abs(part) for part in parts)
+        known = np.isfinite(expected)
+        assert same_bits(y[~known], expected[~known]) and 0.2 < known.mean() < 0.9
+        error = abs(y[known].astype(np.float64) - total[known])
+        assert (error <= 16 * 2.0**-24 * magnitude[known] + 2.0**-149).all()
+        last = cpool.rank_pool(np.moveaxis(x, 1, -1).copy(), window, stride=stride, weight=weight, axes=(1, 2))
+        assert same_bits(np.moveaxis(last, -1, 1), y)
+        apart = np.zeros((2, 17, 13, 28), np.float32)[..., ::2]
+        apart[...] = x
+        for isa in ISAS:
+            with cpool.using_isa(isa):
+                assert same_bits(cpool.rank_pool(apart, window, stride=stride, weight=weight), y)
+
+
 @pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 31, 33, 65])
 def test_any_number_of_lanes(count):
     for operator, dtype in product(BITS, DTYPES):

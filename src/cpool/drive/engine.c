@@ -1,6 +1,7 @@
 #include "drive/engine.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "dispatch.h"
 #include "error.h"
@@ -102,6 +103,21 @@ void cp_engine_run(const cp_engine *engine, int64_t n, double nanoseconds, cp_bo
     if (n > 0) {
         engine->parallel_for(engine->parallel_ctx, n, grain < 1 ? 1 : grain > 1e15 ? INT64_MAX : (int64_t)grain, body, arg);
     }
+}
+
+int cp_engine_run_any(const cp_engine *engine, int64_t n, double nanoseconds, cp_body body, void *arg)
+{
+    int32_t any = 0;
+    for (int worker = 0; worker < engine->workers; worker++) {
+        memset(cp_engine_worker(engine, worker), 0, sizeof any);
+    }
+    cp_engine_run(engine, n, nanoseconds, body, arg);
+    for (int worker = 0; worker < engine->workers; worker++) {
+        int32_t own;
+        memcpy(&own, cp_engine_worker(engine, worker), sizeof own);
+        any |= own;
+    }
+    return any != 0;
 }
 
 cpool_status cp_engine_do(cp_engine *engine, const cpool_exec *exec, cp_cost cost, int64_t n, cp_body body, void *arg)

@@ -48,6 +48,10 @@ typedef void (*cp_body)(void *arg, int64_t lo, int64_t hi, int worker);
 /* Runs body over [0, n), which takes about `nanoseconds` in all. */
 void cp_engine_run(const cp_engine *engine, int64_t n, double nanoseconds, cp_body body, void *arg);
 
+/* The same, where every worker has an int32_t at the beginning of its workspace, which is 0 at first: returns whether one is not
+ * in the end. */
+int cp_engine_run_any(const cp_engine *engine, int64_t n, double nanoseconds, cp_body body, void *arg);
+
 /* Takes what the caller provides and runs: calls that are one body over n units. */
 cpool_status cp_engine_do(cp_engine *engine, const cpool_exec *exec, cp_cost cost, int64_t n, cp_body body, void *arg);
 

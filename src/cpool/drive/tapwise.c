@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "drive/drive.h"
+#include "drive/ranked.h"
 #include "drive/weighted.h"
 #include "fpenv.h"
 #include "integers.h"
@@ -480,16 +481,24 @@ static int plan_tasks(cp_tapwise plans[MOST_TASKS], const cp_pool *pool, int32_t
     return n;
 }
 
-/* Small windows of floats: what is left for the plan is what float cannot hold. */
-static int plan_weighted(cp_weighted *weighted, const cp_pool *pool, int32_t direction, cp_cost *cost)
+/* Small windows of floats, in float: what is left for the plan is what float cannot hold. */
+typedef struct cp_in_float {
+    cp_weighted weighted;
+    cp_ranked ranked;
+    enum { CP_NOT_IN_FLOAT, CP_WEIGHTED_IN_FLOAT, CP_RANKED_IN_FLOAT } way;
+} cp_in_float;
+
+static void plan_in_float(cp_in_float *f, const cp_pool *pool, int32_t direction, cp_cost *cost)
 {
-    if (direction != CPOOL_FORWARD || !cp_weighted_plan(weighted, pool)) {
-        return 0;
+    int forward = direction == CPOOL_FORWARD;
+    f->way = forward && cp_weighted_plan(&f->weighted, pool) ? CP_WEIGHTED_IN_FLOAT
+             : forward && cp_ranked_plan(&f->ranked, pool)   ? CP_RANKED_IN_FLOAT
+                                                             : CP_NOT_IN_FLOAT;
+    if (f->way != CP_NOT_IN_FLOAT) {
+        cp_cost own = f->way == CP_WEIGHTED_IN_FLOAT ? cp_weighted_cost(&f->weighted) : cp_ranked_cost(&f->ranked);
+        cost->per_worker = own.per_worker > cost->per_worker ? own.per_worker : cost->per_worker;
+        cost->nanoseconds = own.nanoseconds;
     }
-    cp_cost own = cp_weighted_cost(weighted);
-    cost->per_worker = own.per_worker > cost->per_worker ? own.per_worker : cost->per_worker;
-    cost->nanoseconds = own.nanoseconds;
-    return 1;
 }
 
 /* What was drawn is a selection like any other from there on. */
@@ -506,14 +515,14 @@ static int is_selection(const cp_pool *pool, int32_t direction, cp_pool *selecti
 cp_cost cp_tapwise_cost(const cp_pool *pool, int32_t direction)
 {
     cp_tapwise plans[MOST_TASKS];
-    cp_weighted weighted;
+    cp_in_float in_float;
     cp_pool selection;
     cp_cost cost;
     if (is_selection(pool, direction, &selection)) {
         return cp_window_cost(&selection, direction);
     }
     (void)plan_tasks(plans, pool, direction, &cost);
-    (void)plan_weighted(&weighted, pool, direction, &cost);
+    plan_in_float(&in_float, pool, direction, &cost);
     return cost;
 }
 
@@ -566,20 +575,20 @@ static void clear_shared(const cp_tapwise *p)
 cpool_status cp_tapwise_run(const cp_pool *pool, int32_t direction, const cpool_exec *exec)
 {
     cp_tapwise plans[MOST_TASKS];
-    cp_weighted weighted;
+    cp_in_float in_float;
     cp_pool selection;
     cp_engine engine;
     cp_cost cost;
     if (is_selection(pool, direction, &selection)) {
         return cp_window_run(&selection, direction, exec);
     }
-    int n = plan_tasks(plans, pool, direction, &cost), is_weighted = plan_weighted(&weighted, pool, direction, &cost);
+    int n = plan_tasks(plans, pool, direction, &cost);
+    plan_in_float(&in_float, pool, direction, &cost);
     cpool_status status = cp_engine_take(&engine, exec, cost);
-    if (status == CPOOL_OK && is_weighted) {
-        if (!cp_weighted_run(&weighted, &engine)) {
-            return CPOOL_OK;
-        }
-        plans[0].mends = 1;
+    if (status == CPOOL_OK && in_float.way != CP_NOT_IN_FLOAT) {
+        plans[0].mends = in_float.way == CP_WEIGHTED_IN_FLOAT ? cp_weighted_run(&in_float.weighted, &engine)
+                                                              : cp_ranked_run(&in_float.ranked, &engine);
+        n = plans[0].mends;
     }
     for (int i = 0; i < n && status == CPOOL_OK; i++) {
         cp_tapwise *p = &plans[i];

@@ -309,16 +309,6 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
 
 int cp_weighted_run(cp_weighted *w, const cp_engine *engine)
 {
-    int32_t left = 0;
     w->engine = engine;
-    for (int worker = 0; worker < engine->workers; worker++) {
-        memset(cp_engine_worker(engine, worker), 0, sizeof left);
-    }
-    cp_engine_run(engine, w->units, cp_weighted_cost(w).nanoseconds, run_units, w);
-    for (int worker = 0; worker < engine->workers; worker++) {
-        int32_t own;
-        memcpy(&own, cp_engine_worker(engine, worker), sizeof own);
-        left |= own;
-    }
-    return left;
+    return cp_engine_run_any(engine, w->units, cp_weighted_cost(w).nanoseconds, run_units, w);
 }

@@ -209,6 +209,17 @@ typedef struct cp_weighted_kernels {
     int (*divide)(float *weighted, const float *weight, int64_t n);
 } cp_weighted_kernels;
 
+/* Sorted floats of windows of at most so many taps; see kernels/ranked.h. */
+enum { CP_RANKED = 4 };
+
+/* Columns of `lanes` results each, one behind the other, and of each tap its elements, `step` bytes from one column to the next. */
+typedef struct cp_ranked_row {
+    const char *tap[CP_RANKED];
+    int64_t step, columns, lanes;
+    float weight[CP_RANKED];
+    float *y;
+} cp_ranked_row;
+
 /* ---- Normalization: f64 lanes, see kernels/moments.h and kernels/affine.h ---- */
 
 /* Where the constants of a group lie. */
@@ -291,6 +302,7 @@ typedef struct cp_kernels {
     const cp_lp_kernels *lp;
     const cp_tap_kernel *tap[CP_DTYPES]; /* of each type [CP_TAPS] */
     const cp_weighted_kernels *weighted;
+    int (*ranked[CP_RANKED + 1])(const cp_ranked_row *row); /* by the number of taps, from two on */
     const cp_norm_kernels *norm;
 } cp_kernels;
 

@@ -1,0 +1,26 @@
+/* Sorted floats of windows of two to four taps that are all there, in float. Results that are not finite are left NaN. */
+#ifndef CP_DRIVE_RANKED_H
+#define CP_DRIVE_RANKED_H
+
+#include "drive/engine.h"
+#include "plan/layout.h"
+
+typedef struct cp_ranked {
+    const cp_pool *pool;
+    const cp_engine *engine;
+    cp_layout layout; /* of x and the result */
+    float weight[CP_RANKED];
+    int64_t taps, lanes, columns, rows; /* of a unit: results along each axis, at most */
+    int64_t groups, strips, blocks, units;
+    size_t line_bytes, bytes;
+} cp_ranked;
+
+/* Whether a forward pool is done this way, which geometry and weights decide and never the arrays. */
+int cp_ranked_plan(cp_ranked *ranked, const cp_pool *pool);
+
+cp_cost cp_ranked_cost(const cp_ranked *ranked);
+
+/* Runs on an engine that has been taken; returns whether results are left. */
+int cp_ranked_run(cp_ranked *ranked, const cp_engine *engine);
+
+#endif
