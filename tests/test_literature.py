@@ -722,6 +722,16 @@ def test_a_far_element_changes_no_other_window(name, far):
                 assert same_bits(other[rest], gradient[rest])
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 6, 7])
+def test_whole_planes_of_few_elements(size):
+    x, logits = np.random.default_rng(0).normal(size=(2, 3, 5, size)).astype(np.float32)
+    for op, inputs in [(cpool.soft_pool, (x,)), (cpool.lip_pool, (x, logits)), (cpool.stochastic_pool, (x,))]:
+        wide = [value.astype(np.float64) for value in inputs]
+        for window in (cpool.whole, cpool.adaptive(1), (size,)):
+            y = op(*inputs, window, axes=(2,))
+            np.testing.assert_allclose(y, op(*wide, window, axes=(2,)), rtol=0, atol=16 * 2.0**-24 * abs(x).max())
+
+
 @pytest.mark.parametrize("window", [(2, 2), (1, 2), (3, 1), (1, 4)])
 @pytest.mark.parametrize("weight", [[0.4, 0.3, 0.2, 0.1], [1.0, 1.0, -1.0, -1.0], [0.0, 1.0], [1e-40, 1.0, 1.0, 1.0]])
 def test_few_ranks_of_floats(window, weight):

@@ -8,20 +8,6 @@
 
 enum { MOST_COLUMNS = 1024, LEAST_LANES = 16, MOST_LANES = 512, UNIT = 64 * 1024 };
 
-/* Weights that are 0 or an ordinary float: what they are rounded by is felt in no product. */
-static int take_weights(cp_ranked *p, const cpool_view *weight)
-{
-    for (int64_t r = 0; r < CP_RANKED; r++) {
-        double value = r < cp_parameter_row(weight) ? cp_parameter_at(p->pool, weight, 0, r) : 0;
-        double size = value < 0 ? -value : value;
-        if (!(value == 0 || (size > 0x1p-100 && size < 0x1p100))) {
-            return 0;
-        }
-        p->weight[r] = (float)value;
-    }
-    return 1;
-}
-
 int cp_ranked_plan(cp_ranked *p, const cp_pool *pool)
 {
     const cp_axis *axis = pool->axis;
@@ -40,7 +26,7 @@ int cp_ranked_plan(cp_ranked *p, const cp_pool *pool)
     p->pool = pool;
     p->taps = axis[1].taps * axis[2].taps;
     cp_layout_make(&p->layout, pool, views, 0);
-    if (!take_weights(p, weight) || cp_layout_planes(&p->layout) == 0) {
+    if (cp_layout_planes(&p->layout) == 0) {
         return 0;
     }
     for (int32_t dim = 0; dim < p->layout.dims; dim++) {
@@ -136,6 +122,21 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
         }
     }
     cp_fpenv_leave(environment);
+}
+
+/* Weights that are 0 or an ordinary float: what they are rounded by is felt in no product. */
+int cp_ranked_take_weights(cp_ranked *p)
+{
+    const cpool_view *weight = p->pool->array[CPOOL_WEIGHT];
+    for (int64_t r = 0; r < CP_RANKED; r++) {
+        double value = r < cp_parameter_row(weight) ? cp_parameter_at(p->pool, weight, 0, r) : 0;
+        double size = value < 0 ? -value : value;
+        if (!(value == 0 || (size > 0x1p-100 && size < 0x1p100))) {
+            return 0;
+        }
+        p->weight[r] = (float)value;
+    }
+    return 1;
 }
 
 int cp_ranked_run(cp_ranked *p, const cp_engine *engine)

@@ -15,8 +15,11 @@ typedef struct cp_ranked {
     size_t line_bytes, bytes;
 } cp_ranked;
 
-/* Whether a forward pool is done this way, which geometry and weights decide and never the arrays. */
+/* Whether a forward pool may be done this way, which the geometry decides. */
 int cp_ranked_plan(cp_ranked *ranked, const cp_pool *pool);
+
+/* Whether it is, which the weights decide: the arrays never do. Before it is run. */
+int cp_ranked_take_weights(cp_ranked *ranked);
 
 cp_cost cp_ranked_cost(const cp_ranked *ranked);
 

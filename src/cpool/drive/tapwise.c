@@ -585,6 +585,9 @@ cpool_status cp_tapwise_run(const cp_pool *pool, int32_t direction, const cpool_
     int n = plan_tasks(plans, pool, direction, &cost);
     plan_in_float(&in_float, pool, direction, &cost);
     cpool_status status = cp_engine_take(&engine, exec, cost);
+    if (in_float.way == CP_RANKED_IN_FLOAT && !cp_ranked_take_weights(&in_float.ranked)) {
+        in_float.way = CP_NOT_IN_FLOAT;
+    }
     if (status == CPOOL_OK && in_float.way != CP_NOT_IN_FLOAT) {
         plans[0].mends = in_float.way == CP_WEIGHTED_IN_FLOAT ? cp_weighted_run(&in_float.weighted, &engine)
                                                               : cp_ranked_run(&in_float.ranked, &engine);

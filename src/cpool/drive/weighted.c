@@ -72,6 +72,7 @@ static int plan_sum(cp_weighted *w)
     memcpy(w->shape[0], sources, sizeof sources);
     memcpy(w->shape[1], results, sizeof results);
     sum->params = w->pool->params;
+    sum->params.geometry = CPOOL_SLIDING; /* whole planes are summed in double */
     sum->params.flags = CPOOL_DIVISOR;
     sum->params.divisor = 1;
     sum->op = cp_operator_find(CPOOL_AVG);
@@ -111,12 +112,6 @@ int cp_weighted_plan(cp_weighted *w, const cp_pool *pool)
     }
     w->pool = pool;
     w->kind = pool->op->fold;
-    w->by = (cp_weighting){1, 0};
-    if (w->kind == CP_TAP_SOFT) {
-        double beta = cp_parameter_at(pool, pool->array[CPOOL_BETA], 0, 0);
-        w->by.beta = (float)beta;
-        w->by.beta_rest = (float)(beta - (double)w->by.beta);
-    }
     cp_layout_make(&w->layout, pool, views, 0);
     if (cp_layout_planes(&w->layout) == 0) {
         return 0;
@@ -310,5 +305,10 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
 int cp_weighted_run(cp_weighted *w, const cp_engine *engine)
 {
     w->engine = engine;
+    if (w->kind == CP_TAP_SOFT) {
+        double beta = cp_parameter_at(w->pool, w->pool->array[CPOOL_BETA], 0, 0);
+        w->by.beta = (float)beta;
+        w->by.beta_rest = (float)(beta - (double)w->by.beta);
+    }
     return cp_engine_run_any(engine, w->units, cp_weighted_cost(w).nanoseconds, run_units, w);
 }
