@@ -95,6 +95,26 @@ def test_root_mean_square(case):
     assert same_bits(y, cpool.lp_pool(case.x, case.window, **case.kwargs, p=2.0, norm="mean"))
 
 
+@pytest.mark.parametrize("far", [1e-16, 1e16, 1e-30, 1e30, np.inf, np.nan])
+@pytest.mark.parametrize("norm", ["sum", "mean"])
+@pytest.mark.parametrize("kwargs", [{"stride": 2, "padding": 1}, {"stride": 1}])
+def test_squares_that_float_does_not_hold(far, norm, kwargs):
+    """They are summed in double, those of other windows in float: what these give does not change."""
+    x = np.random.default_rng(0).normal(size=(2, 3, 11, 40)).astype(np.float32)
+    x[0] *= np.random.default_rng(1).random(x[0].shape) < 0.3
+    far_x = x.copy()
+    far_x[..., :2, :2] *= np.float32(far)
+    y = cpool.lp_pool(x, 3, p=2, norm=norm, **kwargs)
+    for isa in cpool.isas():
+        with cpool.using_isa(isa):
+            far_y = cpool.lp_pool(far_x, 3, p=2, norm=norm, **kwargs)
+            last = cpool.lp_pool(np.moveaxis(far_x, 1, -1).copy(), 3, p=2, norm=norm, axes=(1, 2), **kwargs)
+        assert same_bits(far_y[..., 2:, :], y[..., 2:, :]) and same_bits(far_y[..., 2:], y[..., 2:])
+        assert same_bits(np.moveaxis(last, -1, 1), far_y)
+    expected = cpool.lp_pool(far_x.astype(np.float64), 3, p=2, norm=norm, **kwargs)
+    np.testing.assert_allclose(far_y, expected, rtol=16 * 2.0**-24)
+
+
 @st.composite
 def unpoolings(draw):
     """A case whose windows only give the rank, indices for its x, and the size of the result."""

@@ -264,7 +264,10 @@ void cp_tapwise_plan(cp_tapwise *p, const cp_pool *pool, cp_tapwise_task task)
     }
     p->sum_blocks = p->per_result ? 1 : (pool->out[0] * pool->out[1] + CP_PARAMETER_ROWS - 1) / CP_PARAMETER_ROWS;
     double band = (double)p->block_rows * (double)p->band_row * (2 * CP_TAP_GRADIENTS * sizeof(double));
-    p->bytes = band < (double)CP_TOO_MANY_BYTES / 2 ? cp_tapwise_bind(NULL, p, NULL) : CP_TOO_MANY_BYTES;
+    /* Of weights, ranks, nodes and the numbers of gradients there may be as many as an array can have. */
+    double each = (double)p->n * sizeof(double) + (double)cp_parameter_sums_bytes(p->lanes);
+    double rows = ((double)p->weights + 2.0 * (double)p->ranks + 2.0 * (double)p->nodes + (double)p->numbers) * each;
+    p->bytes = band + rows < (double)CP_TOO_MANY_BYTES / 2 ? cp_tapwise_bind(NULL, p, NULL) : CP_TOO_MANY_BYTES;
 }
 
 /* ---- Scratch ---- */

@@ -7,8 +7,9 @@
 #include "plan/parameters.h"
 
 /* Bytes of weights and weighted elements at once, roughly; lanes of pixels, columns of results; additions along both axes after which
- * a sum is still as exact as it has to be; strides that strips take. */
-enum { SCRATCH = 192 * 1024, LEAST_LANES = 16, MOST_LANES = 64, MOST_COLUMNS = 1024, MOST_SUMS = 5, MOST_STRIDE = 8 };
+ * a quotient of sums, and a root of one, are still as exact as they have to be; taps along an axis, and strides, that strips take. */
+enum { SCRATCH = 192 * 1024, LEAST_LANES = 16, MOST_LANES = 64, MOST_COLUMNS = 1024 };
+enum { MOST_SUMS = 5, MOST_SQUARES = 2 * (CP_STRIP_SUM - 1), MOST_STRIDE = 8 };
 enum { ON_X, ON_Y, ON_LOGIT, ARRAYS };
 
 /* ---- Planning ---- */
@@ -16,14 +17,15 @@ enum { ON_X, ON_Y, ON_LOGIT, ARRAYS };
 static int suits(const cp_pool *pool)
 {
     const cp_axis *axis = pool->axis;
-    const cpool_view *beta = pool->array[CPOOL_BETA];
-    int kinds = pool->op->family == CP_TAPWISE && pool->op->fold <= CP_TAP_SHARE && pool->dtype == CP_DTYPE_f32;
+    int power = pool->op->code == CPOOL_LP, weighted = pool->op->family == CP_TAPWISE && pool->op->fold <= CP_TAP_SHARE;
+    int good = (power || weighted) && pool->dtype == CP_DTYPE_f32 && pool->in[0] == 1 && pool->out[0] == 1;
     int64_t sums = axis[1].taps - 1 + axis[2].taps - 1;
     for (int a = 1; a < CP_SPACE; a++) {
-        kinds &= axis[a].kind == CP_AXIS_SLIDING && axis[a].dilation == 1 && axis[a].stride <= MOST_STRIDE;
+        good &= axis[a].kind == CP_AXIS_SLIDING && axis[a].dilation == 1 && axis[a].taps <= CP_STRIP_SUM &&
+                axis[a].stride <= MOST_STRIDE;
     }
-    return kinds && pool->in[0] == 1 && pool->out[0] == 1 && sums > 0 && sums <= MOST_SUMS &&
-           !(beta != NULL && cp_parameter_per_channel(pool, beta));
+    return good && sums > 0 && sums <= (power ? MOST_SQUARES : MOST_SUMS) &&
+           !cp_parameter_per_channel(pool, pool->array[power ? CPOOL_P : CPOOL_BETA]);
 }
 
 /* How many results of an axis are made from so many sources. */
@@ -64,8 +66,8 @@ static int plan_sum(cp_weighted *w)
     enum { ROWS = 2, BATCH = 3 };
     static const int32_t batch[BATCH] = {0, 1, 4};
     const cp_axis *axis = w->pool->axis;
-    const int64_t sources[CP_WEIGHTED_SIDES] = {2, w->planes, w->source[0], w->source[1], w->lanes};
-    const int64_t results[CP_WEIGHTED_SIDES] = {2, w->planes, w->rows, w->columns, w->lanes};
+    const int64_t sources[CP_WEIGHTED_SIDES] = {w->parts, w->planes, w->source[0], w->source[1], w->lanes};
+    const int64_t results[CP_WEIGHTED_SIDES] = {w->parts, w->planes, w->rows, w->columns, w->lanes};
     cp_pool *sum = &w->sum;
     memset(&sum->args, 0, sizeof sum->args);
     memcpy(sum->batch, batch, sizeof batch);
@@ -111,7 +113,9 @@ int cp_weighted_plan(cp_weighted *w, const cp_pool *pool)
         views[ON_LOGIT] = &spread.view;
     }
     w->pool = pool;
-    w->kind = pool->op->fold;
+    int power = pool->op->code == CPOOL_LP;
+    w->kind = power ? CP_SQUARES : pool->op->fold;
+    w->parts = power ? 1 : 2;
     cp_layout_make(&w->layout, pool, views, 0);
     if (cp_layout_planes(&w->layout) == 0) {
         return 0;
@@ -127,9 +131,9 @@ int cp_weighted_plan(cp_weighted *w, const cp_pool *pool)
     }
     w->sources = w->planes * w->lanes * w->source[0] * w->source[1];
     w->results = w->planes * w->lanes * w->rows * w->columns;
-    w->source_bytes = cp_row_bytes(2 * w->sources, sizeof(float));
-    w->result_bytes = cp_row_bytes(2 * w->results, sizeof(float));
-    w->line_bytes = cp_row_bytes(w->source[1] * w->lanes, sizeof(float));
+    w->source_bytes = cp_row_bytes(w->parts * w->sources, sizeof(float));
+    w->result_bytes = cp_row_bytes(w->parts * w->results, sizeof(float));
+    w->line_bytes = cp_row_bytes(cp_max64(w->source[1], w->columns) * w->lanes, sizeof(float));
     w->bytes = CP_LINE + w->source_bytes + w->result_bytes + 2 * w->line_bytes + w->strip.bytes;
     return 1;
 }
@@ -143,7 +147,7 @@ cp_cost cp_weighted_cost(const cp_weighted *w)
 
 /* ---- Running ---- */
 
-/* What a worker holds. Weights come first, weighted elements behind them. */
+/* What a worker holds. Weights come first, weighted elements behind them; squares are alone. */
 typedef struct cp_weighted_work {
     const cp_weighted *plan;
     int32_t *left; /* whether results are; in the worker's memory, where the caller finds it */
@@ -193,7 +197,7 @@ static const char *find_line(const cp_weighted_work *work, int g, const char *ro
 
 static void clear(const cp_weighted_work *work, int64_t from, int64_t to)
 {
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < work->plan->parts; i++) {
         memset(work->source + i * work->plan->sources + from, 0, (size_t)(to - from) * sizeof(float));
     }
 }
@@ -211,7 +215,7 @@ static void weigh_plane(const cp_weighted_work *work, char *const *at, int64_t r
             continue;
         }
         float *weight = work->source + to + before;
-        cp_weighted_row line = {NULL, NULL, 0, 0, end - from, lanes, weight, weight + w->sources};
+        cp_weighted_row line = {NULL, NULL, 0, 0, end - from, lanes, weight, weight + (w->parts - 1) * w->sources};
         line.x = find_line(work, ON_X, at[ON_X] + r * w->layout.grid[ON_X].space[1], from, end, &line.x_step);
         if (w->kind == CP_TAP_LIP) {
             line.logit =
@@ -225,6 +229,32 @@ static void weigh_plane(const cp_weighted_work *work, char *const *at, int64_t r
         w->engine->kernels->weighted->map[w->kind](&w->by, &line);
         clear(work, to + behind, to + all);
     }
+}
+
+/* Roots of the sums of squares, of means where it is these: of the elements that windows have. */
+static int take_roots(const cp_weighted_work *work, int64_t row, int64_t column)
+{
+    const cp_weighted *w = work->plan;
+    const cp_axis *axis = w->pool->axis;
+    const cp_weighted_kernels *kernels = w->engine->kernels->weighted;
+    int64_t line = w->columns * w->lanes;
+    int left = 0;
+    if (!(w->pool->params.flags & CPOOL_MEAN)) {
+        return kernels->root(work->result, NULL, 1, w->results);
+    }
+    for (int64_t c = 0; c < w->columns; c++) {
+        cp_span span = cp_axis_span(&axis[2], column + c);
+        for (int64_t l = 0; l < w->lanes; l++) {
+            work->line[0][c * w->lanes + l] = (float)(span.hi - span.lo);
+        }
+    }
+    for (int64_t r = 0; r < w->rows; r++) {
+        cp_span span = cp_axis_span(&axis[1], row + r);
+        for (int64_t p = 0; p < w->planes; p++) {
+            left |= kernels->root(work->result + (p * w->rows + r) * line, work->line[0], (float)(span.hi - span.lo), line);
+        }
+    }
+    return left;
 }
 
 /* The results of a plane from row `new_row` and column `new_column` on, to `to`, where the first of all is. */
@@ -264,8 +294,9 @@ static void run_part(cp_weighted_work *work, int64_t outer, int64_t group, int64
         weigh_plane(work, at, row * axis[1].stride - axis[1].pad, column * axis[2].stride - axis[2].pad, p * plane_size);
     }
     cp_strips_run(&work->sum, 0, work->sum.units, 0);
-    float *means = work->result + w->results;
-    *work->left |= w->engine->kernels->weighted->divide(means, work->result, w->results);
+    float *means = work->result + (w->parts - 1) * w->results;
+    *work->left |= w->kind == CP_SQUARES ? take_roots(work, row, column)
+                                         : w->engine->kernels->weighted->divide(means, work->result, w->results);
     for (int64_t p = together ? 0 : group * each - first; p < w->planes; p++) {
         char *y =
             layout->grid[ON_Y].data + cp_layout_offset(layout, ON_Y, together ? outer : outer * w->run + first + p, &channel);
@@ -300,6 +331,11 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
         run_unit(&work, unit);
     }
     cp_fpenv_leave(environment);
+}
+
+int cp_weighted_takes_exponent(const cp_weighted *w)
+{
+    return cp_parameter_at(w->pool, w->pool->array[CPOOL_P], 0, 0) == 2;
 }
 
 int cp_weighted_run(cp_weighted *w, const cp_engine *engine)

@@ -1,19 +1,21 @@
-/* Weighted means of floats (soft, LIP, the expectation of a draw) over small windows of a plane, as two sums in float: of weights and of
- * weighted elements, each of which is worked out once, into scratch, where cp_strips sums it. Means of windows that hold an element
- * which float has no weight for are left NaN: windows alone decide, not what lies beside them. */
+/* Weighted means of floats (soft, LIP, the expectation of a draw) over small windows of a plane, as two sums in float, of weights and of
+ * weighted elements, and roots of sums of squares: each element is worked out once, into scratch, where cp_strips sums it. Results of
+ * windows that hold an element which float has no weight for, or no square, are left NaN: windows alone decide, not what lies beside
+ * them. */
 #ifndef CP_DRIVE_WEIGHTED_H
 #define CP_DRIVE_WEIGHTED_H
 
 #include "drive/engine.h"
 #include "drive/strip.h"
 
-enum { CP_WEIGHTED_SIDES = 5 }; /* of scratch: weights and weighted, planes, rows, columns, lanes */
+enum { CP_WEIGHTED_SIDES = 5 }; /* of scratch: parts, planes, rows, columns, lanes */
 
 typedef struct cp_weighted {
     const cp_pool *pool;
     const cp_engine *engine;
     cp_layout layout; /* of x, the result, logits */
-    int32_t kind;     /* CP_TAP_* */
+    int32_t kind;     /* CP_TAP_*, or CP_SQUARES */
+    int32_t parts;    /* of scratch: weights and weighted elements, or squares */
     cp_weighting by;
     int64_t run;           /* planes of the innermost axis */
     int64_t planes, lanes; /* of a unit: one behind the other, and side by side; one of the two is 1 */
@@ -30,6 +32,9 @@ typedef struct cp_weighted {
 
 /* Whether a forward pool is done this way, which the geometry decides and never the arrays. */
 int cp_weighted_plan(cp_weighted *weighted, const cp_pool *pool);
+
+/* Whether a power is done this way, which the exponent decides. Before it is run. */
+int cp_weighted_takes_exponent(const cp_weighted *weighted);
 
 cp_cost cp_weighted_cost(const cp_weighted *weighted);
 

@@ -3,6 +3,7 @@
 #include "drive/drive.h"
 #include "drive/places.h"
 #include "drive/quick.h"
+#include "drive/weighted.h"
 #include "drive/window.h"
 #include "fpenv.h"
 #include "kernels/template.h"
@@ -27,10 +28,34 @@ static void power_row(cp_work *w, int64_t d, int64_t h, int64_t column, int64_t 
     }
 }
 
+/* Results that are there are kept; whether some are NaN. */
+static int find_missing(cp_work *w, int64_t d, int64_t h, int64_t column, int64_t count)
+{
+    double *there = (double *)(void *)w->aux;
+    int any = 0;
+    cp_work_load(w, 1, d, h, column, 1, count, there);
+    for (int64_t i = 0; i < count * w->lanes; i++) {
+        any |= there[i] != there[i];
+    }
+    return any;
+}
+
+static void keep_others(cp_work *w, int64_t count)
+{
+    const double *there = (const double *)(const void *)w->aux;
+    double *result = (double *)(void *)w->result;
+    for (int64_t i = 0; i < count * w->lanes; i++) {
+        result[i] = there[i] != there[i] ? result[i] : there[i];
+    }
+}
+
 static void pool_row(cp_work *w, int64_t d, int64_t h, int64_t column, int64_t count)
 {
     const cp_window *window = w->window;
     const cp_pool *pool = window->pool;
+    if (window->mends && !find_missing(w, d, h, column, count)) {
+        return;
+    }
     cp_walk_fold(&w->walk, d, h, w->result);
     if (pool->op->family == CP_POWER) {
         power_row(w, d, h, column, count);
@@ -50,6 +75,9 @@ static void pool_row(cp_work *w, int64_t d, int64_t h, int64_t column, int64_t c
             w->kernels->store_taps(cp_work_element(w, 2, d, h, column), taps->bits, row, count, taps->space[2], w->lanes,
                                    w->lane_step[2]);
         }
+    }
+    if (window->mends) {
+        keep_others(w, count);
     }
     cp_work_store(w, 1, d, h, column, count, w->result);
 }
@@ -284,15 +312,28 @@ static int plan_tasks(cp_window windows[2], const cp_pool *pool, int32_t directi
     return n;
 }
 
+/* Sums of squares of floats, in float: what is left for the plan is what float cannot hold. */
+static int plan_squares(cp_weighted *squares, const cp_pool *pool, int32_t direction, cp_cost *cost)
+{
+    if (direction != CPOOL_FORWARD || pool->op->code != CPOOL_LP || !cp_weighted_plan(squares, pool)) {
+        return 0;
+    }
+    cp_cost own = cp_weighted_cost(squares);
+    cost->per_worker = own.per_worker > cost->per_worker ? own.per_worker : cost->per_worker;
+    return 1;
+}
+
 cp_cost cp_window_cost(const cp_pool *pool, int32_t direction)
 {
     cp_window windows[2];
+    cp_weighted squares;
     cp_quick quick;
     cp_cost cost;
     if (cp_quick_plan(&quick, pool, direction)) {
         return quick.cost;
     }
     (void)plan_tasks(windows, pool, direction, &cost);
+    (void)plan_squares(&squares, pool, direction, &cost);
     return cost;
 }
 
@@ -303,10 +344,14 @@ cpool_status cp_window_run(const cp_pool *pool, int32_t direction, const cpool_e
         return cp_quick_run(&quick, exec);
     }
     cp_window windows[2];
+    cp_weighted squares;
     cp_engine engine;
     cp_cost cost;
-    int n = plan_tasks(windows, pool, direction, &cost);
+    int n = plan_tasks(windows, pool, direction, &cost), by_squares = plan_squares(&squares, pool, direction, &cost);
     cpool_status status = cp_engine_take(&engine, exec, cost);
+    if (status == CPOOL_OK && by_squares && cp_weighted_takes_exponent(&squares)) {
+        n = windows[0].mends = cp_weighted_run(&squares, &engine);
+    }
     for (int i = 0; i < n && status == CPOOL_OK; i++) {
         cp_window *w = &windows[i];
         w->engine = &engine;

@@ -25,6 +25,7 @@ typedef struct cp_recipe {
 typedef struct cp_window {
     const cp_pool *pool;
     cp_task task;
+    int32_t mends; /* only results that are NaN are made, the others are there */
     cp_layout layout;
     cp_axis axis[CP_SPACE]; /* of the walk: the pool's, or their transposition */
     int32_t lane_kind, lane_size;

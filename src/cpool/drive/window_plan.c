@@ -173,6 +173,7 @@ void cp_window_plan(cp_window *w, const cp_pool *pool, cp_task task)
     cp_spread draws;
     w->pool = pool;
     w->task = task;
+    w->mends = 0;
     if (task == CP_TASK_INPUT_GRADIENT) {
         views[0] = dx;
         views[2] = pool->op->family == CP_POWER ? x : NULL;

@@ -224,6 +224,17 @@ CP_VEC void vf64_exp2_near(vf64 x, vf64 *mantissa, vf64 *exponent)
     *exponent = k;
 }
 
+CP_VEC int vf32_any_nan(vf32 x)
+{
+    float lane[vf32_N];
+    int any = 0;
+    vf32_store(lane, x);
+    for (int l = 0; l < vf32_N; l++) {
+        any |= lane[l] != lane[l];
+    }
+    return any;
+}
+
 /* e^(x + rest) in float, |x| <= 64, |rest| below half an ulp of x, within 1.6 * 2^-24 of it: the integer next to x log2 e is the
  * exponent, and comes with its bias to the place of one by way of the last bits of a large float. */
 CP_VEC vf32 vf32_exp(vf32 x, vf32 rest)

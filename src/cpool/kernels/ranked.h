@@ -32,8 +32,6 @@ CP_TEMPLATE vf32 NAME_RANKED(sum)(int taps, vf32 *x, const float *weight)
 CP_TEMPLATE int NAME_RANKED(row)(int taps, const cp_ranked_row *row)
 {
     vf32 left = vf32_set1(0.0f), x[CP_RANKED];
-    float lane[vf32_N];
-    int any = 0;
     for (int64_t c = 0; c < row->columns; c++) {
         float *y = row->y + c * row->lanes;
         for (int64_t i = 0; i < row->lanes; i += vf32_N) {
@@ -51,11 +49,7 @@ CP_TEMPLATE int NAME_RANKED(row)(int taps, const cp_ranked_row *row)
             }
         }
     }
-    vf32_store(lane, left);
-    for (int l = 0; l < vf32_N; l++) {
-        any |= lane[l] != lane[l];
-    }
-    return any;
+    return vf32_any_nan(left);
 }
 
 static int NAME_RANKED(two)(const cp_ranked_row *row)

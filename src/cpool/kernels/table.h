@@ -204,9 +204,16 @@ typedef struct cp_weighted_row {
 #define CP_WEIGHTED_LEAST 0x1p-120f
 #define CP_WEIGHTED_MOST 0x1p100f
 
+/* Of squares, which have no weights, the roots. */
+#define CP_SQUARES_LEAST 0x1p-50f
+#define CP_SQUARES_MOST 0x1p50f
+enum { CP_SQUARES = CP_TAP_SHARE + 1, CP_WEIGHTINGS };
+
 typedef struct cp_weighted_kernels {
-    void (*map[CP_TAP_SHARE + 1])(const cp_weighting *by, const cp_weighted_row *row);
+    void (*map[CP_WEIGHTINGS])(const cp_weighting *by, const cp_weighted_row *row);
     int (*divide)(float *weighted, const float *weight, int64_t n);
+    int (*root)(float *squares, const float *across, float down,
+                int64_t n); /* divided first by across[i] * down, if not NULL */
 } cp_weighted_kernels;
 
 /* Sorted floats of windows of at most so many taps; see kernels/ranked.h. */

@@ -1,6 +1,6 @@
-/* Weighted means of floats as two sums, of weights and of weighted elements: what is done with one element, and with the sums, in
- * float lanes. An element whose weight or weighted value is too large or too small for float has no such weight: it is NaN, and so
- * is the mean of every window that holds it. */
+/* Weighted means of floats as two sums, of weights and of weighted elements, and roots of sums of squares: what is done with one
+ * element, and with the sums, in float lanes. An element whose weight, weighted value or square is too large or too small for float has
+ * none: it is NaN, and so is the result of every window that holds it. */
 
 #define NAME_WEIGHTED(kernel) CP_GLUE(CP_GLUE(weighted_, kernel), CP_GLUE(_, CP_ISA_NAME))
 
@@ -18,6 +18,13 @@ CP_TEMPLATE void NAME_WEIGHTED(lanes)(int kind, int is_one, const cp_weighting *
                                       vf32 *weighted)
 {
     vf32 zero = vf32_set1(0.0f), rest = zero, size = zero;
+    if (kind == CP_SQUARES) {
+        vf32 magnitude = vf32_abs(x), square = vf32_mul(x, x);
+        vf32_mask some = vf32_mask_or(vf32_gt(magnitude, vf32_set1(CP_SQUARES_LEAST)), vf32_eq(x, zero));
+        some = vf32_mask_and(some, vf32_gt(vf32_set1(CP_SQUARES_MOST), magnitude));
+        *weight = *weighted = vf32_select(some, square, vf32_set1((float)cp_nan()));
+        return;
+    }
     if (kind == CP_TAP_SHARE) {
         *weight = x = vf32_select(vf32_gt(zero, x), zero, x);
     } else {
@@ -49,14 +56,18 @@ CP_TEMPLATE void NAME_WEIGHTED(map)(int kind, int is_one, const cp_weighting *by
         vf32 one, both;
         for (; i + vf32_N <= row->lanes; i += vf32_N) {
             NAME_WEIGHTED(lanes)(kind, is_one, by, vf32_load(x + i), vf32_load(logit + i), &one, &both);
-            vf32_store(weight + i, one);
             vf32_store(weighted + i, both);
+            if (kind != CP_SQUARES) {
+                vf32_store(weight + i, one);
+            }
         }
         if (i < row->lanes) {
             int64_t n = row->lanes - i;
             NAME_WEIGHTED(lanes)(kind, is_one, by, vf32_load_n(x + i, n, 0.0f), vf32_load_n(logit + i, n, 0.0f), &one, &both);
-            vf32_store_n(weight + i, one, n);
             vf32_store_n(weighted + i, both, n);
+            if (kind != CP_SQUARES) {
+                vf32_store_n(weight + i, one, n);
+            }
         }
     }
 }
@@ -80,12 +91,37 @@ static void NAME_WEIGHTED(map_share)(const cp_weighting *by, const cp_weighted_r
     NAME_WEIGHTED(map)(CP_TAP_SHARE, 1, by, row);
 }
 
+static void NAME_WEIGHTED(map_squares)(const cp_weighting *by, const cp_weighted_row *row)
+{
+    NAME_WEIGHTED(map)(CP_SQUARES, 1, by, row);
+}
+
+/* Sums of squares become roots; returns whether one of them is NaN. */
+static int NAME_WEIGHTED(root)(float *squares, const float *across, float down, int64_t n)
+{
+    vf32 left = vf32_set1(0.0f), rows = vf32_set1(down);
+    for (int64_t i = 0; i < n; i += vf32_N) {
+        int whole = n - i >= vf32_N;
+        vf32 sum = whole ? vf32_load(squares + i) : vf32_load_n(squares + i, n - i, 0.0f);
+        if (across != NULL) {
+            vf32 count = vf32_mul(whole ? vf32_load(across + i) : vf32_load_n(across + i, n - i, 1.0f), rows);
+            sum = vf32_select(vf32_eq(count, vf32_set1(0.0f)), sum, vf32_div(sum, count)); /* without elements the sum is 0 */
+        }
+        vf32 result = vf32_sqrt(sum);
+        left = vf32_select(vf32_isnan(result), result, left);
+        if (whole) {
+            vf32_store(squares + i, result);
+        } else {
+            vf32_store_n(squares + i, result, n - i);
+        }
+    }
+    return vf32_any_nan(left);
+}
+
 /* Sums of weighted elements become means; returns whether one of them is NaN. No weight at all makes 0. */
 static int NAME_WEIGHTED(divide)(float *weighted, const float *weight, int64_t n)
 {
     vf32 zero = vf32_set1(0.0f), left = zero;
-    float lane[vf32_N];
-    int any = 0;
     for (int64_t i = 0; i < n; i += vf32_N) {
         int whole = n - i >= vf32_N;
         vf32 sum = whole ? vf32_load(weight + i) : vf32_load_n(weight + i, n - i, 0.0f);
@@ -98,15 +134,12 @@ static int NAME_WEIGHTED(divide)(float *weighted, const float *weight, int64_t n
             vf32_store_n(weighted + i, mean, n - i);
         }
     }
-    vf32_store(lane, left);
-    for (int l = 0; l < vf32_N; l++) {
-        any |= lane[l] != lane[l];
-    }
-    return any;
+    return vf32_any_nan(left);
 }
 
 static const cp_weighted_kernels NAME_WEIGHTED(table) = {
-    {NAME_WEIGHTED(map_soft), NAME_WEIGHTED(map_lip), NAME_WEIGHTED(map_share)},
+    {NAME_WEIGHTED(map_soft), NAME_WEIGHTED(map_lip), NAME_WEIGHTED(map_share), NAME_WEIGHTED(map_squares)},
     NAME_WEIGHTED(divide),
+    NAME_WEIGHTED(root),
 };
 #undef NAME_WEIGHTED
