@@ -722,6 +722,20 @@ def test_a_far_element_changes_no_other_window(name, far):
                 assert same_bits(other[rest], gradient[rest])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels", [3, 35, 70])
+def test_beta_of_each_channel(channels, dtype):
+    x = data("wide", 0, (2, channels, 9, 8), dtype)
+    beta = np.random.default_rng(0).normal(size=channels)
+    beta[:2] = 1, 0
+    alone = [cpool.soft_pool(x[:, c : c + 1], 3, stride=2, padding=1, beta=float(beta[c])) for c in range(channels)]
+    for isa in ISAS:
+        with cpool.using_isa(isa):
+            assert same_bits(cpool.soft_pool(x, 3, stride=2, padding=1, beta=beta), np.concatenate(alone, axis=1))
+            last = cpool.soft_pool(np.moveaxis(x, 1, -1).copy(), 3, stride=2, padding=1, beta=beta, axes=(1, 2))
+            assert same_bits(np.moveaxis(last, -1, 1), np.concatenate(alone, axis=1))
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 6, 7])
 def test_whole_planes_of_few_elements(size):
     x, logits = np.random.default_rng(0).normal(size=(2, 3, 5, size)).astype(np.float32)

@@ -4,6 +4,7 @@
 
 #include "fpenv.h"
 #include "integers.h"
+#include "kernels/template.h"
 #include "plan/parameters.h"
 
 /* Bytes of weights and weighted elements at once, roughly; lanes of pixels, columns of results; additions along both axes after which
@@ -24,8 +25,7 @@ static int suits(const cp_pool *pool)
         good &= axis[a].kind == CP_AXIS_SLIDING && axis[a].dilation == 1 && axis[a].taps <= CP_STRIP_SUM &&
                 axis[a].stride <= MOST_STRIDE;
     }
-    return good && sums > 0 && sums <= (power ? MOST_SQUARES : MOST_SUMS) &&
-           !cp_parameter_per_channel(pool, pool->array[power ? CPOOL_P : CPOOL_BETA]);
+    return good && sums > 0 && sums <= (power ? MOST_SQUARES : MOST_SUMS);
 }
 
 /* How many results of an axis are made from so many sources. */
@@ -116,7 +116,8 @@ int cp_weighted_plan(cp_weighted *w, const cp_pool *pool)
     int power = pool->op->code == CPOOL_LP;
     w->kind = power ? CP_SQUARES : pool->op->fold;
     w->parts = power ? 1 : 2;
-    cp_layout_make(&w->layout, pool, views, 0);
+    w->parameter = pool->array[power ? CPOOL_P : CPOOL_BETA];
+    cp_layout_make(&w->layout, pool, views, cp_parameter_per_channel(pool, w->parameter));
     if (cp_layout_planes(&w->layout) == 0) {
         return 0;
     }
@@ -134,7 +135,8 @@ int cp_weighted_plan(cp_weighted *w, const cp_pool *pool)
     w->source_bytes = cp_row_bytes(w->parts * w->sources, sizeof(float));
     w->result_bytes = cp_row_bytes(w->parts * w->results, sizeof(float));
     w->line_bytes = cp_row_bytes(cp_max64(w->source[1], w->columns) * w->lanes, sizeof(float));
-    w->bytes = CP_LINE + w->source_bytes + w->result_bytes + 2 * w->line_bytes + w->strip.bytes;
+    w->lane_bytes = cp_row_bytes(w->lanes, sizeof(float));
+    w->bytes = CP_LINE + 2 * w->lane_bytes + w->source_bytes + w->result_bytes + 2 * w->line_bytes + w->strip.bytes;
     return 1;
 }
 
@@ -150,8 +152,8 @@ cp_cost cp_weighted_cost(const cp_weighted *w)
 /* What a worker holds. Weights come first, weighted elements behind them; squares are alone. */
 typedef struct cp_weighted_work {
     const cp_weighted *plan;
-    int32_t *left; /* whether results are; in the worker's memory, where the caller finds it */
-    float *source, *result, *line[2];
+    int32_t *left;                              /* whether results are; in the worker's memory, where the caller finds it */
+    float *source, *result, *line[2], *beta[2]; /* beta in two floats, of each lane or of all */
     cp_engine engine;
     cp_strips sum;
 } cp_weighted_work;
@@ -161,6 +163,9 @@ static void begin(cp_weighted_work *work, const cp_weighted *w, char *memory)
     work->plan = w;
     work->left = (int32_t *)(void *)memory;
     memory += CP_LINE;
+    for (int i = 0; i < 2; i++, memory += w->lane_bytes) {
+        work->beta[i] = (float *)(void *)memory;
+    }
     work->source = (float *)(void *)memory;
     memory += w->source_bytes;
     work->result = (float *)(void *)memory;
@@ -174,6 +179,43 @@ static void begin(cp_weighted_work *work, const cp_weighted *w, char *memory)
     work->sum.engine = &work->engine;
     work->sum.layout.grid[0].data = (char *)work->source;
     work->sum.layout.grid[1].data = (char *)work->result;
+}
+
+static int lanes_are_channels(const cp_weighted *w)
+{
+    return w->layout.lane >= 0 && w->layout.lane == w->layout.channel;
+}
+
+static double parameter_of(const cp_weighted *w, int64_t channel)
+{
+    return cp_parameter_at(w->pool, w->parameter, channel, 0);
+}
+
+static void find_beta(const cp_weighted_work *work, int64_t channel)
+{
+    const cp_weighted *w = work->plan;
+    for (int64_t l = 0; w->kind == CP_TAP_SOFT && l < (lanes_are_channels(w) ? w->lanes : 1); l++) {
+        double beta = parameter_of(w, channel + l);
+        work->beta[0][l] = (float)beta;
+        work->beta[1][l] = (float)(beta - (double)work->beta[0][l]);
+    }
+}
+
+/* Powers of other exponents than 2 are left. */
+static int leave_powers(const cp_weighted_work *work, int64_t plane, int64_t channel)
+{
+    const cp_weighted *w = work->plan;
+    int64_t lanes = lanes_are_channels(w) ? w->lanes : 1, results = w->rows * w->columns * w->lanes;
+    int any = 0;
+    for (int64_t l = 0; l < lanes; l++) {
+        if (parameter_of(w, channel + l) != 2) {
+            any = 1;
+            for (int64_t i = l; i < results; i += lanes) {
+                work->result[plane * results + i] = (float)cp_nan();
+            }
+        }
+    }
+    return any;
 }
 
 /* Elements `from` to `to` of a row of an array, where a kernel can read them: there, or copied side by side. */
@@ -206,6 +248,7 @@ static void clear(const cp_weighted_work *work, int64_t from, int64_t to)
 static void weigh_plane(const cp_weighted_work *work, char *const *at, int64_t row, int64_t column, int64_t to)
 {
     const cp_weighted *w = work->plan;
+    const cp_weighting by = {work->beta[0], work->beta[1], lanes_are_channels(w)};
     const int64_t *in = w->pool->in;
     int64_t from = cp_max64(column, 0), end = cp_max64(from, cp_min64(column + w->source[1], in[2])), lanes = w->lanes;
     int64_t before = (from - column) * lanes, behind = (end - column) * lanes, all = w->source[1] * lanes;
@@ -226,7 +269,7 @@ static void weigh_plane(const cp_weighted_work *work, char *const *at, int64_t r
             line.columns = 1;
         }
         clear(work, to, to + before);
-        w->engine->kernels->weighted->map[w->kind](&w->by, &line);
+        w->engine->kernels->weighted->map[w->kind](&by, &line);
         clear(work, to + behind, to + all);
     }
 }
@@ -270,27 +313,36 @@ static void store_plane(const cp_weighted_work *work, const float *result, char 
     }
 }
 
-/* A unit: some planes, or some lanes; the last one of each axis is as large as the others, and makes results anew that have been
- * stored before. */
+/* Where plane p of a part, or its first lane, lies; and its channel, of lanes that of the first. */
+static char *find_plane(const cp_weighted *w, int32_t g, int64_t outer, int64_t first, int64_t p, int64_t *channel)
+{
+    const cp_layout *layout = &w->layout;
+    const cp_grid *grid = &layout->grid[g];
+    int together = layout->lane >= 0;
+    *channel = lanes_are_channels(w) ? first : 0;
+    char *at = grid->data + cp_layout_offset(layout, g, together ? outer : outer * w->run + first + p, channel);
+    return at + (together ? first * grid->batch[layout->lane] : 0);
+}
+
+/* Some planes, or some lanes; the last part along each axis is as large as the others, and makes results anew that have been stored
+ * before. */
 static void run_part(cp_weighted_work *work, int64_t outer, int64_t group, int64_t block, int64_t strip)
 {
     const cp_weighted *w = work->plan;
     const cp_layout *layout = &w->layout;
+    const cp_grid *y = &layout->grid[ON_Y];
     const cp_axis *axis = w->pool->axis;
     const int64_t *out = w->pool->out;
     int together = layout->lane >= 0;
     int64_t column = cp_min64(strip * w->columns, out[2] - w->columns), row = cp_min64(block * w->rows, out[1] - w->rows);
-    int64_t most = together ? layout->lanes - w->lanes : w->run - w->planes, each = w->planes * w->lanes, channel;
+    int64_t most = together ? layout->lanes - w->lanes : w->run - w->planes, each = w->planes * w->lanes, channel = 0;
     int64_t first = cp_min64(group * each, most), plane_size = w->source[0] * w->source[1] * w->lanes;
-    char *at[ARRAYS] = {NULL};
     for (int64_t p = 0; p < w->planes; p++) {
+        char *at[ARRAYS] = {NULL};
         for (int32_t g = 0; g < ARRAYS; g++) {
-            const cp_grid *grid = &layout->grid[g];
-            if (grid->item != 0) {
-                at[g] = grid->data + cp_layout_offset(layout, g, together ? outer : outer * w->run + first + p, &channel);
-                at[g] += together ? first * grid->batch[layout->lane] : 0;
-            }
+            at[g] = layout->grid[g].item == 0 ? NULL : find_plane(w, g, outer, first, p, &channel);
         }
+        find_beta(work, channel);
         weigh_plane(work, at, row * axis[1].stride - axis[1].pad, column * axis[2].stride - axis[2].pad, p * plane_size);
     }
     cp_strips_run(&work->sum, 0, work->sum.units, 0);
@@ -298,12 +350,11 @@ static void run_part(cp_weighted_work *work, int64_t outer, int64_t group, int64
     *work->left |= w->kind == CP_SQUARES ? take_roots(work, row, column)
                                          : w->engine->kernels->weighted->divide(means, work->result, w->results);
     for (int64_t p = together ? 0 : group * each - first; p < w->planes; p++) {
-        char *y =
-            layout->grid[ON_Y].data + cp_layout_offset(layout, ON_Y, together ? outer : outer * w->run + first + p, &channel);
-        y += together ? first * layout->grid[ON_Y].batch[layout->lane] : 0;
-        store_plane(work, means + p * w->rows * w->columns * w->lanes,
-                    y + row * layout->grid[ON_Y].space[1] + column * layout->grid[ON_Y].space[2], block * w->rows - row,
-                    strip * w->columns - column);
+        char *to = find_plane(w, ON_Y, outer, first, p, &channel) + row * y->space[1] + column * y->space[2];
+        if (w->kind == CP_SQUARES) {
+            *work->left |= leave_powers(work, p, channel);
+        }
+        store_plane(work, means + p * w->rows * w->columns * w->lanes, to, block * w->rows - row, strip * w->columns - column);
     }
 }
 
@@ -335,16 +386,17 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
 
 int cp_weighted_takes_exponent(const cp_weighted *w)
 {
-    return cp_parameter_at(w->pool, w->pool->array[CPOOL_P], 0, 0) == 2;
+    int64_t channels = cp_parameter_per_channel(w->pool, w->parameter) ? w->pool->x_shape[w->pool->channel] : 1;
+    for (int64_t channel = 0; channel < channels; channel++) {
+        if (parameter_of(w, channel) == 2) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 int cp_weighted_run(cp_weighted *w, const cp_engine *engine)
 {
     w->engine = engine;
-    if (w->kind == CP_TAP_SOFT) {
-        double beta = cp_parameter_at(w->pool, w->pool->array[CPOOL_BETA], 0, 0);
-        w->by.beta = (float)beta;
-        w->by.beta_rest = (float)(beta - (double)w->by.beta);
-    }
     return cp_engine_run_any(engine, w->units, cp_weighted_cost(w).nanoseconds, run_units, w);
 }

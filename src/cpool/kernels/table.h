@@ -189,7 +189,8 @@ typedef struct cp_tap_kernel {
 
 /* Weighted means of floats as two sums; see kernels/weighted.h. */
 typedef struct cp_weighting {
-    float beta, beta_rest; /* CP_TAP_SOFT: the factor in two floats */
+    const float *beta, *rest; /* CP_TAP_SOFT: the factor in two floats */
+    int32_t by_lane;          /* whether every lane has its own */
 } cp_weighting;
 
 /* Columns of `lanes` elements each, so many bytes apart; weights and weighted elements one behind the other. */

@@ -14,7 +14,7 @@ CP_TEMPLATE vf32 NAME_WEIGHTED(product)(vf32 a, vf32 b, vf32 *rest)
     return p;
 }
 
-CP_TEMPLATE void NAME_WEIGHTED(lanes)(int kind, int is_one, const cp_weighting *by, vf32 x, vf32 logit, vf32 *weight,
+CP_TEMPLATE void NAME_WEIGHTED(lanes)(int kind, int is_one, vf32 beta, vf32 beta_rest, vf32 x, vf32 logit, vf32 *weight,
                                       vf32 *weighted)
 {
     vf32 zero = vf32_set1(0.0f), rest = zero, size = zero;
@@ -31,8 +31,8 @@ CP_TEMPLATE void NAME_WEIGHTED(lanes)(int kind, int is_one, const cp_weighting *
         if (kind == CP_TAP_SOFT) {
             logit = x;
             if (!is_one) {
-                logit = NAME_WEIGHTED(product)(vf32_set1(by->beta), x, &rest);
-                rest = vf32_add(rest, vf32_mul(vf32_set1(by->beta_rest), x));
+                logit = NAME_WEIGHTED(product)(beta, x, &rest);
+                rest = vf32_add(rest, vf32_mul(beta_rest, x));
             }
         }
         size = vf32_abs(logit);
@@ -46,16 +46,20 @@ CP_TEMPLATE void NAME_WEIGHTED(lanes)(int kind, int is_one, const cp_weighting *
     *weight = vf32_select(there, *weight, vf32_set1((float)cp_nan()));
 }
 
-CP_TEMPLATE void NAME_WEIGHTED(map)(int kind, int is_one, const cp_weighting *by, const cp_weighted_row *row)
+CP_TEMPLATE void NAME_WEIGHTED(map)(int kind, int is_one, int by_lane, const cp_weighting *by, const cp_weighted_row *row)
 {
     for (int64_t c = 0; c < row->columns; c++) {
         const float *x = (const float *)(const void *)(row->x + c * row->x_step);
         const float *logit = kind == CP_TAP_LIP ? (const float *)(const void *)(row->logit + c * row->logit_step) : x;
         float *weight = row->weight + c * row->lanes, *weighted = row->weighted + c * row->lanes;
         int64_t i = 0;
-        vf32 one, both;
+        vf32 one, both, beta = vf32_set1(is_one ? 1.0f : by->beta[0]), rest = vf32_set1(is_one ? 0.0f : by->rest[0]);
         for (; i + vf32_N <= row->lanes; i += vf32_N) {
-            NAME_WEIGHTED(lanes)(kind, is_one, by, vf32_load(x + i), vf32_load(logit + i), &one, &both);
+            if (by_lane) {
+                beta = vf32_load(by->beta + i);
+                rest = vf32_load(by->rest + i);
+            }
+            NAME_WEIGHTED(lanes)(kind, is_one, beta, rest, vf32_load(x + i), vf32_load(logit + i), &one, &both);
             vf32_store(weighted + i, both);
             if (kind != CP_SQUARES) {
                 vf32_store(weight + i, one);
@@ -63,7 +67,12 @@ CP_TEMPLATE void NAME_WEIGHTED(map)(int kind, int is_one, const cp_weighting *by
         }
         if (i < row->lanes) {
             int64_t n = row->lanes - i;
-            NAME_WEIGHTED(lanes)(kind, is_one, by, vf32_load_n(x + i, n, 0.0f), vf32_load_n(logit + i, n, 0.0f), &one, &both);
+            if (by_lane) {
+                beta = vf32_load_n(by->beta + i, n, 0.0f);
+                rest = vf32_load_n(by->rest + i, n, 0.0f);
+            }
+            NAME_WEIGHTED(lanes)
+            (kind, is_one, beta, rest, vf32_load_n(x + i, n, 0.0f), vf32_load_n(logit + i, n, 0.0f), &one, &both);
             vf32_store_n(weighted + i, both, n);
             if (kind != CP_SQUARES) {
                 vf32_store_n(weight + i, one, n);
@@ -74,26 +83,28 @@ CP_TEMPLATE void NAME_WEIGHTED(map)(int kind, int is_one, const cp_weighting *by
 
 static void NAME_WEIGHTED(map_soft)(const cp_weighting *by, const cp_weighted_row *row)
 {
-    if (by->beta == 1.0f && by->beta_rest == 0.0f) { /* the same, with nothing to round */
-        NAME_WEIGHTED(map)(CP_TAP_SOFT, 1, by, row);
+    if (by->by_lane) {
+        NAME_WEIGHTED(map)(CP_TAP_SOFT, 0, 1, by, row);
+    } else if (by->beta[0] == 1.0f && by->rest[0] == 0.0f) { /* the same, with nothing to round */
+        NAME_WEIGHTED(map)(CP_TAP_SOFT, 1, 0, by, row);
     } else {
-        NAME_WEIGHTED(map)(CP_TAP_SOFT, 0, by, row);
+        NAME_WEIGHTED(map)(CP_TAP_SOFT, 0, 0, by, row);
     }
 }
 
 static void NAME_WEIGHTED(map_lip)(const cp_weighting *by, const cp_weighted_row *row)
 {
-    NAME_WEIGHTED(map)(CP_TAP_LIP, 1, by, row);
+    NAME_WEIGHTED(map)(CP_TAP_LIP, 1, 0, by, row);
 }
 
 static void NAME_WEIGHTED(map_share)(const cp_weighting *by, const cp_weighted_row *row)
 {
-    NAME_WEIGHTED(map)(CP_TAP_SHARE, 1, by, row);
+    NAME_WEIGHTED(map)(CP_TAP_SHARE, 1, 0, by, row);
 }
 
 static void NAME_WEIGHTED(map_squares)(const cp_weighting *by, const cp_weighted_row *row)
 {
-    NAME_WEIGHTED(map)(CP_SQUARES, 1, by, row);
+    NAME_WEIGHTED(map)(CP_SQUARES, 1, 0, by, row);
 }
 
 /* Sums of squares become roots; returns whether one of them is NaN. */
