@@ -4,9 +4,10 @@
 
 #include "fpenv.h"
 #include "integers.h"
+#include "kernels/template.h"
 #include "plan/parameters.h"
 
-enum { MOST_COLUMNS = 1024, LEAST_LANES = 16, MOST_LANES = 512, UNIT = 64 * 1024 };
+enum { MOST_COLUMNS = 1024, LEAST_LANES = 16, MOST_LANES = 512, UNIT = 64 * 1024, ROWS_AHEAD = 8 };
 
 int cp_ranked_plan(cp_ranked *p, const cp_pool *pool)
 {
@@ -60,6 +61,23 @@ typedef struct cp_ranked_work {
     char *lines; /* the result, then each tap */
 } cp_ranked_work;
 
+/* Tells memory what will be read and written ROWS_AHEAD of a row, where these lie side by side; other bytes do no harm. */
+static void expect_row(const cp_ranked_work *work, const char *x, const char *y, int64_t columns, int64_t lanes)
+{
+    const cp_ranked *p = work->plan;
+    const cp_axis *axis = p->pool->axis;
+    const cp_grid *from = &p->layout.grid[0], *to = &p->layout.grid[1];
+    int64_t results = columns * lanes * (int64_t)sizeof(float);
+    for (int64_t a = 0; a < axis[1].stride && a < axis[1].taps; a++) {
+        for (int64_t byte = 0; byte < results * axis[2].stride; byte += CP_LINE) {
+            CP_PREFETCH(x + (ROWS_AHEAD * axis[1].stride + a) * from->space[1] + byte);
+        }
+    }
+    for (int64_t byte = 0; byte < results; byte += CP_LINE) {
+        CP_PREFETCH_WRITE(y + ROWS_AHEAD * to->space[1] + byte);
+    }
+}
+
 /* A row of results: columns `column` on, of `lanes` lanes; x and y are its plane and first lane. */
 static void rank_row(const cp_ranked_work *work, const char *x, char *y, int64_t h, int64_t column, int64_t lanes)
 {
@@ -86,6 +104,9 @@ static void rank_row(const cp_ranked_work *work, const char *x, char *y, int64_t
                 row.tap[t] = line;
             }
         }
+    }
+    if (h + ROWS_AHEAD < p->pool->out[1]) {
+        expect_row(work, x, y, columns, lanes);
     }
     int in_place = together ? lane_step == to->item && to->space[2] == lanes * to->item : to->space[2] == to->item;
     if (in_place) {

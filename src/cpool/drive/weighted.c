@@ -300,6 +300,25 @@ static int take_roots(const cp_weighted_work *work, int64_t row, int64_t column)
     return left;
 }
 
+/* Tells memory where the results of a plane will go, where they lie side by side. */
+static void expect_plane(const cp_weighted_work *work, const char *to)
+{
+    const cp_weighted *w = work->plan;
+    const cp_grid *y = &w->layout.grid[ON_Y];
+    int together = w->layout.lane >= 0;
+    int64_t bytes = (together ? w->lanes : w->columns) * y->item;
+    if ((together ? y->batch[w->layout.lane] : y->space[2]) != y->item) {
+        return;
+    }
+    for (int64_t r = 0; r < w->rows; r++) {
+        for (int64_t c = 0; c < (together ? w->columns : 1); c++) {
+            for (int64_t byte = 0; byte < bytes; byte += CP_LINE) {
+                CP_PREFETCH_WRITE(to + r * y->space[1] + (together ? c * y->space[2] : 0) + byte);
+            }
+        }
+    }
+}
+
 /* The results of a plane from row `new_row` and column `new_column` on, to `to`, where the first of all is. */
 static void store_plane(const cp_weighted_work *work, const float *result, char *to, int64_t new_row, int64_t new_column)
 {
@@ -343,6 +362,7 @@ static void run_part(cp_weighted_work *work, int64_t outer, int64_t group, int64
             at[g] = layout->grid[g].item == 0 ? NULL : find_plane(w, g, outer, first, p, &channel);
         }
         find_beta(work, channel);
+        expect_plane(work, at[ON_Y] + row * y->space[1] + column * y->space[2]);
         weigh_plane(work, at, row * axis[1].stride - axis[1].pad, column * axis[2].stride - axis[2].pad, p * plane_size);
     }
     cp_strips_run(&work->sum, 0, work->sum.units, 0);

@@ -55,6 +55,10 @@ CP_TEMPLATE void NAME_WEIGHTED(map)(int kind, int is_one, int by_lane, const cp_
         int64_t i = 0;
         vf32 one, both, beta = vf32_set1(is_one ? 1.0f : by->beta[0]), rest = vf32_set1(is_one ? 0.0f : by->rest[0]);
         for (; i + vf32_N <= row->lanes; i += vf32_N) {
+            CP_PREFETCH((const char *)(x + i) + CP_AHEAD);
+            if (kind == CP_TAP_LIP) {
+                CP_PREFETCH((const char *)(logit + i) + CP_AHEAD);
+            }
             if (by_lane) {
                 beta = vf32_load(by->beta + i);
                 rest = vf32_load(by->rest + i);
