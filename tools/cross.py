@@ -140,8 +140,11 @@ def report(name: str, target: Target, names: list[str], here: list[tuple[list[st
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--bits", action="store_true")
-    parser.add_argument("targets", nargs="*", choices=TARGETS)
+    parser.add_argument("targets", nargs="*")
     args = parser.parse_args()
+    for name in args.targets:  # argparse would look for none among the choices, too
+        if name not in TARGETS:
+            parser.error(f"{name} is none of {', '.join(TARGETS)}")
     names = list(dict.fromkeys(["x86_64", *(args.targets or TARGETS)]))
     failed: list[str] = []
     here: list[tuple[list[str], str]] = []
