@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "drive/drive.h"
+#include "drive/mend.h"
 #include "drive/ranked.h"
 #include "drive/weighted.h"
 #include "fpenv.h"
@@ -140,31 +141,13 @@ static void results(cp_tapwise_work *w)
     }
 }
 
-/* Results that are there are kept; whether some are NaN. */
-static int find_missing(cp_tapwise_work *w, int64_t d, int64_t h, int64_t column, int64_t count)
-{
-    int any = 0;
-    cp_tapwise_load(w, CP_ON_Y, d, h, column, 1, count, w->dy);
-    for (int64_t i = 0; i < count * w->lanes; i++) {
-        any |= w->dy[i] != w->dy[i];
-    }
-    return any;
-}
-
-static void keep_others(cp_tapwise_work *w)
-{
-    for (int64_t i = 0; i < w->count * w->lanes; i++) {
-        w->y[i] = w->dy[i] != w->dy[i] ? w->y[i] : w->dy[i];
-    }
-}
-
 static void pool_row(cp_tapwise_work *w)
 {
     const cp_tapwise *p = w->plan;
     const cp_grid *y = &p->layout.grid[CP_ON_Y], *taps = &p->layout.grid[CP_ON_SIDE];
     results(w);
     if (p->mends) {
-        keep_others(w);
+        cp_mend_keep(w->y, w->dy, w->count * w->lanes);
     }
     w->rows->store[p->pool->dtype](cp_tapwise_element(w, CP_ON_Y, w->d, w->h, w->column), w->y, w->count, y->space[2], w->lanes,
                                    w->lane_step[CP_ON_Y]);
@@ -200,7 +183,10 @@ static void run_pool(cp_tapwise_work *w, int64_t block)
         int64_t left = out[2] - column, count = left < p->width ? left : p->width;
         for (int64_t row = block * p->block_rows; row < end; row++) {
             int64_t d = row / out[1], h = row % out[1];
-            if (!p->mends || find_missing(w, d, h, column, count)) {
+            if (p->mends) {
+                cp_tapwise_load(w, CP_ON_Y, d, h, column, 1, count, w->dy);
+            }
+            if (!p->mends || cp_mend_any(w->dy, count * w->lanes)) {
                 begin_row(w, d, h, column, count);
                 pool_row(w);
             }

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "drive/drive.h"
+#include "drive/mend.h"
 #include "drive/places.h"
 #include "drive/quick.h"
 #include "drive/weighted.h"
@@ -28,33 +29,16 @@ static void power_row(cp_work *w, int64_t d, int64_t h, int64_t column, int64_t 
     }
 }
 
-/* Results that are there are kept; whether some are NaN. */
-static int find_missing(cp_work *w, int64_t d, int64_t h, int64_t column, int64_t count)
-{
-    double *there = (double *)(void *)w->aux;
-    int any = 0;
-    cp_work_load(w, 1, d, h, column, 1, count, there);
-    for (int64_t i = 0; i < count * w->lanes; i++) {
-        any |= there[i] != there[i];
-    }
-    return any;
-}
-
-static void keep_others(cp_work *w, int64_t count)
-{
-    const double *there = (const double *)(const void *)w->aux;
-    double *result = (double *)(void *)w->result;
-    for (int64_t i = 0; i < count * w->lanes; i++) {
-        result[i] = there[i] != there[i] ? result[i] : there[i];
-    }
-}
-
 static void pool_row(cp_work *w, int64_t d, int64_t h, int64_t column, int64_t count)
 {
     const cp_window *window = w->window;
     const cp_pool *pool = window->pool;
-    if (window->mends && !find_missing(w, d, h, column, count)) {
-        return;
+    double *there = (double *)(void *)w->aux;
+    if (window->mends) {
+        cp_work_load(w, 1, d, h, column, 1, count, there);
+        if (!cp_mend_any(there, count * w->lanes)) {
+            return;
+        }
     }
     cp_walk_fold(&w->walk, d, h, w->result);
     if (pool->op->family == CP_POWER) {
@@ -77,7 +61,7 @@ static void pool_row(cp_work *w, int64_t d, int64_t h, int64_t column, int64_t c
         }
     }
     if (window->mends) {
-        keep_others(w, count);
+        cp_mend_keep((double *)(void *)w->result, there, count * w->lanes);
     }
     cp_work_store(w, 1, d, h, column, count, w->result);
 }
