@@ -588,6 +588,9 @@ void cp_strips_run(void *arg, int64_t lo, int64_t hi, int worker)
     cp_strip_work w;
     w.strips = s;
     w.block = w.column = -1;
+    for (int axis = 0; axis < CP_SPACE; axis++) {
+        w.lo[axis] = w.hi[axis] = 0;
+    }
     w.rows = (cp_strip_row *)(void *)memory;
     w.pixels = (cp_strip_pixel *)(void *)(memory + s->row_bytes);
     w.columns = memory + s->row_bytes;
