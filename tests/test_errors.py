@@ -154,6 +154,7 @@ def test_huge_sizes_that_are_right(op, value):
     assert np.array_equal(op(x, 2, stride=value), op(x[..., :2, :2], 2))
     assert np.array_equal(op(x, 1, stride=1, dilation=value), op(x, 1))
     assert np.array_equal(op(x, 2, stride=value, ceil_mode=True), op(x[..., :2, :2], 2))
+    assert np.array_equal(op(x, (1, 2), stride=(value, 1)), op(x[..., :1, :], (1, 2), stride=1))
 
 
 @window_operators
