@@ -19,7 +19,7 @@ int cp_ranked_plan(cp_ranked *p, const cp_pool *pool)
         return 0;
     }
     for (int a = 1; a < CP_SPACE; a++) {
-        if (axis[a].kind != CP_AXIS_SLIDING || axis[a].dilation != 1 || axis[a].pad != 0 ||
+        if (axis[a].kind != CP_AXIS_SLIDING || (axis[a].dilation != 1 && axis[a].taps > 1) || axis[a].pad != 0 ||
             (axis[a].targets - 1) * axis[a].stride + axis[a].taps > axis[a].sources) {
             return 0;
         }
