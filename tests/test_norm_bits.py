@@ -69,6 +69,27 @@ def test_instruction_sets(case, dtype):
             assert_same(run(case, x, dy, parameters), expected, isa)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channel_axis", [0, 1, -1])
+@pytest.mark.parametrize("size", [2, 7, 21])
+def test_means_that_are_not_finite(size, channel_axis, dtype):
+    """Vectors that are not full add nothing, be it infinity minus infinity."""
+    rng, given = np.random.default_rng(0), [np.inf, -np.inf, np.nan, 1e300, 0.0]
+    x, dy = (np.moveaxis(rng.normal(size=(5, 3, size)), 0, channel_axis).astype(dtype) for _ in range(2))
+    dy = abs(dy)
+
+    def gradients():
+        _, saved = cpool.batch_norm.forward(x, np.ones(5), np.zeros(5), mean=given, var=np.ones(5), channel_axis=channel_axis)
+        return cpool.batch_norm.backward(dy, saved)._asdict()
+
+    with cpool.using_isa("scalar"):
+        expected = gradients()
+    assert expected["weight"][0] == -np.inf and expected["weight"][1] == np.inf
+    for isa in cpool.isas()[1:]:
+        with cpool.using_isa(isa):
+            assert_same(gradients(), expected, isa)
+
+
 @pytest.mark.parametrize("isa", cpool.isas())
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", SMALL)

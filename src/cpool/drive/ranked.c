@@ -67,10 +67,11 @@ static void expect_row(const cp_ranked_work *work, const char *x, const char *y,
     const cp_ranked *p = work->plan;
     const cp_axis *axis = p->pool->axis;
     const cp_grid *from = &p->layout.grid[0], *to = &p->layout.grid[1];
-    int64_t results = columns * lanes * (int64_t)sizeof(float);
-    for (int64_t a = 0; a < axis[1].stride && a < axis[1].taps; a++) {
-        for (int64_t byte = 0; byte < results * axis[2].stride; byte += CP_LINE) {
-            CP_PREFETCH(x + (ROWS_AHEAD * axis[1].stride + a) * from->space[1] + byte);
+    int64_t results = columns * lanes * (int64_t)sizeof(float), down = cp_axis_stride(&p->pool->axis[1]),
+            across = cp_axis_stride(&p->pool->axis[2]);
+    for (int64_t a = 0; a < down && a < axis[1].taps; a++) {
+        for (int64_t byte = 0; byte < results * across; byte += CP_LINE) {
+            CP_PREFETCH(x + (ROWS_AHEAD * down + a) * from->space[1] + byte);
         }
     }
     for (int64_t byte = 0; byte < results; byte += CP_LINE) {
@@ -85,11 +86,12 @@ static void rank_row(const cp_ranked_work *work, const char *x, char *y, int64_t
     const cp_axis *axis = p->pool->axis;
     const cp_grid *from = &p->layout.grid[0], *to = &p->layout.grid[1];
     int together = p->layout.lane >= 0;
-    int64_t columns = cp_min64(p->columns, p->pool->out[2] - column), step = axis[2].stride * from->space[2], t = 0;
+    int64_t columns = cp_min64(p->columns, p->pool->out[2] - column), t = 0;
+    int64_t stride = cp_axis_stride(&p->pool->axis[2]), step = stride * from->space[2];
     int64_t lane_step = together ? to->batch[p->layout.lane] : 0;
     cp_ranked_row row = {{NULL}, step, columns, lanes, {0}, (float *)(void *)work->lines};
     memcpy(row.weight, p->weight, sizeof row.weight);
-    x += h * axis[1].stride * from->space[1] + column * step;
+    x += h * cp_axis_stride(&p->pool->axis[1]) * from->space[1] + column * step;
     y += h * to->space[1] + column * to->space[2];
     for (int64_t a = 0; a < axis[1].taps; a++) {
         for (int64_t b = 0; b < axis[2].taps; b++, t++) {
@@ -97,7 +99,7 @@ static void rank_row(const cp_ranked_work *work, const char *x, char *y, int64_t
             if (!together && step != from->item) {
                 char *line = work->lines + (1 + (size_t)t) * p->line_bytes;
                 if (from->space[2] == from->item) {
-                    work->kernels->stride(line, row.tap[t], axis[2].stride, columns);
+                    work->kernels->stride(line, row.tap[t], stride, columns);
                 } else {
                     work->kernels->load[p->pool->dtype](line, row.tap[t], columns, step, 1, 0);
                 }

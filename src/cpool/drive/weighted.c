@@ -15,12 +15,6 @@ enum { ON_X, ON_Y, ON_LOGIT, ARRAYS };
 
 /* ---- Planning ---- */
 
-/* One result has no stride, whatever the caller calls it. */
-static int64_t stride_of(const cp_pool *pool, int a)
-{
-    return pool->out[a] == 1 ? 1 : pool->axis[a].stride;
-}
-
 static int suits(const cp_pool *pool)
 {
     const cp_axis *axis = pool->axis;
@@ -29,7 +23,7 @@ static int suits(const cp_pool *pool)
     int64_t sums = axis[1].taps - 1 + axis[2].taps - 1;
     for (int a = 1; a < CP_SPACE; a++) {
         good &= axis[a].kind == CP_AXIS_SLIDING && (axis[a].dilation == 1 || axis[a].taps == 1) &&
-                axis[a].taps <= CP_STRIP_SUM && stride_of(pool, a) <= MOST_STRIDE;
+                axis[a].taps <= CP_STRIP_SUM && cp_axis_stride(&pool->axis[a]) <= MOST_STRIDE;
     }
     return good && sums > 0 && sums <= (power ? MOST_SQUARES : MOST_SUMS);
 }
@@ -98,7 +92,7 @@ static int plan_sum(cp_weighted *w)
         sum->space[a] = a == 0 ? -1 : a + ROWS - 1;
         sum->in[a] = sum->padded_end[a] = a == 0 ? 1 : sources[sum->space[a]];
         sum->out[a] = a == 0 ? 1 : results[sum->space[a]];
-        sum->axis[a] = cp_axis_sliding(sum->in[a], sum->out[a], axis[a].taps, stride_of(w->pool, a), 1, 0);
+        sum->axis[a] = cp_axis_sliding(sum->in[a], sum->out[a], axis[a].taps, cp_axis_stride(&w->pool->axis[a]), 1, 0);
     }
     for (int side = 0; side < 2; side++) {
         w->view[side] = (cpool_view){NULL, w->shape[side], NULL, CP_WEIGHTED_SIDES, CPOOL_FLOAT, 32, 1, {0, 0, 0, 0}};

@@ -160,16 +160,28 @@ CP_TEMPLATE int NORM(is_moments)(int task)
     return task == CP_NORM_MOMENTS || task == CP_NORM_EXACT;
 }
 
-/* Adds n elements from column i of a row on; those beyond n are 0. */
+/* The first n lanes, the others 0. */
+CP_TEMPLATE vf64 NORM(first_lanes)(vf64 x, int64_t n)
+{
+    double lane[vf64_N];
+    if (n >= vf64_N) {
+        return x;
+    }
+    vf64_store(lane, x);
+    return vf64_load_n(lane, n, 0.0);
+}
+
+/* Adds n elements from column i of a row on; those beyond n are 0, even where the center is infinite. */
 CP_TEMPLATE NORM(state) NORM(add_terms)(int task, int kind, int wide, int relu, const cp_norm_tile *t,
                                         const NORM(constants) * k, int64_t row, int64_t i, int64_t n, NORM(state) s)
 {
     const char *x_row = t->x + row * t->x_step;
     vf64 x = NORM(load)(wide, x_row, i, n, kind == CP_ACROSS ? vf64_set1(0.0) : k->center);
-    vf64 d = vf64_sub(x, k->center);
+    vf64 d = NORM(first_lanes)(vf64_sub(x, k->center), n);
     if (NORM(is_moments)(task)) {
         vf64 negative = vf64_sub(vf64_set1(0.0), k->center);
-        return NORM(accumulate)(task, s, d, vf64_mul(d, d), task == CP_NORM_EXACT ? NORM(lost)(x, negative, d) : d);
+        vf64 lost = task == CP_NORM_EXACT ? NORM(first_lanes)(NORM(lost)(x, negative, d), n) : d;
+        return NORM(accumulate)(task, s, d, vf64_mul(d, d), lost);
     }
     vf64 e = NORM(upstream)(relu, t, k, x, NORM(load)(wide, t->dy + row * t->dy_step, i, n, vf64_set1(0.0)));
     if (task == CP_NORM_PARAMETERS) {

@@ -35,6 +35,12 @@ cp_axis cp_axis_starts(int64_t sources, int64_t targets, int64_t window, int64_t
 cp_axis cp_axis_transpose(const cp_axis *axis);
 cp_span cp_axis_span(const cp_axis *axis, int64_t target);
 
+/* The stride of a sliding axis; 1 where it has one target, of which it may be anything. */
+static inline int64_t cp_axis_stride(const cp_axis *axis)
+{
+    return axis->targets == 1 ? 1 : axis->stride;
+}
+
 /* Number of taps of a target below `limit` (the end of the padding, for averages that count it). */
 int64_t cp_axis_count_below(const cp_axis *axis, int64_t target, int64_t limit);
 
