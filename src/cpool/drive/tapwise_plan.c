@@ -286,7 +286,8 @@ static void *take(cp_arena *arena, int64_t count)
 
 size_t cp_tapwise_bind(cp_tapwise_work *work, const cp_tapwise *p, char *memory)
 {
-    cp_tapwise_work unused = {NULL};
+    cp_tapwise_work unused;
+    memset(&unused, 0, sizeof unused);
     cp_tapwise_work *w = work != NULL ? work : &unused;
     cp_arena arena = {memory, 0};
     int64_t n = p->n, block = p->capacity * n, band = p->block_rows * p->band_row, leaves = p->phases > 0 ? 0 : block;
