@@ -61,14 +61,14 @@ def run(target: str, *args: str) -> None:
         sys.exit(f"{target}: a finding, see above")
 
 
-def fuzz(target: str, seconds: int, runs: int, keep: bool) -> None:
+def fuzz(target: str, seconds: int, runs: int, seed: int, keep: bool) -> None:
     corpus = ROOT / "tests" / "fuzz" / "corpus" / f"{target}.txt"  # a line per input
     with tempfile.TemporaryDirectory() as found, tempfile.TemporaryDirectory() as fewest:
         for i, line in enumerate(corpus.read_text(encoding="ascii").split() if corpus.exists() else []):
             Path(found, str(i)).write_bytes(base64.b64decode(line))
         print(f"-- {target}", flush=True)
         run(target, "-runs=0", found)
-        run(target, f"-max_total_time={seconds}", f"-runs={runs}", found)
+        run(target, f"-max_total_time={seconds}", f"-runs={runs}", f"-seed={seed}", found)
         if keep:
             run(target, "-merge=1", fewest, found)
             lines = [base64.b64encode(path.read_bytes()).decode() for path in Path(fewest).iterdir()]
@@ -80,13 +80,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--runs", type=int, default=-1)
+    parser.add_argument("--seed", type=int, default=0)  # 0: another one every time
     parser.add_argument("--isa", default="scalar,avx2")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("targets", nargs="*", default=["pool", "norm"])
     args = parser.parse_args()
     build(args.targets, args.isa.split(","))
     for target in args.targets:
-        fuzz(target, args.seconds, args.runs, args.keep)
+        fuzz(target, args.seconds, args.runs, args.seed, args.keep)
 
 
 if __name__ == "__main__":
