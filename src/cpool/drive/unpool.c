@@ -206,8 +206,8 @@ static void run_planes(void *arg, int64_t lo, int64_t hi, int worker)
     for (int64_t plane = lo; plane < hi; plane++) {
         char *at[CP_GRIDS];
         for (int32_t g = 0; g < CP_GRIDS; g++) {
-            int64_t offset = cp_layout_offset(layout, g, plane, &channel);
-            at[g] = layout->grid[g].item != 0 ? layout->grid[g].data + offset : NULL;
+            const cp_grid *grid = &layout->grid[g];
+            at[g] = grid->item != 0 ? grid->data + cp_layout_offset(layout, g, plane, &channel) : NULL;
         }
         if (u->puts) {
             scatter(u, at[PLANE], at[INPUT], at[INDEX]);
