@@ -62,13 +62,13 @@ double cp_parameter_sums_total(const cp_parameter_sums *sums, int64_t lane)
     return sums->memory[LANES * sums->lanes + lane];
 }
 
-/* Sum of n values, in blocks of powers of 4 from the left, each (a + b) + (c + d) of its quarters. */
+/* Values from the first on, in runs of `run`, `gap` from the first of one to the first of the next. */
 typedef struct cp_terms {
     const double *values;
-    int64_t first, run,
-        gap; /* from the first of them, runs of `run` values, `gap` from the first of one to the first of the next */
+    int64_t first, run, gap;
 } cp_terms;
 
+/* Sum of n values, in blocks of powers of 4 from the left, each (a + b) + (c + d) of its quarters. */
 static double sum_block(const cp_terms *terms, int64_t from, int64_t size)
 {
     if (size == 1) {

@@ -67,8 +67,8 @@ static void expect_row(const cp_ranked_work *work, const char *x, const char *y,
     const cp_ranked *p = work->plan;
     const cp_axis *axis = p->pool->axis;
     const cp_grid *from = &p->layout.grid[0], *to = &p->layout.grid[1];
-    int64_t results = columns * lanes * (int64_t)sizeof(float), down = cp_axis_stride(&p->pool->axis[1]),
-            across = cp_axis_stride(&p->pool->axis[2]);
+    int64_t results = columns * lanes * (int64_t)sizeof(float), down = cp_axis_stride(&axis[1]),
+            across = cp_axis_stride(&axis[2]);
     for (int64_t a = 0; a < down && a < axis[1].taps; a++) {
         for (int64_t byte = 0; byte < results * across; byte += CP_LINE) {
             CP_PREFETCH(x + (ROWS_AHEAD * down + a) * from->space[1] + byte);
@@ -87,11 +87,11 @@ static void rank_row(const cp_ranked_work *work, const char *x, char *y, int64_t
     const cp_grid *from = &p->layout.grid[0], *to = &p->layout.grid[1];
     int together = p->layout.lane >= 0;
     int64_t columns = cp_min64(p->columns, p->pool->out[2] - column), t = 0;
-    int64_t stride = cp_axis_stride(&p->pool->axis[2]), step = stride * from->space[2];
+    int64_t stride = cp_axis_stride(&axis[2]), step = stride * from->space[2];
     int64_t lane_step = together ? to->batch[p->layout.lane] : 0;
     cp_ranked_row row = {{NULL}, step, columns, lanes, {0}, (float *)(void *)work->lines};
     memcpy(row.weight, p->weight, sizeof row.weight);
-    x += h * cp_axis_stride(&p->pool->axis[1]) * from->space[1] + column * step;
+    x += h * cp_axis_stride(&axis[1]) * from->space[1] + column * step;
     y += h * to->space[1] + column * to->space[2];
     for (int64_t a = 0; a < axis[1].taps; a++) {
         for (int64_t b = 0; b < axis[2].taps; b++, t++) {

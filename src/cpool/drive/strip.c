@@ -221,7 +221,7 @@ static int choose_turn(cp_strips *s)
         return 0;
     }
     s->row_lanes = s->tile;
-    for (int g = 0; g < 3; g++) {
+    for (int g = 0; g < CP_STRIP_GRIDS; g++) {
         int64_t size = g == 2 ? 1 : s->lane_size;
         int64_t rows = g == 0 ? s->box[0] * s->box[1] : s->height, columns = g == 0 ? s->box[2] : s->width;
         s->space[g][2] = s->tile * size;
@@ -270,7 +270,7 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
         s->width = (s->width + 1) / 2;
     }
     s->height = cp_min64(height, cp_max64(4 * axis[1].taps, UNIT / (s->width * s->tile * size)));
-    for (int g = 0; g < 3; g++) {
+    for (int g = 0; g < CP_STRIP_GRIDS; g++) {
         for (int a = 0; a < CP_SPACE; a++) {
             s->space[g][a] = s->layout.grid[g].item != 0 ? s->layout.grid[g].space[a] : 0;
         }
@@ -298,7 +298,7 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
     s->wide_bytes = cp_row_bytes(s->wide, size);
     s->ring_bytes = cp_row_bytes(shared ? plan_shared(s, s->width) : s->wide_row + rows * s->wide, size);
     s->bytes = s->row_bytes + s->column_bytes + s->wide_bytes + s->ring_bytes;
-    for (int g = 0; g < 3; g++) {
+    for (int g = 0; g < CP_STRIP_GRIDS; g++) {
         s->bytes += s->turn_bytes[g];
     }
     return 1;
@@ -312,7 +312,7 @@ typedef struct cp_strip_work {
     cp_strip strip;
     int64_t block, column;              /* that the tables are of; -1: none */
     int64_t lo[CP_SPACE], hi[CP_SPACE]; /* elements that windows of them hold, where these are turned or share folds */
-    char *turn[3];
+    char *turn[CP_STRIP_GRIDS];
     cp_strip_row *rows;
     cp_strip_pixel *pixels;
     void *columns, *wide, *ring;
@@ -479,9 +479,7 @@ static void begin_strip(cp_strip_work *w)
         .pad = along->pad * s->tile,
         .window = along->taps,
         .step = s->tile,
-        .loads = stride == 0   ? 0
-                 : stride == 1 ? along->taps
-                               : cp_ceil_div(along->taps, stride) * stride,
+        .loads = stride == 0 ? 0 : cp_ceil_div(along->taps, stride) * stride,
         .stride = along->stride,
         .wide = s->wide,
         .wide_row = s->wide_row,
@@ -555,8 +553,8 @@ static void run_unit(cp_strip_work *w, int64_t unit)
         fill_columns(w, column, cp_min64(column + s->width, s->pool->out[2]));
         w->column = column;
     }
-    char *at[3];
-    for (int32_t g = 0; g < 3; g++) {
+    char *at[CP_STRIP_GRIDS];
+    for (int32_t g = 0; g < CP_STRIP_GRIDS; g++) {
         const cp_grid *grid = &layout->grid[g];
         at[g] = NULL;
         if (grid->item != 0) {
@@ -573,7 +571,7 @@ static void run_unit(cp_strip_work *w, int64_t unit)
         planes.source += w->lo[2] * s->space[0][2];
     }
     s->engine->kernels->lane[s->lane_kind]->strip[s->fold](&w->strip, &planes, w->ring);
-    for (int g = 1; s->turned && g < 3; g++) {
+    for (int g = 1; s->turned && g < CP_STRIP_GRIDS; g++) {
         if (at[g] != NULL) {
             turn_out(w, g, at[g], count);
         }
@@ -597,7 +595,7 @@ void cp_strips_run(void *arg, int64_t lo, int64_t hi, int worker)
     w.wide = memory + s->row_bytes + s->column_bytes;
     w.ring = memory + s->row_bytes + s->column_bytes + s->wide_bytes;
     char *turn = memory + s->row_bytes + s->column_bytes + s->wide_bytes + s->ring_bytes;
-    for (int g = 0; g < 3; turn += s->turn_bytes[g++]) {
+    for (int g = 0; g < CP_STRIP_GRIDS; turn += s->turn_bytes[g++]) {
         w.turn[g] = turn;
     }
     begin_strip(&w);

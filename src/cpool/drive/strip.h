@@ -6,6 +6,8 @@
 #include "drive/engine.h"
 #include "plan/layout.h"
 
+enum { CP_STRIP_GRIDS = 3 }; /* x, results, taps */
+
 typedef struct cp_strips {
     const cp_pool *pool;
     const cp_engine *engine;
@@ -17,15 +19,15 @@ typedef struct cp_strips {
     int64_t height, blocks;               /* rows at once, and how many times that */
     int64_t tiles, strips, groups, group; /* planes at once */
     int64_t slots, pitch;
-    int32_t turned;             /* planes become the lanes of pixels, in scratch */
-    int64_t box[CP_SPACE];      /* elements along each axis that a unit's results are of, at most */
-    int64_t space[3][CP_SPACE]; /* bytes from one element to the next, where the kernel works */
-    int64_t span, second;       /* what neighbouring windows share: as in cp_strip */
+    int32_t turned;                          /* planes become the lanes of pixels, in scratch */
+    int64_t box[CP_SPACE];                   /* elements along each axis that a unit's results are of, at most */
+    int64_t space[CP_STRIP_GRIDS][CP_SPACE]; /* bytes from one element to the next, where the kernel works */
+    int64_t span, second;                    /* what neighbouring windows share: as in cp_strip */
     cp_strip_levels levels;
     int64_t wide, wide_row;          /* thinned: lanes of a row in steps of 1, and where in the ring's memory it is */
     int64_t run, run_step[CP_GRIDS]; /* planes at equal distances, and these */
     int64_t units;
-    size_t row_bytes, column_bytes, wide_bytes, ring_bytes, turn_bytes[3], bytes; /* per worker */
+    size_t row_bytes, column_bytes, wide_bytes, ring_bytes, turn_bytes[CP_STRIP_GRIDS], bytes; /* per worker */
 } cp_strips;
 
 /* Whether a forward pool can be done this way, in lanes of its elements. */

@@ -23,7 +23,7 @@ static int suits(const cp_pool *pool)
     int64_t sums = axis[1].taps - 1 + axis[2].taps - 1;
     for (int a = 1; a < CP_SPACE; a++) {
         good &= axis[a].kind == CP_AXIS_SLIDING && (axis[a].dilation == 1 || axis[a].taps == 1) &&
-                axis[a].taps <= CP_STRIP_SUM && cp_axis_stride(&pool->axis[a]) <= MOST_STRIDE;
+                axis[a].taps <= CP_STRIP_SUM && cp_axis_stride(&axis[a]) <= MOST_STRIDE;
     }
     return good && sums > 0 && sums <= (power ? MOST_SQUARES : MOST_SUMS);
 }
