@@ -1,7 +1,6 @@
 #include <string.h>
 
 #include "drive/drive.h"
-#include "fpenv.h"
 #include "integers.h"
 #include "plan/layout.h"
 
@@ -383,7 +382,6 @@ static void run_unit(cp_blur_work *w, int64_t unit)
 static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
 {
     const cp_blur *b = arg;
-    cp_fpenv environment = cp_fpenv_enter();
     cp_blur_work work;
     work.blur = b;
     work.kernels = b->engine->kernels->lane[CP_LANE_f64];
@@ -394,7 +392,6 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
     for (int64_t unit = lo; unit < hi; unit++) {
         run_unit(&work, unit);
     }
-    cp_fpenv_leave(environment);
 }
 
 cpool_status cp_blur_run(const cp_pool *pool, int32_t direction, const cpool_exec *exec)

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "drive/window.h"
-#include "fpenv.h"
 #include "integers.h"
 
 /* Bytes of prepared results, of gradients that a unit writes, roughly; columns, lanes of a pixel, places of a
@@ -356,11 +355,9 @@ static void run_unit(cp_collect_work *w, int64_t unit)
 void cp_collects_run(void *arg, int64_t lo, int64_t hi, int worker)
 {
     const cp_collects *c = arg;
-    cp_fpenv environment = cp_fpenv_enter();
     cp_collect_work work = {.collects = c};
     begin_collect(&work, cp_engine_worker(c->engine, worker));
     for (int64_t unit = lo; unit < hi; unit++) {
         run_unit(&work, unit);
     }
-    cp_fpenv_leave(environment);
 }

@@ -1,7 +1,6 @@
 #include <string.h>
 
 #include "drive/drive.h"
-#include "fpenv.h"
 #include "integers.h"
 #include "kernels/template.h"
 #include "plan/layout.h"
@@ -315,7 +314,6 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
 {
     const cp_dpid *p = arg;
     const cp_pool *pool = p->pool;
-    cp_fpenv environment = cp_fpenv_enter();
     char *memory = cp_engine_worker(p->engine, worker);
     int64_t rows = pool->out[0] * pool->out[1], channel;
     cp_dpid_work work = {.dpid = p, .engine = p->engine};
@@ -339,7 +337,6 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
             }
         }
     }
-    cp_fpenv_leave(environment);
 }
 
 cpool_status cp_dpid_run(const cp_pool *pool, int32_t direction, const cpool_exec *exec)

@@ -5,17 +5,17 @@
 
 #include "dispatch.h"
 #include "error.h"
+#include "fpenv.h"
 #include "integers.h"
+#include "plan/args.h"
 
 cpool_status cp_exec_check(const cpool_exec *exec)
 {
     if (exec == NULL || exec->struct_size < sizeof(cpool_exec)) {
         return CPOOL_INVALID_VALUE;
     }
-    for (int i = 0; i < 4; i++) {
-        if (exec->reserved[i] != 0) {
-            return cp_fail(exec->error, CPOOL_UNSUPPORTED, 0, "exec.reserved is set; this library knows no use of it");
-        }
+    if (cp_any_set(exec->reserved)) {
+        return cp_fail(exec->error, CPOOL_UNSUPPORTED, 0, "exec.reserved is set; this library knows no use of it");
     }
     return CPOOL_OK;
 }
@@ -57,13 +57,6 @@ size_t cp_engine_workspace(cp_cost cost, int32_t workers)
     return bytes == 0 ? 0 : bytes + CP_LINE - 1;
 }
 
-static void serial(void *ctx, int64_t n, int64_t grain, void (*body)(void *arg, int64_t lo, int64_t hi, int worker), void *arg)
-{
-    (void)ctx;
-    (void)grain;
-    body(arg, 0, n, 0);
-}
-
 cpool_status cp_engine_take(cp_engine *engine, const cpool_exec *exec, cp_cost cost)
 {
     cpool_status status = cp_dispatch(exec->isa, &engine->kernels, exec->error);
@@ -73,7 +66,7 @@ cpool_status cp_engine_take(cp_engine *engine, const cpool_exec *exec, cp_cost c
     int parallel = exec->parallel_for != NULL && exec->workers > 1;
     engine->cost = cost;
     engine->workers = parallel ? exec->workers : 1;
-    engine->parallel_for = parallel ? exec->parallel_for : serial;
+    engine->parallel_for = parallel ? exec->parallel_for : NULL;
     engine->parallel_ctx = exec->parallel_ctx;
     size_t need = cp_engine_workspace(cost, engine->workers), size = exec->workspace == NULL ? 0 : exec->workspace_size;
     if (size < need) {
@@ -96,12 +89,35 @@ char *cp_engine_shared(const cp_engine *engine)
     return engine->workspace == NULL ? NULL : engine->workspace + (size_t)engine->workers * engine->cost.per_worker;
 }
 
+/* A body on a thread of the caller's, whose environment may be any. */
+typedef struct cp_foreign {
+    cp_body body;
+    void *arg;
+} cp_foreign;
+
+static void run_foreign(void *arg, int64_t lo, int64_t hi, int worker)
+{
+    const cp_foreign *foreign = arg;
+    cp_fpenv environment = cp_fpenv_enter();
+    foreign->body(foreign->arg, lo, hi, worker);
+    cp_fpenv_leave(environment);
+}
+
 void cp_engine_run(const cp_engine *engine, int64_t n, double nanoseconds, cp_body body, void *arg)
 {
-    const double worth_a_chunk = 20000;
-    double grain = nanoseconds > 0 ? worth_a_chunk * (double)n / nanoseconds : 1;
-    if (n > 0) {
-        engine->parallel_for(engine->parallel_ctx, n, grain < 1 ? 1 : grain > 1e15 ? INT64_MAX : (int64_t)grain, body, arg);
+    if (n > 0 && engine->parallel_for == NULL) {
+        body(arg, 0, n, 0);
+    } else if (n > 0) {
+        const double worth_a_chunk = 20000;
+        double grain = nanoseconds > 0 ? worth_a_chunk * (double)n / nanoseconds : 1;
+        cp_foreign foreign = {body, arg};
+        cp_fpenv environment = cp_fpenv_enter(); /* parallel_for may leave this thread with another */
+        engine->parallel_for(engine->parallel_ctx, n,
+                             grain < 1      ? 1
+                             : grain > 1e15 ? INT64_MAX
+                                            : (int64_t)grain,
+                             run_foreign, &foreign);
+        cp_fpenv_leave(environment);
     }
 }
 

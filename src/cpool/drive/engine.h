@@ -18,7 +18,7 @@ typedef struct cp_engine {
     cp_cost cost;
     char *workspace; /* aligned to 64 */
     int32_t workers;
-    cpool_parallel_for parallel_for; /* never NULL */
+    cpool_parallel_for parallel_for; /* NULL: the calling thread */
     void *parallel_ctx;
 } cp_engine;
 
@@ -45,7 +45,7 @@ char *cp_engine_shared(const cp_engine *engine);
 
 typedef void (*cp_body)(void *arg, int64_t lo, int64_t hi, int worker);
 
-/* Runs body over [0, n), which takes about `nanoseconds` in all. */
+/* Runs body over [0, n), which takes about `nanoseconds` in all, in the environment of fpenv.h: the calling thread is in it. */
 void cp_engine_run(const cp_engine *engine, int64_t n, double nanoseconds, cp_body body, void *arg);
 
 /* The same, where every worker has an int32_t at the beginning of its workspace, which is 0 at first: returns whether one is not

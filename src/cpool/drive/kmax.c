@@ -3,7 +3,6 @@
 #include "drive/drive.h"
 #include "drive/kept.h"
 #include "dtype/list.h"
-#include "fpenv.h"
 #include "integers.h"
 #include "plan/layout.h"
 #include "plan/parameters.h"
@@ -121,7 +120,6 @@ static void run_rows(void *arg, int64_t lo, int64_t hi, int worker)
     const cp_kmax *m = arg;
     const cp_layout *layout = &m->layout;
     int64_t channel = 0, length = m->length, given;
-    cp_fpenv environment = cp_fpenv_enter();
     for (int64_t row = lo; row < hi; row++) {
         char *at[CP_GRIDS] = {NULL};
         for (int32_t g = 0; g < CP_GRIDS; g++) {
@@ -139,7 +137,6 @@ static void run_rows(void *arg, int64_t lo, int64_t hi, int worker)
         }
         select_row(m, at, length, (cp_kept *)(void *)cp_engine_worker(m->engine, worker));
     }
-    cp_fpenv_leave(environment);
 }
 
 cpool_status cp_kmax_run(const cp_pool *pool, int32_t direction, const cpool_exec *exec)

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "dtype/list.h"
-#include "fpenv.h"
 
 /* Elements of a piece of a job, where two take turns. */
 enum { PIECE = 1024 };
@@ -440,11 +439,9 @@ typedef struct phase {
 static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
 {
     const phase *p = arg;
-    cp_fpenv environment = cp_fpenv_enter();
     cp_norm_work work;
     cp_norm_work_bind(&work, p->walk, worker);
     p->body(&work, lo, hi);
-    cp_fpenv_leave(environment);
 }
 
 static void run_phase(const cp_norm_walk *w, unit_body *body, int64_t units, double share)

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "dtype/list.h"
-#include "fpenv.h"
 #include "integers.h"
 #include "plan/pool.h"
 
@@ -97,7 +96,6 @@ static double sum_terms(const cp_terms *terms, int64_t n)
 void cp_parameter_sums_reduce(const double *partials, int64_t planes, int64_t numbers, int64_t blocks, int64_t channels,
                               int64_t first, int64_t count, const cpool_view *gradient)
 {
-    cp_fpenv environment = cp_fpenv_enter();
     for (int64_t i = 0; i < channels * count; i++) {
         int64_t number = i / count * numbers + first + i % count;
         cp_terms terms = {partials, number * blocks, blocks, channels * numbers * blocks};
@@ -109,5 +107,4 @@ void cp_parameter_sums_reduce(const double *partials, int64_t planes, int64_t nu
             cp_write_f64(at, sum);
         }
     }
-    cp_fpenv_leave(environment);
 }

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "fpenv.h"
 #include "integers.h"
 #include "kernels/template.h"
 #include "plan/parameters.h"
@@ -128,7 +127,6 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
 {
     const cp_ranked *p = arg;
     const cp_layout *layout = &p->layout;
-    cp_fpenv environment = cp_fpenv_enter();
     char *memory = cp_engine_worker(p->engine, worker);
     cp_ranked_work work = {p, p->engine->kernels->lane[CP_LANE_f32], (int32_t *)(void *)memory, memory + CP_LINE};
     for (int64_t unit = lo; unit < hi; unit++) {
@@ -144,7 +142,6 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
             rank_row(&work, at[0], at[1], h, strip * p->columns, cp_min64(p->lanes, layout->lanes - lane));
         }
     }
-    cp_fpenv_leave(environment);
 }
 
 /* Weights that are 0 or an ordinary float: what they are rounded by is felt in no product. */

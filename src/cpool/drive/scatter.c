@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "drive/scatter_add.h"
-#include "fpenv.h"
 #include "integers.h"
 
 /* Bytes of the gradient of x that are written at once, roughly, and of lanes of a plane; results of a row, planes at once;
@@ -248,12 +247,10 @@ static void run_unit(cp_scatter_work *w, int64_t unit)
 void cp_scatters_run(void *arg, int64_t lo, int64_t hi, int worker)
 {
     const cp_scatters *s = arg;
-    cp_fpenv environment = cp_fpenv_enter();
     cp_scatter_work work;
     work.scatters = s;
     begin_scatter(&work, cp_engine_worker(s->engine, worker));
     for (int64_t unit = lo; unit < hi; unit++) {
         run_unit(&work, unit);
     }
-    cp_fpenv_leave(environment);
 }

@@ -6,7 +6,6 @@
 #include "drive/mend.h"
 #include "drive/ranked.h"
 #include "drive/weighted.h"
-#include "fpenv.h"
 #include "integers.h"
 #include "kernels/philox.h"
 
@@ -402,7 +401,6 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
 {
     const cp_tapwise *p = arg;
     cp_tapwise_work work;
-    cp_fpenv environment = cp_fpenv_enter();
     memset(&work, 0, sizeof work);
     work.plan = p;
     work.rows = p->engine->kernels->lane[CP_LANE_f64];
@@ -422,7 +420,6 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
             run_terms(&work, unit % p->blocks);
         }
     }
-    cp_fpenv_leave(environment);
 }
 
 /* ---- Calls ---- */

@@ -3,7 +3,6 @@
 
 #include "drive/drive.h"
 #include "error.h"
-#include "fpenv.h"
 #include "integers.h"
 #include "plan/layout.h"
 
@@ -202,7 +201,6 @@ static void run_planes(void *arg, int64_t lo, int64_t hi, int worker)
     const cp_unpool *u = arg;
     const cp_layout *layout = &u->layout;
     int64_t channel = 0;
-    cp_fpenv environment = cp_fpenv_enter();
     for (int64_t plane = lo; plane < hi; plane++) {
         char *at[CP_GRIDS];
         for (int32_t g = 0; g < CP_GRIDS; g++) {
@@ -215,7 +213,6 @@ static void run_planes(void *arg, int64_t lo, int64_t hi, int worker)
             collect(u, at[INPUT], at[PLANE], at[INDEX], (unsigned char *)cp_engine_worker(u->engine, worker));
         }
     }
-    cp_fpenv_leave(environment);
 }
 
 cpool_status cp_unpool_run(const cp_pool *pool, int32_t direction, const cpool_exec *exec)

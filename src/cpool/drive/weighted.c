@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "fpenv.h"
 #include "integers.h"
 #include "kernels/template.h"
 #include "plan/parameters.h"
@@ -396,12 +395,10 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
 {
     const cp_weighted *w = arg;
     cp_weighted_work work;
-    cp_fpenv environment = cp_fpenv_enter();
     begin(&work, w, cp_engine_worker(w->engine, worker));
     for (int64_t unit = lo; unit < hi; unit++) {
         run_unit(&work, unit);
     }
-    cp_fpenv_leave(environment);
 }
 
 int cp_weighted_takes_exponent(const cp_weighted *w)

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "fpenv.h"
 #include "integers.h"
 
 /* Bytes of x that a unit reads or writes, roughly; lanes of a pixel at least; planes that become lanes at once. */
@@ -88,7 +87,6 @@ void cp_wholes_run(void *arg, int64_t lo, int64_t hi, int worker)
 {
     const cp_wholes *w = arg;
     const cp_lane_kernels *kernels = w->engine->kernels->lane[CP_LANE_f64];
-    cp_fpenv environment = cp_fpenv_enter();
     cp_whole whole = w->whole;
     char *memory = cp_engine_worker(w->engine, worker);
     for (int64_t unit = lo; unit < hi; unit++) {
@@ -104,5 +102,4 @@ void cp_wholes_run(void *arg, int64_t lo, int64_t hi, int worker)
             kernels->whole_gradient(&whole, y, x);
         }
     }
-    cp_fpenv_leave(environment);
 }

@@ -6,7 +6,6 @@
 #include "drive/quick.h"
 #include "drive/weighted.h"
 #include "drive/window.h"
-#include "fpenv.h"
 #include "kernels/template.h"
 
 /* ---- Results ---- */
@@ -235,7 +234,6 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
 {
     const cp_window *window = arg;
     const cp_engine *engine = window->engine;
-    cp_fpenv environment = cp_fpenv_enter();
     char *memory = cp_engine_worker(engine, worker);
     cp_work work;
     work.window = window;
@@ -246,7 +244,6 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
     for (int64_t unit = lo; unit < hi; unit++) {
         run_unit(&work, unit, memory);
     }
-    cp_fpenv_leave(environment);
 }
 static void reduce_exponent_gradient(const cp_window *w)
 {
