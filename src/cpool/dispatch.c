@@ -7,20 +7,15 @@
 #include "error.h"
 #include "isa/list.h"
 
-typedef struct cp_isa {
-    int32_t isa;
-    const cp_kernels *kernels;
-} cp_isa;
+static const char *const names[] = {NULL, "scalar", "sse41", "avx2", "avx512", "neon", "wasm"};
+enum { NAMES = sizeof names / sizeof names[0] };
 
-static const cp_isa built[] = {
-#define CP_ROW(constant, name) {CPOOL_ISA_##constant, &cp_kernels_##name},
+/* By CPOOL_ISA_*, NULL where it is not built for this architecture; of those that are, the best one is last. */
+static const cp_kernels *const built[NAMES] = {
+#define CP_ROW(constant, name) [CPOOL_ISA_##constant] = &cp_kernels_##name,
     CP_ISA_LIST(CP_ROW)
 #undef CP_ROW
 };
-enum { BUILT = sizeof built / sizeof built[0] };
-
-static const char *const names[] = {NULL, "scalar", "sse41", "avx2", "avx512", "neon", "wasm"};
-enum { NAMES = sizeof names / sizeof names[0] };
 
 const char *cpool_isa_name(int32_t isa)
 {
@@ -40,12 +35,7 @@ static int32_t isa_number(const char *name)
 
 static const cp_kernels *find_kernels(int32_t isa)
 {
-    for (int i = 0; i < BUILT; i++) {
-        if (built[i].isa == isa && cp_cpu_has(isa)) {
-            return built[i].kernels;
-        }
-    }
-    return NULL;
+    return isa > 0 && isa < NAMES && built[isa] != NULL && cp_cpu_has(isa) ? built[isa] : NULL;
 }
 
 int cpool_isa_available(int32_t isa)
@@ -59,10 +49,10 @@ static cp_text available_names(void)
     cp_text list;
     int used = 0;
     list.text[0] = '\0';
-    for (int i = 0; i < BUILT; i++) {
-        if (cp_cpu_has(built[i].isa)) {
-            const char *comma = i == 0 ? "" : ", ";
-            used += snprintf(list.text + used, sizeof list.text - (size_t)used, "%s%s", comma, names[built[i].isa]);
+    for (int32_t isa = 1; isa < NAMES; isa++) {
+        if (cpool_isa_available(isa)) {
+            const char *comma = used == 0 ? "" : ", ";
+            used += snprintf(list.text + used, sizeof list.text - (size_t)used, "%s%s", comma, names[isa]);
         }
     }
     return list;
@@ -84,8 +74,8 @@ cpool_status cpool_isa_best(int32_t *isa, cpool_error *error)
                                wanted, best == 0 ? "unknown" : "not available", available_names().text);
             }
         } else {
-            for (int i = 0; i < BUILT; i++) {
-                best = cp_cpu_has(built[i].isa) ? built[i].isa : best;
+            for (int32_t i = 1; i < NAMES; i++) {
+                best = cpool_isa_available(i) ? i : best;
             }
         }
         CP_CACHE_WRITE(cache, best);

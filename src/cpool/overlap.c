@@ -51,9 +51,9 @@ static int read_view(const cpool_view *v, cp_span *s)
     uint64_t elements = 1;
     for (int k = 0; k < v->ndim; k++) {
         elements *= (uint64_t)v->shape[k];
-        if (v->shape[k] == 0) {
-            return 0;
-        }
+    }
+    if (elements == 0) {
+        return 0;
     }
     s->item = v->dtype_bits / 8u;
     s->lo = (uint64_t)(uintptr_t)v->data;

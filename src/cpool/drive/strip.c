@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "drive/window.h"
-#include "fpenv.h"
 #include "integers.h"
 #include "kernels/template.h"
 
@@ -139,6 +138,7 @@ static int choose_form(cp_strips *s)
             s->form = along->stride == 1 ? column_form(s, 1) : CP_STRIP_THINNED;
         }
         cp_layout_take_lanes(layout, dim);
+        s->run = cp_layout_run(layout, s->run_step);
         return holds_taps(s) && (is_pixels(s) || (suits_columns(s) && cp_layout_is_dense(layout, s->row_lanes)));
     }
     s->row_lanes = 1;
@@ -147,8 +147,8 @@ static int choose_form(cp_strips *s)
         return 0;
     }
     int suits = suits_columns(s) && holds_taps(s);
-    int64_t step[CP_GRIDS];
-    if (cp_layout_run(layout, step) >= FEWEST_PLANES &&
+    s->run = cp_layout_run(layout, s->run_step);
+    if (s->run >= FEWEST_PLANES &&
         (!suits || s->form == CP_STRIP_THINNED || is_shared(s) || (s->pool->out[2] < FEWEST_COLUMNS && shares_rows(s->pool)))) {
         s->turned = 1;
         s->row_lanes = FEWEST_LANES;
@@ -207,7 +207,7 @@ static double plan_turn(cp_strips *s)
 
 static int choose_turn(cp_strips *s)
 {
-    int64_t step[CP_GRIDS], run = cp_layout_run(&s->layout, step);
+    int64_t run = s->run;
     while (plan_turn(s) > TURN && s->height > 1) {
         s->height = (s->height + 1) / 2;
     }
@@ -262,14 +262,12 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
     int64_t lines = s->slots * axis[0].taps * rows;
     int64_t most = !shared ? MOST_LANES : axis[2].stride < axis[2].taps ? SHARED_LANES : APART_LANES;
     s->tile = cp_max64(1, cp_min64(s->row_lanes, most));
-    s->width = cp_min64(columns, cp_max64(1, cp_min64(RING / (lines * s->tile * size), WIDEST / s->tile + 1)));
-    if (!pixels) {
-        s->width = cp_min64(columns, cp_max64(1, WIDEST / s->tile));
-    }
+    s->width = pixels ? cp_min64(cp_fitting(columns, RING, lines * s->tile * size), WIDEST / s->tile + 1)
+                      : cp_fitting(columns, WIDEST, s->tile);
     while (shared && s->width > 1 && plan_shared(s, s->width) > SHARED / size) {
         s->width = (s->width + 1) / 2;
     }
-    s->height = cp_min64(height, cp_max64(4 * axis[1].taps, UNIT / (s->width * s->tile * size)));
+    s->height = cp_min64(height, cp_max64(4 * axis[1].taps, cp_fitting(height, UNIT, s->width * s->tile * size)));
     for (int g = 0; g < CP_STRIP_GRIDS; g++) {
         for (int a = 0; a < CP_SPACE; a++) {
             s->space[g][a] = s->layout.grid[g].item != 0 ? s->layout.grid[g].space[a] : 0;
@@ -283,13 +281,14 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
     s->strips = cp_ceil_div(columns, s->width);
     s->pitch = rows * (int64_t)cp_row_bytes(s->width * s->tile + FEWEST_LANES, size) / size;
     s->blocks = cp_ceil_div(height, s->height);
-    int64_t run = s->run = cp_layout_run(&s->layout, s->run_step);
-    s->group = s->blocks > 1 || s->strips > 1 ? 1 : cp_min64(run, cp_max64(1, UNIT / (row * height)));
+    int64_t run = s->run;
+    s->group = s->blocks > 1 || s->strips > 1 ? 1 : cp_fitting(run, UNIT, row * height);
     s->group = s->turned ? s->tile : s->group;
     s->groups = cp_ceil_div(run, cp_max64(s->group, 1));
-    s->units = run == 0 || s->row_lanes == 0 ? 0 : s->layout.outer / run * s->groups * s->tiles * s->strips * s->blocks;
+    s->runs = run == 0 ? 0 : run == s->layout.outer ? 1 : s->layout.outer / run;
+    s->units = s->row_lanes == 0 ? 0 : s->runs * s->groups * s->tiles * s->strips * s->blocks;
     s->row_bytes = cp_row_bytes(s->height, sizeof(cp_strip_row));
-    s->column_bytes = pixels ? cp_row_bytes(s->width, sizeof(cp_strip_pixel)) : 2 * cp_row_bytes(s->width * s->tile, size);
+    s->column_bytes = pixels ? cp_row_bytes(s->width, sizeof(cp_strip_pixel)) : cp_row_bytes(s->width * s->tile, size);
     s->wide = 0;
     if (s->form == CP_STRIP_THINNED) {
         s->wide = (int64_t)cp_row_bytes(((s->width - 1) * axis[2].stride + 1) * s->tile + FEWEST_LANES, size) / size;
@@ -315,17 +314,13 @@ typedef struct cp_strip_work {
     char *turn[CP_STRIP_GRIDS];
     cp_strip_row *rows;
     cp_strip_pixel *pixels;
-    void *columns, *wide, *ring;
+    char *columns; /* of every target the first tap where taps are carried, the count where they are not */
+    void *wide, *ring;
 } cp_strip_work;
 
 static int is_mean(const cp_strips *s)
 {
     return s->pool->op->family == CP_MEAN;
-}
-
-static double divisor_along(const cp_strips *s, int32_t axis, int64_t target)
-{
-    return is_mean(s) ? cp_pool_divisor_along(s->pool, axis, target) : 1;
 }
 
 /* That along the row of a window that is all there. */
@@ -349,7 +344,7 @@ static void fill_rows(cp_strip_work *w, int64_t block)
     int64_t begin = block * s->height, end = cp_min64(begin + s->height, s->pool->out[0] * s->pool->out[1]);
     int64_t kept_to = 0, plane = -1, height = s->pool->out[1], origin = 0, shared = s->form == CP_STRIP_PIXELS_SHARED;
     double full = full_divisor(s);
-    int64_t d = begin / height, h = begin % height;
+    int64_t d = begin, h = cp_take_digit(&d, height);
     cp_span deep = cp_axis_span(&axis[0], d);
     if (s->turned) {
         int one_plane = d == (end - 1) / height;
@@ -358,7 +353,7 @@ static void fill_rows(cp_strip_work *w, int64_t block)
         origin = w->lo[0] * s->space[0][0] + w->lo[1] * s->space[0][1];
     }
     w->strip.row_count = end - begin;
-    w->strip.first_row = begin % height * axis[1].stride - axis[1].pad;
+    w->strip.first_row = h * axis[1].stride - axis[1].pad;
     for (int64_t r = begin; r < end; r++, h++) {
         cp_strip_row *row = &w->rows[r - begin];
         if (h == height) {
@@ -380,10 +375,14 @@ static void fill_rows(cp_strip_work *w, int64_t block)
         row->rows = (int32_t)(down.hi - down.lo);
         row->kept = d == plane ? (int32_t)cp_max64(0, cp_min64(kept_to - row->first, row->rows)) : 0;
         row->tap = (double)(deep.lo * w->strip.tap_plane + down.lo * w->strip.tap_row);
-        row->count = divisor_along(s, 0, d) * divisor_along(s, 1, h);
-        row->divisor = full * row->count;
-        row->is_inverse = cp_is_power_of_two(row->divisor);
-        row->divisor = row->is_inverse ? 1 / row->divisor : row->divisor;
+        row->count = row->divisor = 1;
+        row->is_inverse = 0;
+        if (is_mean(s)) {
+            row->count = cp_pool_divisor_along(s->pool, 0, d) * cp_pool_divisor_along(s->pool, 1, h);
+            row->divisor = full * row->count;
+            row->is_inverse = cp_is_power_of_two(row->divisor);
+            row->divisor = row->is_inverse ? 1 / row->divisor : row->divisor;
+        }
         plane = d;
         kept_to = row->first + row->rows;
     }
@@ -421,7 +420,6 @@ static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
     const cp_strips *s = w->strips;
     const cp_axis *along = &s->pool->axis[2];
     const cp_lane_kernels *kernels = s->engine->kernels->lane[s->lane_kind];
-    char *first_tap = w->columns, *counts = first_tap + cp_row_bytes(s->width * s->tile, s->lane_size);
     double full = full_divisor(s);
     int64_t first = 0, shared = s->form == CP_STRIP_PIXELS_SHARED;
     w->strip.uniform = 1;
@@ -432,9 +430,10 @@ static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
     if (shared) {
         find_reach(w, begin, end, &first);
     }
-    for (int64_t i = begin; i < end; i++) {
+    int is_needed = is_pixels(s) || carries_tap(s) || is_mean(s);
+    for (int64_t i = begin; is_needed && i < end; i++) {
         cp_span span = cp_axis_span(along, i);
-        double count = divisor_along(s, 2, i);
+        double count = is_mean(s) ? cp_pool_divisor_along(s->pool, 2, i) : 1;
         w->strip.uniform = w->strip.uniform && count == full;
         if (is_pixels(s)) {
             if (has_blocks(s, along)) {
@@ -445,19 +444,15 @@ static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
                                     (int32_t)(span.hi - span.lo), (int32_t)span.lo, count};
             w->pixels[i - begin] = pixel;
         } else {
-            int64_t at = (i - begin) * s->tile * s->lane_size;
-            kernels->fill(first_tap + at, (double)span.lo, s->tile);
-            kernels->fill(counts + at, count, s->tile);
+            char *at = w->columns + (i - begin) * s->tile * s->lane_size;
+            kernels->fill(at, carries_tap(s) ? (double)span.lo : count, s->tile);
         }
     }
-    if (s->form == CP_STRIP_THINNED) {
+    if (s->form == CP_STRIP_THINNED && carries_tap(s)) {
         fill_wide(w, begin, end);
     }
     w->strip.begin = s->turned ? 0 : begin * (is_pixels(s) ? 1 : s->tile);
     w->strip.end = s->turned ? end - begin : end * (is_pixels(s) ? 1 : s->tile);
-    w->strip.pixels = w->pixels;
-    w->strip.first_tap = first_tap;
-    w->strip.counts = counts;
 }
 
 static void begin_strip(cp_strip_work *w)
@@ -466,34 +461,35 @@ static void begin_strip(cp_strip_work *w)
     const cp_pool *pool = s->pool;
     const cp_axis *along = &pool->axis[2];
     int64_t stride = s->form == CP_STRIP_THINNED ? 1 : along->stride;
-    w->strip = (cp_strip){
-        .form = s->form,
-        .rows = w->rows,
-        .source_row = s->space[0][1],
-        .source_plane = s->space[0][0],
-        .ring_slots = s->slots,
-        .ring_pitch = s->pitch,
-        .tap_row = along->taps,
-        .tap_plane = along->taps * pool->axis[1].taps,
-        .length = pool->in[2] * s->tile,
-        .pad = along->pad * s->tile,
-        .window = along->taps,
-        .step = s->tile,
-        .loads = stride == 0 ? 0 : cp_ceil_div(along->taps, stride) * stride,
-        .stride = along->stride,
-        .wide = s->wide,
-        .wide_row = s->wide_row,
-        .wide_first_tap = w->wide,
-        .source_rows = pool->in[1],
-        .target_row = s->space[1][1],
-        .taps_row = s->space[2][1],
-        .span = s->span,
-        .second = s->second,
-        .levels = &s->levels,
-        .step_bytes = s->space[0][2],
-        .target_pixel = s->space[1][2],
-        .taps_pixel = s->space[2][2],
-    };
+    cp_strip *strip = &w->strip; /* no initializer: it would clear what is set below, block by block and strip by strip */
+    strip->form = s->form;
+    strip->rows = w->rows;
+    strip->source_row = s->space[0][1];
+    strip->source_plane = s->space[0][0];
+    strip->ring_slots = s->slots;
+    strip->ring_pitch = s->pitch;
+    strip->tap_row = along->taps;
+    strip->tap_plane = along->taps * pool->axis[1].taps;
+    strip->length = pool->in[2] * s->tile;
+    strip->pad = along->pad * s->tile;
+    strip->window = along->taps;
+    strip->step = s->tile;
+    strip->loads = stride == 0 ? 0 : cp_ceil_div(along->taps, stride) * stride;
+    strip->stride = along->stride;
+    strip->wide = s->wide;
+    strip->wide_row = s->wide_row;
+    strip->wide_first_tap = w->wide;
+    strip->source_rows = pool->in[1];
+    strip->target_row = s->space[1][1];
+    strip->taps_row = s->space[2][1];
+    strip->span = s->span;
+    strip->second = s->second;
+    strip->levels = &s->levels;
+    strip->step_bytes = s->space[0][2];
+    strip->target_pixel = s->space[1][2];
+    strip->taps_pixel = s->space[2][2];
+    strip->pixels = w->pixels;
+    strip->first_tap = strip->counts = w->columns;
 }
 
 /* ---- Running ---- */
@@ -541,10 +537,9 @@ static void run_unit(cp_strip_work *w, int64_t unit)
     const cp_strips *s = w->strips;
     const cp_layout *layout = &s->layout;
     /* Blocks and strips are slowest, for their tables. */
-    int64_t of_strip = s->units / (s->blocks * s->strips), rest = unit % of_strip;
-    int64_t block = unit / of_strip / s->strips, column = unit / of_strip % s->strips * s->width;
-    int64_t tile = rest % s->tiles * s->tile, group = rest / s->tiles;
-    int64_t first = group % s->groups * s->group, channel;
+    int64_t tile = cp_take_digit(&unit, s->tiles) * s->tile, first = cp_take_digit(&unit, s->groups) * s->group;
+    int64_t outer = cp_take_digit(&unit, s->runs) * s->run + first, channel;
+    int64_t column = cp_take_digit(&unit, s->strips) * s->width, block = unit;
     if (w->block != block) {
         fill_rows(w, block);
         w->block = block;
@@ -558,7 +553,7 @@ static void run_unit(cp_strip_work *w, int64_t unit)
         const cp_grid *grid = &layout->grid[g];
         at[g] = NULL;
         if (grid->item != 0) {
-            at[g] = grid->data + cp_layout_offset(layout, g, group / s->groups * s->run + first, &channel) + tile * grid->item;
+            at[g] = grid->data + cp_layout_offset(layout, g, outer, &channel) + tile * grid->item;
         }
     }
     w->strip.lanes = cp_min64(s->tile, s->row_lanes - tile);
@@ -581,7 +576,6 @@ static void run_unit(cp_strip_work *w, int64_t unit)
 void cp_strips_run(void *arg, int64_t lo, int64_t hi, int worker)
 {
     const cp_strips *s = arg;
-    cp_fpenv environment = cp_fpenv_enter();
     char *memory = cp_engine_worker(s->engine, worker);
     cp_strip_work w;
     w.strips = s;
@@ -602,5 +596,4 @@ void cp_strips_run(void *arg, int64_t lo, int64_t hi, int worker)
     for (int64_t unit = lo; unit < hi; unit++) {
         run_unit(&w, unit);
     }
-    cp_fpenv_leave(environment);
 }

@@ -193,7 +193,7 @@ CP_TEMPLATE void NAME(find_block)(NAME(block) *block, const cp_strip *s, int log
     block->at.first_tap = V(set1)(0);
 }
 
-CP_TEMPLATE void NAME(find_border)(NAME(block) *block, const cp_strip *s, int log_stride, int64_t i)
+CP_TEMPLATE void NAME(find_border)(int fold, NAME(block) *block, const cp_strip *s, int log_stride, int64_t i)
 {
     NAME(find_block)(block, s, log_stride, i);
     for (int64_t j = 0; j < NAME(LOADS) &&j < s->loads; j++) {
@@ -202,7 +202,9 @@ CP_TEMPLATE void NAME(find_border)(NAME(block) *block, const cp_strip *s, int lo
         block->there[j] = V(lanes_from)(-from, s->length - from);
     }
     block->at.there = block->there;
-    block->at.first_tap = NAME(load)((const CP_ELEMENT *)s->first_tap + i - s->begin, block->at.n, 0.0);
+    if (NAME(carries_tap)(fold)) {
+        block->at.first_tap = NAME(load)((const CP_ELEMENT *)s->first_tap + i - s->begin, block->at.n, 0.0);
+    }
 }
 
 /* What the averages of a block are divided by; *is_inverse: multiplied. */
@@ -262,7 +264,7 @@ CP_TEMPLATE void NAME(columns)(int fold, int64_t window, int log_stride, int dep
                 break;
             }
         }
-        NAME(find_border)(&borders[known++], s, log_stride, i);
+        NAME(find_border)(fold, &borders[known++], s, log_stride, i);
     }
     for (int64_t p = 0; p < planes->count; p++) {
         for (int64_t r = 0; r < s->row_count; r++) {
@@ -281,7 +283,7 @@ CP_TEMPLATE void NAME(columns)(int fold, int64_t window, int log_stride, int dep
                     }
                 }
                 if (border >= known) {
-                    NAME(find_border)(&borders[NAME(BORDERS)], s, log_stride, i);
+                    NAME(find_border)(fold, &borders[NAME(BORDERS)], s, log_stride, i);
                 }
                 NAME(fold_columns)(fold, NAME(SOME_LANES), window, log_stride, depth, s, &line,
                                    &borders[border < known ? border : NAME(BORDERS)]);
@@ -319,7 +321,7 @@ CP_TEMPLATE void NAME(thin_row)(int fold, const cp_strip *s, const cp_strip *wid
             NAME(find_block)(&block, wide, 0, i);
             x = NAME(along)(fold, NAME(FULL), s->window, 0, source, &block.at);
         } else {
-            NAME(find_border)(&block, wide, 0, i);
+            NAME(find_border)(fold, &block, wide, 0, i);
             x = NAME(along)(fold, NAME(SOME_LANES), s->window, 0, source, &block.at);
         }
         V(store)(row + i - wide->begin, x.value);
@@ -442,7 +444,7 @@ CP_TEMPLATE void NAME(march_all)(int fold, int window, int log_stride, int step,
         int blocks = most >= NAME(MARCH) ? NAME(MARCH) : most >= 2 ? 2 : 1;
         next = i + blocks * V(N);
         for (int u = 0; u < blocks; u++) {
-            NAME(find_border)(&block[u], s, log_stride, i + u * V(N));
+            NAME(find_border)(fold, &block[u], s, log_stride, i + u * V(N));
         }
         for (int64_t p = 0; p < planes->count; p++) {
             if (extent == NAME(FULL) &&blocks == NAME(MARCH)) {

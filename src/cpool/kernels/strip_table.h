@@ -105,8 +105,8 @@ typedef struct cp_strip {
     int64_t length, pad, window, step;
     int32_t uniform;       /* all targets of the row have the full count */
     int64_t loads;         /* vectors read for a block of targets */
-    const void *first_tap; /* lanes, per target: the first tap that is there */
-    const void *counts;    /* lanes, per target: elements to count along the row */
+    const void *first_tap; /* where taps are carried: lanes, per target: the first tap that is there */
+    const void *counts;    /* averages: lanes, per target: elements to count along the row */
 
     /* Thinned: the stride; the room for a row in steps of 1, which begins at the first target, and where in the ring's memory
      * it is, in lanes; the first taps of such a row. */

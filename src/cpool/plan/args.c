@@ -68,9 +68,14 @@ int64_t cp_view_size(const cpool_view *view)
 void cp_view_strides(const cpool_view *view, int64_t *strides)
 {
     int64_t step = view->dtype_bits / 8;
-    for (int32_t i = view->ndim; i-- > 0;) {
-        strides[i] = view->strides != NULL ? view->strides[i] : step;
-        step *= view->shape[i];
+    if (view->strides != NULL) {
+        for (int32_t i = 0; i < view->ndim; i++) {
+            strides[i] = view->strides[i];
+        }
+        return;
+    }
+    for (int32_t i = view->ndim; i-- > 0; step *= view->shape[i]) {
+        strides[i] = step;
     }
 }
 
@@ -105,23 +110,21 @@ static cpool_status check_view(const cpool_view *view, int32_t role, cpool_error
                        "%s has dtype_bits=%d, dtype_lanes=%d; bits must be 8, 32 or 64 and lanes 1", name, view->dtype_bits,
                        view->dtype_lanes);
     }
-    for (int i = 0; i < 4; i++) {
-        if (view->reserved[i] != 0) {
-            return cp_fail(error, CPOOL_UNSUPPORTED, role, "%s has reserved[%d] set; this library knows no use of it", name, i);
-        }
+    if (cp_any_set(view->reserved)) {
+        return cp_fail(error, CPOOL_UNSUPPORTED, role, "%s has reserved fields set; this library knows no use of them", name);
     }
-    int64_t size = 1, extent = view->dtype_bits / 8;
+    int64_t bytes = view->dtype_bits / 8, extent = bytes;
     for (int32_t i = 0; i < view->ndim; i++) {
         int64_t length = view->shape[i], positive = length > 1 ? length : 1;
         if (length < 0) {
             return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has the negative length %" PRId64 " along axis %" PRId32, name,
                            length, i);
         }
-        if (cp_product_overflows(size, positive) || cp_product_overflows(size * positive, view->dtype_bits / 8)) {
+        if (cp_product_overflows(bytes, positive)) {
             return cp_fail(error, CPOOL_INVALID_VALUE, role, "%s has shape %s: more than 2^63 - 1 bytes", name,
                            cp_format_shape(view->shape, view->ndim).text);
         }
-        size *= positive;
+        bytes *= positive;
         if (view->strides != NULL) {
             int64_t stride = view->strides[i];
             if (stride == INT64_MIN || cp_product_overflows(positive - 1, stride < 0 ? -stride : stride) ||

@@ -60,9 +60,16 @@ void cp_view_strides(const cpool_view *view, int64_t *strides);
 int64_t cp_view_size(const cpool_view *view);
 char *cp_view_element(const cpool_view *view, int64_t index);
 
+/* Whether any of four reserved fields is set. */
+static inline int cp_any_set(const int64_t *reserved)
+{
+    return (reserved[0] | reserved[1] | reserved[2] | reserved[3]) != 0;
+}
+
 static inline int cp_product_overflows(int64_t a, int64_t b) /* a, b >= 0 */
 {
-    return a != 0 && b > INT64_MAX / a;
+    int small = (a | b) >> 31 == 0; /* as most are; a division takes longer than the rest of a check */
+    return !small && a != 0 && b > INT64_MAX / a;
 }
 
 #endif

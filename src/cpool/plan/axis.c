@@ -53,12 +53,6 @@ static int64_t modular_inverse(int64_t value, int64_t modulus) /* coprime; in [0
     return modulus == 1 ? 0 : s1 < 0 ? s1 + modulus : s1;
 }
 
-cp_axis cp_axis_sliding(int64_t sources, int64_t targets, int64_t window, int64_t stride, int64_t dilation, int64_t pad)
-{
-    cp_axis axis = {CP_AXIS_SLIDING, sources, targets, window, window, stride, dilation, pad, 0, 0, NULL, 0, 0};
-    return axis;
-}
-
 cp_axis cp_axis_bins(int64_t sources, int64_t targets)
 {
     int64_t whole = sources / targets, rest = sources % targets;
@@ -96,21 +90,6 @@ cp_axis cp_axis_transpose(const cp_axis *axis)
     return result;
 }
 
-static int64_t steps(int64_t distance, int64_t step) /* most steps are 1, and a division takes longer than the rest */
-{
-    return step == 1 ? distance : cp_ceil_div(distance, step);
-}
-
-static cp_span clip(cp_span span, int64_t taps, int64_t sources)
-{
-    span.lo = span.first >= 0 ? 0 : steps(-span.first, span.step);
-    span.hi = span.first >= sources ? 0 : cp_min64(taps, steps(sources - span.first, span.step));
-    if (span.lo >= span.hi) {
-        span.lo = span.hi = 0;
-    }
-    return span;
-}
-
 static cp_span transposed_span(const cp_axis *axis, int64_t target)
 {
     cp_span none = {0, 1, 0, 0};
@@ -128,18 +107,14 @@ static cp_span transposed_span(const cp_axis *axis, int64_t target)
     }
     int64_t count = (axis->window - 1 - tap) / modulus + 1, last = tap + (count - 1) * modulus;
     cp_span span = {(position - last * axis->dilation) / axis->stride, axis->dilation / axis->gcd, 0, 0};
-    return clip(span, count, axis->sources);
+    return cp_span_clip(span, count, axis->sources);
 }
 
-cp_span cp_axis_span(const cp_axis *axis, int64_t target)
+cp_span cp_axis_span_not_sliding(const cp_axis *axis, int64_t target)
 {
-    if (axis->kind == CP_AXIS_SLIDING) {
-        cp_span span = {target * axis->stride - axis->pad, axis->dilation, 0, 0};
-        return clip(span, axis->taps, axis->sources);
-    }
     if (axis->kind == CP_AXIS_STARTS) {
         cp_span span = {axis->starts[target] - axis->pad, axis->dilation, 0, 0};
-        return clip(span, axis->taps, axis->sources);
+        return cp_span_clip(span, axis->taps, axis->sources);
     }
     if (axis->kind == CP_AXIS_TRANSPOSED) {
         return transposed_span(axis, target);

@@ -4,7 +4,10 @@
 #ifndef CP_PLAN_AXIS_H
 #define CP_PLAN_AXIS_H
 
+#include <stddef.h>
 #include <stdint.h>
+
+#include "integers.h"
 
 typedef enum cp_axis_kind {
     CP_AXIS_SLIDING,    /* target t reads t * stride - pad + j * dilation, 0 <= j < window */
@@ -28,12 +31,40 @@ typedef struct cp_span {
     int64_t first, step, lo, hi;
 } cp_span;
 
-cp_axis cp_axis_sliding(int64_t sources, int64_t targets, int64_t window, int64_t stride, int64_t dilation, int64_t pad);
+static inline cp_axis cp_axis_sliding(int64_t sources, int64_t targets, int64_t window, int64_t stride, int64_t dilation,
+                                      int64_t pad)
+{
+    cp_axis axis = {CP_AXIS_SLIDING, sources, targets, window, window, stride, dilation, pad, 0, 0, NULL, 0, 0};
+    return axis;
+}
+
 cp_axis cp_axis_bins(int64_t sources, int64_t targets);
 cp_axis cp_axis_starts(int64_t sources, int64_t targets, int64_t window, int64_t dilation, int64_t pad, double pace,
                        double spread);
 cp_axis cp_axis_transpose(const cp_axis *axis);
-cp_span cp_axis_span(const cp_axis *axis, int64_t target);
+
+/* That of an axis of another kind than the first, which most are of. */
+cp_span cp_axis_span_not_sliding(const cp_axis *axis, int64_t target);
+
+static inline cp_span cp_span_clip(cp_span span, int64_t taps, int64_t sources)
+{
+    int64_t before = span.first < 0 ? -span.first : 0, left = sources - span.first;
+    span.lo = span.step == 1 ? before : cp_ceil_div(before, span.step);
+    span.hi = left <= 0 ? 0 : cp_min64(taps, span.step == 1 ? left : cp_ceil_div(left, span.step));
+    if (span.lo >= span.hi) {
+        span.lo = span.hi = 0;
+    }
+    return span;
+}
+
+static inline cp_span cp_axis_span(const cp_axis *axis, int64_t target)
+{
+    if (axis->kind != CP_AXIS_SLIDING) {
+        return cp_axis_span_not_sliding(axis, target);
+    }
+    cp_span span = {target * axis->stride - axis->pad, axis->dilation, 0, 0};
+    return cp_span_clip(span, axis->taps, axis->sources);
+}
 
 /* The stride of a sliding axis; 1 where it has one target, of which it may be anything. */
 static inline int64_t cp_axis_stride(const cp_axis *axis)

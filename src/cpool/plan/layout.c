@@ -1,5 +1,7 @@
 #include "plan/layout.h"
 
+#include "integers.h"
+
 static int mergeable(const cp_layout *layout, int32_t dim) /* dim - 1 and dim */
 {
     for (int32_t g = 0; g < layout->grids;
@@ -38,13 +40,14 @@ void cp_layout_make(cp_layout *layout, const cp_pool *pool, const cpool_view *co
         int32_t axis = pool->batch[i], dim = layout->dims;
         int is_channel = keep_channels && axis == pool->channel;
         layout->length[dim] = pool->x_shape[axis];
+        if (layout->length[dim] == 1 && !is_channel) {
+            continue;
+        }
         for (int32_t g = 0; g < layout->grids; g++) {
             layout->grid[g].batch[dim] = layout->grid[g].item != 0 ? strides[g][axis] : 0;
         }
         if (is_channel) {
             layout->channel = dim;
-        } else if (layout->length[dim] == 1) {
-            continue;
         } else if (dim > 0 && mergeable(layout, dim)) {
             layout->length[dim - 1] *= layout->length[dim];
             for (int32_t g = 0; g < layout->grids; g++) {
@@ -128,8 +131,7 @@ int64_t cp_layout_offset(const cp_layout *layout, int32_t g, int64_t index, int6
         if (dim == layout->lane) {
             continue;
         }
-        int64_t at = index % layout->length[dim];
-        index /= layout->length[dim];
+        int64_t at = cp_take_digit(&index, layout->length[dim]);
         offset += at * layout->grid[g].batch[dim];
         if (dim == layout->channel) {
             *channel = at;
@@ -142,11 +144,7 @@ int64_t cp_layout_plane(const cp_layout *layout, int64_t index, int64_t lane)
 {
     int64_t plane = 0, step = 1;
     for (int32_t dim = layout->dims; dim-- > 0;) {
-        int64_t at = lane;
-        if (dim != layout->lane) {
-            at = index % layout->length[dim];
-            index /= layout->length[dim];
-        }
+        int64_t at = dim == layout->lane ? lane : cp_take_digit(&index, layout->length[dim]);
         plane += at * step;
         step *= layout->length[dim];
     }

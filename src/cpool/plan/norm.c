@@ -5,7 +5,6 @@
 
 #include "dtype/list.h"
 #include "error.h"
-#include "fpenv.h"
 
 #define R(role) (UINT64_C(1) << CPOOL_##role)
 #define G(role) (UINT64_C(1) << (32 + CPOOL_##role))
@@ -81,11 +80,7 @@ static cpool_status take_params(cp_norm *norm, const cpool_norm_params *params, 
     norm->per_sample = op->per_sample;
     norm->per_element = op->per_element;
     norm->with_mean = op->with_mean;
-    int reserved = p->reserved_flags != 0;
-    for (int i = 0; i < 8; i++) {
-        reserved |= p->reserved[i] != 0;
-    }
-    if (reserved || (p->flags & ~CPOOL_RELU) != 0) {
+    if (p->reserved_flags != 0 || cp_any_set(p->reserved) || cp_any_set(p->reserved + 4) || (p->flags & ~CPOOL_RELU) != 0) {
         return cp_fail(error, CPOOL_UNSUPPORTED, 0, "params sets reserved fields or flags that this library has no use of");
     }
     if (p->flags & CPOOL_RELU && !op->batch) {

@@ -6,24 +6,13 @@
 #include "dtype/list.h"
 #include "error.h"
 
+#define R(role) (UINT64_C(1) << CPOOL_##role)
+
 int cp_parameter_role(int32_t role)
 {
-    switch (role) {
-    case CPOOL_LENGTHS:
-    case CPOOL_U:
-    case CPOOL_LOGITS:
-    case CPOOL_P:
-    case CPOOL_BETA:
-    case CPOOL_ALPHA:
-    case CPOOL_LAMBDA:
-    case CPOOL_FILTER:
-    case CPOOL_BIAS:
-    case CPOOL_BLEND:
-    case CPOOL_WEIGHT:
-    case CPOOL_LEAVES:
-    case CPOOL_GATES: return 1;
-    default: return 0;
-    }
+    static const uint64_t parameters = R(LENGTHS) | R(U) | R(LOGITS) | R(P) | R(BETA) | R(ALPHA) | R(LAMBDA) | R(FILTER) |
+                                       R(BIAS) | R(BLEND) | R(WEIGHT) | R(LEAVES) | R(GATES);
+    return (cp_role_bit(role) & parameters) != 0;
 }
 
 static int64_t channels_of(const cp_pool *pool)

@@ -36,11 +36,7 @@ static cpool_status take_params(cp_pool *pool, const cpool_pool_params *params, 
                        "params.geometry=%" PRId32 ", params.padding_mode=%" PRId32 " are not both known to this library",
                        p->geometry, p->padding_mode);
     }
-    int reserved = p->reserved_flags != 0;
-    for (int i = 0; i < 8; i++) {
-        reserved |= p->reserved[i] != 0;
-    }
-    if (reserved) {
+    if (p->reserved_flags != 0 || cp_any_set(p->reserved) || cp_any_set(p->reserved + 4)) {
         return cp_fail(error, CPOOL_UNSUPPORTED, 0, "params.reserved is set; this library knows no use of it");
     }
     if ((p->flags & ~pool->op->flags) != 0) {
@@ -524,7 +520,9 @@ static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
     int64_t size = 1;
     for (int32_t i = 0; i < pool->batch_count + CP_SPACE; i++) {
         int64_t length = i < CP_SPACE ? pool->out[i] : pool->x_shape[pool->batch[i - CP_SPACE]];
-        length = length < 1 ? 1 : length;
+        if (length <= 1) {
+            continue;
+        }
         if (cp_product_overflows(size, length) || size * length > INT64_MAX / 8) {
             return cp_fail(error, CPOOL_INVALID_VALUE, 0, "%s: the result would have more than 2^60 elements",
                            p->op == CPOOL_UNPOOL ? "stride or output_size"
@@ -540,7 +538,7 @@ static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
 
 static cpool_status check_array(const cp_pool *pool, const cpool_view *view, int32_t role, cpool_error *error)
 {
-    cpool_shape want = CPOOL_SHAPE_INIT;
+    cpool_shape want; /* cp_pool_shape sets what is asked of it */
     int32_t kind = role & ~CPOOL_GRAD;
     if (cp_parameter_role(role)) {
         return cp_parameter_check(pool, view, role, cp_role_name(role), error);
@@ -552,6 +550,12 @@ static cpool_status check_array(const cp_pool *pool, const cpool_view *view, int
     if (cp_parameter_role(kind)) { /* like the parameter; that it is missing is found later */
         CP_TRY(like == NULL ? CPOOL_OK : cp_check_dtype(view, role, like->dtype_code, like->dtype_bits, error));
         return like == NULL ? CPOOL_OK : cp_check_shape(view, role, like->shape, like->ndim, error);
+    }
+    if (kind == CPOOL_Y) { /* the same without the questions that other roles raise: every call has one */
+        const cpool_view *x = pool->array[CPOOL_X] != NULL ? pool->array[CPOOL_X] : pool->grad[CPOOL_X];
+        cp_pool_result_shape(pool, want.shape);
+        CP_TRY(cp_check_dtype(view, role, x->dtype_code, x->dtype_bits, error));
+        return cp_check_shape(view, role, want.shape, pool->ndim, error);
     }
     CP_TRY(cp_pool_shape(pool, role, &want, error));
     CP_TRY(cp_check_dtype(view, role, want.dtype_code, want.dtype_bits, error));
