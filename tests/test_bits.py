@@ -269,6 +269,45 @@ EXPONENTS = [0.5, 1.0, 2.0, 3.0, 7.5, 100.0, np.inf]
 MIXED = [2.0, np.inf, 0.5, np.inf, np.inf, 1.0, 3.0, 7.5, 100.0, 2.5, np.inf]
 
 
+FEW = [  # planes, window and further arguments: up to 64 elements of windows, and just over
+    ((4, 4), (2, 2), {}),
+    ((4, 4), (3, 3), {"stride": 1}),
+    ((3, 4), (3, 3), {"stride": 2, "padding": 1}),
+    ((5, 5), (2, 3), {"stride": 3, "padding": (1, 2), "ceil_mode": True}),
+    ((8, 8), (8, 8), {}),
+    ((8, 9), (8, 8), {"stride": 1}),
+    ((7,), (2,), {"padding": 1}),
+    ((64,), (1,), {}),
+    ((65,), (1,), {}),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("plane", "window", "kwargs"), FEW, ids=str)
+def test_few_windows_alone_and_among_many(plane, window, kwargs, dtype):
+    """Calls so small that their windows are taken one by one, in memory of any strides, and these windows in a large call."""
+    special = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1, 1e-40, -3], dtype)
+    x = np.concatenate([wide((24, 1, *plane), dtype), np.random.default_rng(7).choice(special, (24, 1, *plane))])
+    every_second = (slice(1, 2), *[slice(None, None, 2)] * len(plane))
+    for operator, further in [(cpool.max_pool, {}), (cpool.min_pool, {}), (cpool.avg_pool, {}),
+                              (cpool.avg_pool, {"count_include_pad": True}), (cpool.avg_pool, {"divisor_override": 3})]:
+        with cpool.using_isa("scalar"):
+            y, saved = operator.forward(x, window, **kwargs, **further)
+        for isa, i in product(ISAS, range(len(x))):
+            what = (isa, i, operator, further)
+            memory = np.full([*[2 * n for n in plane], 3], 99, dtype)
+            alone, out = np.moveaxis(memory, -1, 0)[every_second], np.full((*y.shape[2:], 2), 99, dtype)
+            alone[...] = x[i]
+            with cpool.using_isa(isa):
+                operator(alone[None], window, out=np.moveaxis(out, -1, 0)[None, 1:], **kwargs, **further)
+                trained, own = operator.forward(x[i:i + 1], window, **kwargs, **further)
+            assert_same({"y": out[..., 1]}, {"y": y[i, 0]}, what)
+            assert np.all(out[..., 0] == 99), what
+            assert_same({"y": trained}, {"y": y[i:i + 1]}, what)
+            if operator is not cpool.avg_pool:
+                assert_same({"indices": own.indices}, {"indices": saved.indices[i:i + 1]}, what)
+
+
 @pytest.mark.parametrize("norm", ["sum", "mean"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("geometry", ["stride 2", "tree", "few columns", "adaptive"])

@@ -95,6 +95,15 @@ def test_by_the_command_line(name, standard, capsys, tmp_path):
     CHECKS[name](build(name, standard, printed(capsys, "--cflags", "--libs"), tmp_path), tmp_path)
 
 
+def test_the_benchmark_of_a_call(capsys, tmp_path):
+    needs("cc")
+    source, flags = PROGRAMS.parent.parent / "benchmarks" / "call.c", printed(capsys, "--cflags", "--libs")
+    output(*STANDARDS["c11"], *WARNINGS, f"-I{PROGRAMS}", source, *flags, "-o", tmp_path / "call")
+    lines = output(tmp_path / "call", "1").splitlines()
+    assert [line.split(": ")[0] for line in lines] == [f"{side} x {side}" for side in (4, 8, 16, 32, 64)]
+    assert all(float(line.split()[-2]) > 0 for line in lines)
+
+
 def test_by_pkg_config(capsys, tmp_path):
     needs("cc", "pkg-config")
     (folder,) = printed(capsys, "--pkgconfigdir")

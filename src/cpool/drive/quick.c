@@ -23,6 +23,13 @@ int cp_quick_plan(cp_quick *q, const cp_pool *pool, int32_t direction)
     if (pool->op->family == CP_SAMPLE) {
         return 0;
     }
+    if (direction == CPOOL_FORWARD && computes_as_stored(pool) && cp_few_plan(&q->way.few, pool)) {
+        q->way.few.engine = &q->engine;
+        q->cost = (cp_cost){0, 0, 0};
+        q->units = 1;
+        q->body = cp_few_run;
+        return 1;
+    }
     if (direction == CPOOL_FORWARD && computes_as_stored(pool) && cp_strips_plan(&q->way.strips, pool)) {
         q->way.strips.engine = &q->engine;
         q->cost = (cp_cost){q->way.strips.bytes, 0, elements(pool, &q->way.strips.layout) * 0.3};

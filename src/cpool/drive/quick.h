@@ -3,6 +3,7 @@
 #define CP_DRIVE_QUICK_H
 
 #include "drive/collect.h"
+#include "drive/few.h"
 #include "drive/scatter.h"
 #include "drive/strip.h"
 #include "drive/whole.h"
@@ -13,6 +14,7 @@ typedef struct cp_quick {
     int64_t units;
     cp_body body;
     union {
+        cp_few few;
         cp_strips strips;
         cp_scatters scatters;
         cp_collects collects;
