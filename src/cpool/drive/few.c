@@ -44,14 +44,13 @@ void cp_few_run(void *arg, int64_t lo, int64_t hi, int worker)
     const cp_few *f = arg;
     const cp_pool *pool = f->pool;
     const cpool_view *views[ARRAYS] = {pool->array[CPOOL_X], pool->array[CPOOL_Y], pool->array[CPOOL_TAPS]};
+    const int arrays = pool->array[CPOOL_TAPS] != NULL ? ARRAYS : TAPS;
     int64_t strides[ARRAYS][CPOOL_MAX_NDIM], down[ARRAYS] = {0}, along[ARRAYS] = {0};
     (void)lo, (void)hi, (void)worker;
-    for (int g = 0; g < ARRAYS; g++) {
-        if (views[g] != NULL) {
-            cp_view_strides(views[g], strides[g]);
-            down[g] = pool->space[1] < 0 ? 0 : strides[g][pool->space[1]];
-            along[g] = strides[g][pool->space[2]];
-        }
+    for (int g = 0; g < arrays; g++) {
+        cp_view_strides(views[g], strides[g]);
+        down[g] = pool->space[1] < 0 ? 0 : strides[g][pool->space[1]];
+        along[g] = strides[g][pool->space[2]];
     }
     cp_strip_row rows[FEW];
     cp_strip_pixel pixels[FEW];
@@ -89,13 +88,13 @@ void cp_few_run(void *arg, int64_t lo, int64_t hi, int worker)
         int64_t index = plane, offset[ARRAYS] = {0};
         for (int32_t i = pool->batch_count; i-- > 0;) {
             int64_t at = cp_take_digit(&index, pool->x_shape[pool->batch[i]]);
-            for (int g = 0; g < ARRAYS && at > 0; g++) {
-                offset[g] += views[g] != NULL ? at * strides[g][pool->batch[i]] : 0;
+            for (int g = 0; g < arrays && at > 0; g++) {
+                offset[g] += at * strides[g][pool->batch[i]];
             }
         }
         cp_strip_planes planes = {.source = (const char *)views[X]->data + offset[X],
                                   .target = (char *)views[Y]->data + offset[Y],
-                                  .taps = views[TAPS] != NULL ? (char *)views[TAPS]->data + offset[TAPS] : NULL,
+                                  .taps = arrays > TAPS ? (char *)views[TAPS]->data + offset[TAPS] : NULL,
                                   .count = 1};
         f->engine->kernels->lane[f->lane_kind]->strip[f->fold](&strip, &planes, NULL);
     }
