@@ -6,7 +6,7 @@
 #include "fpenv.h"
 
 /* Elements of a piece of a job, where two take turns. */
-enum { PIECE = 1024 };
+enum { PIECE = 2048 };
 
 /* ---- Arrays of parameters and statistics ---- */
 
