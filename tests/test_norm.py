@@ -451,7 +451,9 @@ def test_empty():
         assert cpool.batch_norm(x, mean=np.zeros(3), var=np.ones(3)).shape == shape
         _, saved = cpool.batch_norm.forward(x, [1.0] * 3, mean=np.zeros(3), var=np.ones(3))
         np.testing.assert_array_equal(cpool.batch_norm.backward(x, saved).weight, 0)
-        assert cpool.moments(x).count == 0
+        m = cpool.moments(x)
+        assert m.count == 0
+        np.testing.assert_array_equal([m.mean, m.m2, m.rest], 0)
     x = np.empty((2, 0, 3), np.float32)
     assert cpool.batch_norm.forward(x)[0].shape == x.shape
     assert cpool.instance_norm(np.empty((0, 3, 2))).shape == (0, 3, 2)

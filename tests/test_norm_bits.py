@@ -188,6 +188,26 @@ def test_units_in_any_order_between_guards(case, dtype, isa):
         assert_same(actual, {key: expected[key] for key in actual}, isa)
 
 
+@pytest.mark.parametrize("case", SMALL)
+def test_statistics_that_lie_apart(case):
+    """They are written to arrays of any strides: what a gap holds stays."""
+    x, _, parameters = inputs(case, np.float32)
+    roles = {"weight": capi.WEIGHT, "bias": capi.BIAS}
+    given = {capi.X: x} | {roles[k]: v for k, v in parameters.items()}
+    asked = [capi.STATS, capi.MOMENTS] if CASES[case][0] == "batch_norm" else [capi.STATS]
+
+    def forward(array):
+        written = {role: array(call_of(case, capi.FORWARD, given).describe(role)[0]) for role in asked}
+        call_of(case, capi.FORWARD, given | {capi.Y: np.empty_like(x)} | written).forward()
+        return written
+
+    dense = forward(np.empty)
+    apart = forward(lambda shape: np.full((*shape[::-1], 2), -7.0).T[0])
+    for role in asked:
+        np.testing.assert_array_equal(apart[role], dense[role])
+        assert np.all(apart[role].base[..., 1] == -7)
+
+
 @pytest.mark.parametrize("case", [case for case, (name, _, _) in CASES.items() if name != "batch_norm"])
 def test_nothing_depends_on_the_batch(case):
     name, shape, options = CASES[case]

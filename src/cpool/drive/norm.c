@@ -5,7 +5,7 @@
 #include "dtype/list.h"
 
 /* Elements of a piece of a job, where two take turns. */
-enum { PIECE = 1024 };
+enum { PIECE = 2048 };
 
 /* ---- Arrays of parameters and statistics ---- */
 
@@ -71,6 +71,18 @@ static void get_all(const cp_norm_walk *w, cp_flat flat, int64_t i, int64_t n, d
     }
 }
 
+static void put_all(const cp_norm_walk *w, cp_flat flat, int64_t i, int64_t n, const double *from)
+{
+    int dtype = flat.view->dtype_bits == 32 ? CP_DTYPE_f32 : CP_DTYPE_f64;
+    if (flat.packed != 0) {
+        w->engine->kernels->lane[CP_LANE_f64]->store[dtype](element_of(flat, i), from, n, flat.packed, 1, 0);
+        return;
+    }
+    for (int64_t k = 0; k < n; k++) {
+        put(flat, i + k, from[k]);
+    }
+}
+
 static void clear(double *at, int64_t n)
 {
     memset(at, 0, (size_t)n * sizeof *at);
@@ -113,6 +125,19 @@ static void read_groups(const cp_norm_walk *w, const cp_norm_job *job, cp_flat f
         for (int64_t i = 0; i < job->count; i++) {
             to[i] = get(flat, first + i / members);
         }
+    }
+}
+
+/* The other way round: of every group what its first cell has. */
+static void write_groups(const cp_norm_walk *w, const cp_norm_job *job, cp_flat flat, int64_t row, const double *from)
+{
+    int64_t first = row * w->norm->groups + first_group(w, job), members = w->norm->members;
+    if (members == 1) {
+        put_all(w, flat, first, job->count, from);
+        return;
+    }
+    for (int64_t i = 0; i < job->count; i += members) {
+        put(flat, first++, from[i]);
     }
 }
 
@@ -324,19 +349,23 @@ static void finish_forward(const cp_norm_work *work, const cp_norm_job *job)
         kernels->finish(&g, job->count, (double)norm->elements, norm->params.eps, norm->with_mean);
         kernels->affine(&g, job->count, of_channels(w, w->weight, job), of_channels(w, w->bias, job));
     }
-    int64_t n = norm->groups, group = first_group(w, job);
-    for (int64_t i = 0; i < job->count && (moments.view != NULL || stats.view != NULL); i += norm->members, group++) {
-        if (moments.view != NULL) {
-            put(moments, group, (double)norm->elements);
-            put(moments, n + group, norm->elements > 0 ? g.center[i] : 0);
-            put(moments, 2 * n + group, norm->elements > 0 ? g.m2[i] : 0);
-            put(moments, 3 * n + group, norm->elements > 0 ? g.low[i] : 0);
+    if (stats.view != NULL) {
+        write_groups(w, job, stats, 0, g.center);
+        write_groups(w, job, stats, 1, g.low);
+        write_groups(w, job, stats, 2, g.rstd);
+    }
+    if (moments.view != NULL) {
+        if (norm->elements == 0) { /* there is no mean to tell */
+            clear(g.center, job->count);
+            clear(g.m2, job->count);
+            clear(g.low, job->count);
         }
-        if (stats.view != NULL) {
-            put(stats, group, g.center[i]);
-            put(stats, n + group, g.low[i]);
-            put(stats, 2 * n + group, g.rstd[i]);
+        for (int64_t i = 0, group = first_group(w, job); i < job->count; i += norm->members) {
+            put(moments, group++, (double)norm->elements);
         }
+        write_groups(w, job, moments, 1, g.center);
+        write_groups(w, job, moments, 2, g.m2);
+        write_groups(w, job, moments, 3, g.low);
     }
 }
 
