@@ -315,7 +315,7 @@ def test_draws(source):
 ])
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_draws_of_floats_are_those_of_double(shape, window, kwargs, channels_last):
-    """Floats may be drawn by sums in float only where these decide as sums in double do; u is given in one call, drawn in the other."""
+    """Floats may be drawn by sums in float where these decide as those in double do."""
     rng = np.random.default_rng(0)
     normal = rng.standard_normal(shape).astype(np.float32)
     wild = normal * np.float32(2) ** rng.integers(-126, 127, shape).astype(np.float32)
