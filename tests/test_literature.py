@@ -305,6 +305,51 @@ def test_draws(source):
     check(dx, u.case.restore(ref.select_grad(u.case.layout.planes(dy), indices, u.case.windows.spatial)), u.case.x.dtype)
 
 
+@pytest.mark.parametrize(("shape", "window", "kwargs"), [
+    ((2, 3, 12, 14), (2, 2), {"stride": 2}),
+    ((1, 2, 9, 40), (3, 3), {"stride": 2, "padding": 1}),
+    ((2, 20, 7, 9), (3, 3), {"stride": 2, "padding": 1}),
+    ((1, 2, 5, 1100), (1, 3), {"stride": (1, 2)}),
+    ((1, 3, 20, 30), (3, 5), {"stride": (1, 5), "dilation": (2, 3), "padding": (2, 1)}),
+    ((1, 2, 10, 10), (8, 8), {"stride": 1, "padding": 3}),
+])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_draws_of_floats_are_those_of_double(shape, window, kwargs, channels_last):
+    """Floats may be drawn by sums in float where these decide as those in double do."""
+    rng = np.random.default_rng(0)
+    normal = rng.standard_normal(shape).astype(np.float32)
+    wild = normal * np.float32(2) ** rng.integers(-126, 127, shape).astype(np.float32)
+    odd = normal.copy()
+    odd[rng.random(shape) < 0.02] = np.nan
+    odd[rng.random(shape) < 0.02] = np.inf
+    small = np.round(normal)
+    for x in [normal, wild, odd, small, -abs(normal), normal * np.float32(1e-44), abs(normal) * np.float32(2.0**126)]:
+        arranged = np.moveaxis(np.moveaxis(x, 1, -1).copy(), -1, 1) if channels_last else x
+        y, saved = cpool.stochastic_pool.forward(arranged, window, **kwargs, seed=3, offset=2**33)
+        u = np.array([ref.draw(3, 2**33, i) for i in range(y.size)])
+        exact, of_u = cpool.stochastic_pool.forward(x, window, **kwargs, u=u.reshape(y.shape))
+        assert same_bits(y, exact)
+        np.testing.assert_array_equal(saved.indices, of_u.indices)
+
+
+@pytest.mark.parametrize("taps", [(1, 2), (2, 2), (3, 3)])
+def test_draws_that_hang_by_a_bit(taps):
+    """Windows of which u is next to a share of the whole, and on it: what is drawn is what double says."""
+    k, results = taps[0] * taps[1], 600
+    u = np.array([ref.draw(7, 0, i) for i in range(results)])
+    windows = np.zeros((results, k), np.float32)
+    windows[:, k - 1] = 1
+    windows[:, 0] = u / (1 - u)
+    windows[200:, 0] = np.nextafter(windows[200:, 0], np.float32(np.inf))
+    windows[400:, 0] = np.nextafter(windows[400:, 0], np.float32(0))
+    total = windows[:, 0].astype(np.float64) + 1.0
+    first = windows[:, 0] > u * total
+    assert 0 < first.sum() < results and np.all(abs(windows[:, 0] / total - u) < 1e-6)
+    x = windows.reshape(20, 30, *taps).transpose(0, 2, 1, 3).reshape(1, 1, 20 * taps[0], 30 * taps[1])
+    y, _ = cpool.stochastic_pool.forward(x, taps, seed=7)
+    np.testing.assert_array_equal(y.ravel(), np.where(first, windows[:, 0], 1))
+
+
 @given(st.data(), st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.sampled_from(["layer", "map", "region"]))
 def test_draws_by_seed(source, seed, offset, granularity):
     case = source.draw(cases(["normal"]))

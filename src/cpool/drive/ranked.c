@@ -97,7 +97,11 @@ static void rank_row(const cp_ranked_work *work, const char *x, char *y, int64_t
             row.tap[t] = x + a * from->space[1] + b * from->space[2];
             if (!together && step != from->item) {
                 char *line = work->lines + (1 + (size_t)t) * p->line_bytes;
-                if (from->space[2] == from->item) {
+                if (from->space[2] == from->item && stride == 2 && axis[2].taps == 2) {
+                    if (b == 0) {
+                        work->kernels->halve(line, line + p->line_bytes, row.tap[t], 2 * columns);
+                    }
+                } else if (from->space[2] == from->item) {
                     work->kernels->stride(line, row.tap[t], stride, columns);
                 } else {
                     work->kernels->load[p->pool->dtype](line, row.tap[t], columns, step, 1, 0);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "drive/drawn.h"
+#include "drive/draws.h"
 #include "drive/drive.h"
 #include "drive/mend.h"
 #include "drive/ranked.h"
@@ -16,26 +18,16 @@ static int is_random(const cp_tapwise *p)
     return p->pool->op->code == CPOOL_MIXED_RANDOM;
 }
 
-/* A number for each result, drawn for its linear index, or for that of what shares a draw. */
-static void draw_row(const cp_tapwise_work *w, int32_t granularity, double *u)
-{
-    const cpool_pool_params *params = &w->plan->pool->params;
-    const int64_t *out = w->plan->pool->out;
-    memset(u, 0, (size_t)w->plan->n * sizeof *u);
-    for (int64_t l = 0; l < w->lanes && granularity != CPOOL_LAYER; l++) {
-        int64_t plane = cp_layout_plane(&w->plan->layout, w->outer, w->lane + l);
-        int64_t first = ((plane * out[0] + w->d) * out[1] + w->h) * out[2] + w->column;
-        for (int64_t c = 0; c < w->count; c++) {
-            uint64_t index = (uint64_t)(granularity == CPOOL_MAP ? plane : first + c);
-            memcpy(&u[c * w->lanes + l], &index, sizeof index);
-        }
-    }
-    w->rows->draw(u, params->seed, params->offset, w->plan->n);
-}
-
 static char *side(const cp_tapwise_work *w, int64_t i)
 {
     return cp_tapwise_element(w, CP_ON_SIDE, w->d, w->h, w->column + i / w->lanes) + i % w->lanes * w->lane_step[CP_ON_SIDE];
+}
+
+static void draw_row(const cp_tapwise_work *w, int32_t granularity, double *u)
+{
+    const cp_tapwise *p = w->plan;
+    const cp_draw_row row = {w->outer, w->lane, w->lanes, w->d, w->h, w->column, w->count};
+    cp_draws(p->engine, p->pool, &p->layout, &row, granularity, u, p->n);
 }
 
 /* What was drawn: in forward it is written where every result has its own, else by write_mask. */
@@ -468,19 +460,40 @@ static int plan_tasks(cp_tapwise plans[MOST_TASKS], const cp_pool *pool, int32_t
 typedef struct cp_in_float {
     cp_weighted weighted;
     cp_ranked ranked;
-    enum { CP_NOT_IN_FLOAT, CP_WEIGHTED_IN_FLOAT, CP_RANKED_IN_FLOAT } way;
+    cp_drawn drawn;
+    enum { CP_NOT_IN_FLOAT, CP_WEIGHTED_IN_FLOAT, CP_RANKED_IN_FLOAT, CP_DRAWN_IN_FLOAT } way;
 } cp_in_float;
 
 static void plan_in_float(cp_in_float *f, const cp_pool *pool, int32_t direction, cp_cost *cost)
 {
-    int forward = direction == CPOOL_FORWARD;
-    f->way = forward && cp_weighted_plan(&f->weighted, pool) ? CP_WEIGHTED_IN_FLOAT
-             : forward && cp_ranked_plan(&f->ranked, pool)   ? CP_RANKED_IN_FLOAT
-                                                             : CP_NOT_IN_FLOAT;
-    if (f->way != CP_NOT_IN_FLOAT) {
-        cp_cost own = f->way == CP_WEIGHTED_IN_FLOAT ? cp_weighted_cost(&f->weighted) : cp_ranked_cost(&f->ranked);
-        cost->per_worker = own.per_worker > cost->per_worker ? own.per_worker : cost->per_worker;
-        cost->nanoseconds = own.nanoseconds;
+    cp_cost own = {0, 0, 0};
+    f->way = CP_NOT_IN_FLOAT;
+    if (direction != CPOOL_FORWARD) {
+        return;
+    }
+    if (cp_weighted_plan(&f->weighted, pool)) {
+        f->way = CP_WEIGHTED_IN_FLOAT;
+        own = cp_weighted_cost(&f->weighted);
+    } else if (cp_ranked_plan(&f->ranked, pool)) {
+        f->way = CP_RANKED_IN_FLOAT;
+        own = cp_ranked_cost(&f->ranked);
+    } else if (cp_drawn_plan(&f->drawn, pool)) {
+        f->way = CP_DRAWN_IN_FLOAT;
+        own = cp_drawn_cost(&f->drawn);
+    } else {
+        return;
+    }
+    cost->per_worker = own.per_worker > cost->per_worker ? own.per_worker : cost->per_worker;
+    cost->nanoseconds = own.nanoseconds;
+}
+
+/* Returns whether results are left. */
+static int run_in_float(cp_in_float *f, const cp_engine *engine)
+{
+    switch (f->way) {
+    case CP_WEIGHTED_IN_FLOAT: return cp_weighted_run(&f->weighted, engine);
+    case CP_RANKED_IN_FLOAT: return cp_ranked_run(&f->ranked, engine);
+    default: cp_drawn_run(&f->drawn, engine); return 0;
     }
 }
 
@@ -572,8 +585,7 @@ cpool_status cp_tapwise_run(const cp_pool *pool, int32_t direction, const cpool_
         in_float.way = CP_NOT_IN_FLOAT;
     }
     if (status == CPOOL_OK && in_float.way != CP_NOT_IN_FLOAT) {
-        plans[0].mends = in_float.way == CP_WEIGHTED_IN_FLOAT ? cp_weighted_run(&in_float.weighted, &engine)
-                                                              : cp_ranked_run(&in_float.ranked, &engine);
+        plans[0].mends = run_in_float(&in_float, &engine);
         n = plans[0].mends;
     }
     for (int i = 0; i < n && status == CPOOL_OK; i++) {

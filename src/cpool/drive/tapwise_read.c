@@ -259,6 +259,12 @@ static void load_phases(cp_tapwise_work *w, int g, int64_t d, int64_t h, double 
     if (from < to) {
         cp_tapwise_load(w, g, d, h, from, 1, to - from, w->dense);
     }
+    if (axis->stride == 2 && w->lanes == 1 && from < to) {
+        int64_t phase = (from - base) % 2;
+        w->rows->halve(row + phase * p->kept.pitch + w->sources[phase][0],
+                       row + (1 - phase) * p->kept.pitch + w->sources[1 - phase][0], w->dense, to - from);
+        return;
+    }
     for (int64_t phase = 0; phase < p->phases; phase++) {
         int64_t lo = w->sources[phase][0], hi = w->sources[phase][1];
         double *at = row + phase * p->kept.pitch + lo * w->lanes;
@@ -483,6 +489,13 @@ const double *cp_tapwise_band_row(const cp_tapwise_work *w, int gradient, int64_
     const double *band = w->band[gradient] + (row - w->band_first) * p->band_row;
     if (p->phases == 0) {
         return band;
+    }
+    if (axis->stride == 2 && w->lanes == 1) {
+        int64_t first = axis->pad % 2, count = cp_max64(0, cp_min64(axis->sources, 2 * p->band.cells - axis->pad));
+        w->rows->merge(w->line, band + first * p->band.pitch + axis->pad / 2,
+                       band + (1 - first) * p->band.pitch + (axis->pad + 1) / 2, count);
+        memset(w->line + count, 0, (size_t)(axis->sources - count) * sizeof(double));
+        return w->line;
     }
     memset(w->line, 0, (size_t)(axis->sources * w->lanes) * sizeof(double));
     for (int64_t phase = 0; phase < p->phases; phase++) {

@@ -1,28 +1,67 @@
 /* Random numbers by counter, as in philox.h, for f64 lanes. */
 
+/* Of each round, to be added to the first words and to the third ones. */
+typedef struct NAME(draw_keys) {
+    vf64_int first[CP_PHILOX_ROUNDS], third[CP_PHILOX_ROUNDS], offset, offset_high;
+} NAME(draw_keys);
+
+CP_TEMPLATE void NAME(draw_begin)(NAME(draw_keys) *keys, uint64_t seed, uint64_t offset)
+{
+    uint32_t key0 = (uint32_t)seed, key1 = (uint32_t)(seed >> 32);
+    for (int round = 0; round < CP_PHILOX_ROUNDS; round++) {
+        keys->first[round] = vf64_int_set1(key0);
+        keys->third[round] = vf64_int_set1(key1);
+        key0 += CP_PHILOX_W0;
+        key1 += CP_PHILOX_W1;
+    }
+    keys->offset = vf64_int_set1(offset);
+    keys->offset_high = vf64_int_set1(offset >> 32);
+}
+
+CP_TEMPLATE vf64 NAME(draw_one)(const NAME(draw_keys) *keys, vf64_int index)
+{
+    vf64_int low = vf64_int_set1(UINT64_C(0xffffffff)), shifter = vf64_bits(vf64_set1(0x1p52));
+    vf64_int c0 = index, c1 = vf64_int_shr(index, 32), c2 = keys->offset, c3 = keys->offset_high;
+    CP_UNROLL
+    for (int round = 0; round < CP_PHILOX_ROUNDS; round++) { /* what is above the low 32 bits never counts */
+        vf64_int a = vf64_int_mul32(c0, vf64_int_set1(CP_PHILOX_M0)), b = vf64_int_mul32(c2, vf64_int_set1(CP_PHILOX_M1));
+        c0 = vf64_int_xor(vf64_int_xor(vf64_int_shr(b, 32), c1), keys->first[round]);
+        c2 = vf64_int_xor(vf64_int_xor(vf64_int_shr(a, 32), c3), keys->third[round]);
+        c1 = b;
+        c3 = a;
+    }
+    /* 2^52 + an integer has it in its low bits. The sum has 53 bits. */
+    vf64 high = vf64_from_bits(vf64_int_add(vf64_int_and(c0, low), shifter));
+    vf64 rest = vf64_from_bits(vf64_int_add(vf64_int_shr(vf64_int_and(c1, low), 11), shifter));
+    high = vf64_mul(vf64_sub(high, vf64_set1(0x1p52)), vf64_set1(0x1p-32));
+    rest = vf64_mul(vf64_sub(rest, vf64_set1(0x1p52)), vf64_set1(0x1p-53));
+    return vf64_add(high, rest);
+}
+
 /* u: the indices of what is drawn for, as 64-bit integers; then the numbers. Whole vectors. */
 static void NAME(draw)(void *u, uint64_t seed, uint64_t offset, int64_t n)
 {
     double *at = u;
-    vf64_int low = vf64_int_set1(UINT64_C(0xffffffff)), shifter = vf64_bits(vf64_set1(0x1p52));
+    NAME(draw_keys) keys;
+    NAME(draw_begin)(&keys, seed, offset);
     for (int64_t i = 0; i < n; i += vf64_N) {
-        vf64_int index = vf64_bits(vf64_load(at + i));
-        vf64_int c0 = index, c1 = vf64_int_shr(index, 32), c2 = vf64_int_set1(offset), c3 = vf64_int_set1(offset >> 32);
-        uint32_t key0 = (uint32_t)seed, key1 = (uint32_t)(seed >> 32);
-        for (int round = 0; round < CP_PHILOX_ROUNDS; round++) { /* what is above the low 32 bits never counts */
-            vf64_int a = vf64_int_mul32(c0, vf64_int_set1(CP_PHILOX_M0)), b = vf64_int_mul32(c2, vf64_int_set1(CP_PHILOX_M1));
-            c0 = vf64_int_xor(vf64_int_xor(vf64_int_shr(b, 32), c1), vf64_int_set1(key0));
-            c2 = vf64_int_xor(vf64_int_xor(vf64_int_shr(a, 32), c3), vf64_int_set1(key1));
-            c1 = b;
-            c3 = a;
-            key0 += CP_PHILOX_W0;
-            key1 += CP_PHILOX_W1;
-        }
-        /* 2^52 + an integer has it in its low bits. The sum has 53 bits. */
-        vf64 high = vf64_from_bits(vf64_int_add(vf64_int_and(c0, low), shifter));
-        vf64 rest = vf64_from_bits(vf64_int_add(vf64_int_shr(vf64_int_and(c1, low), 11), shifter));
-        high = vf64_mul(vf64_sub(high, vf64_set1(0x1p52)), vf64_set1(0x1p-32));
-        rest = vf64_mul(vf64_sub(rest, vf64_set1(0x1p52)), vf64_set1(0x1p-53));
-        vf64_store(at + i, vf64_add(high, rest));
+        vf64_store(at + i, NAME(draw_one)(&keys, vf64_bits(vf64_load(at + i))));
+    }
+}
+
+/* For indices from `first` on. */
+static void NAME(draw_run)(double *u, uint64_t seed, uint64_t offset, uint64_t first, int64_t n)
+{
+    NAME(draw_keys) keys;
+    uint64_t lane[vf64_N];
+    double start[vf64_N];
+    for (int l = 0; l < vf64_N; l++) {
+        lane[l] = first + (uint64_t)l;
+    }
+    memcpy(start, lane, sizeof start);
+    NAME(draw_begin)(&keys, seed, offset);
+    vf64_int index = vf64_bits(vf64_load(start));
+    for (int64_t i = 0; i < n; i += vf64_N, index = vf64_int_add(index, vf64_int_set1(vf64_N))) {
+        vf64_store(u + i, NAME(draw_one)(&keys, index));
     }
 }

@@ -77,6 +77,41 @@ static void NAME(stride)(void *dst, const void *src, int64_t step, int64_t n)
     }
 }
 
+/* The last pair of vectors ends where the elements do, or one before. */
+static void NAME(halve)(void *even, void *odd, const void *src, int64_t n)
+{
+    CP_ELEMENT *to[2] = {even, odd};
+    const CP_ELEMENT *s = src;
+    int64_t i = 0;
+    while (V(N) > 1 && n - i > 1 && n >= 2 * V(N)) {
+        CP_VECTOR first, second;
+        i = n - i >= 2 * V(N) ? i : (n - 2 * V(N)) / 2 * 2;
+        V(unzip)(V(load)(s + i), V(load)(s + i + V(N)), &first, &second);
+        V(store)(to[0] + i / 2, first);
+        V(store)(to[1] + i / 2, second);
+        i += 2 * V(N);
+    }
+    for (; i < n; i++) {
+        to[i % 2][i / 2] = s[i];
+    }
+}
+
+static void NAME(merge)(void *dst, const void *even, const void *odd, int64_t n)
+{
+    CP_ELEMENT *d = dst;
+    const CP_ELEMENT *const from[2] = {even, odd};
+    int64_t i = 0;
+    for (; V(N) > 1 && i + 2 * V(N) <= n; i += 2 * V(N)) {
+        CP_VECTOR first, second;
+        V(zip)(V(load)(from[0] + i / 2), V(load)(from[1] + i / 2), &first, &second);
+        V(store)(d + i, first);
+        V(store)(d + i + V(N), second);
+    }
+    for (; i < n; i++) {
+        d[i] = from[i % 2][i / 2];
+    }
+}
+
 static void NAME(unstride)(void *dst, const void *src, int64_t step, int64_t n)
 {
     CP_ELEMENT *d = dst;
@@ -214,6 +249,17 @@ static void NAME(store_taps)(char *dst, int bits, const void *src, int64_t colum
                              int64_t lane_stride)
 {
     const CP_ELEMENT *s = src;
+    int64_t all = columns * lanes;
+    if (bits == 8 && (lanes == 1 || lane_stride == 1) && (columns == 1 || column_stride == lanes)) {
+        int64_t i = 0;
+        for (; i + V(N) <= all; i += V(N)) {
+            V(store_u8)((uint8_t *)dst + i, V(load)(s + i), V(N));
+        }
+        if (i < all) {
+            V(store_u8)((uint8_t *)dst + i, V(load_n)(s + i, all - i, 0), all - i);
+        }
+        return;
+    }
     for (int64_t c = 0; c < columns; c++) {
         for (int64_t l = 0; l < lanes; l++) {
             char *at = dst + c * column_stride + l * lane_stride;

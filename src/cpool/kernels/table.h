@@ -66,6 +66,9 @@ typedef struct cp_lane_kernels {
     void (*copy_sign)(void *row, const void *sign, int64_t n); /* row * sign(sign), 0 where sign is 0 */
     /* dst[i] = src[i * step] */
     void (*stride)(void *dst, const void *src, int64_t step, int64_t n);
+    /* Those of n elements at even places, and those at odd ones; and back. */
+    void (*halve)(void *even, void *odd, const void *src, int64_t n);
+    void (*merge)(void *dst, const void *even, const void *odd, int64_t n);
     /* dst[i * step] = src[i] */
     void (*unstride)(void *dst, const void *src, int64_t step, int64_t n);
     /* dst[i] = lo[i] <= tap < hi[i] ? src[first[i] + tap * step] : fill */
@@ -95,6 +98,7 @@ typedef struct cp_lane_kernels {
 
     /* Random numbers for the indices that u holds as integers, n of them, a multiple of CP_TAP_LANES; f64 lanes only. */
     void (*draw)(void *u, uint64_t seed, uint64_t offset, int64_t n);
+    void (*draw_run)(double *u, uint64_t seed, uint64_t offset, uint64_t first, int64_t n); /* for indices from `first` on */
 
     /* Averages of whole planes, whose elements are pixels, and their gradient; f64 lanes only. */
     void (*whole)(const cp_whole *whole, const char *x, char *y);
@@ -228,6 +232,17 @@ typedef struct cp_ranked_row {
     float *y;
 } cp_ranked_row;
 
+/* Elements drawn from windows of floats of at most so many taps, whose sums are 0 or larger than the other; see kernels/drawn.h. */
+enum { CP_DRAWN = 64 };
+#define CP_DRAWN_LEAST 0x1p-100f
+
+/* n windows side by side: of each tap the elements, 0 where there is none, and u; then what was drawn, and its tap or -1. */
+typedef struct cp_drawn_row {
+    const float *tap[CP_DRAWN], *u;
+    int64_t taps, n;
+    float *y, *at;
+} cp_drawn_row;
+
 /* ---- Normalization: f64 lanes, see kernels/moments.h and kernels/affine.h ---- */
 
 /* Where the constants of a group lie. */
@@ -311,6 +326,7 @@ typedef struct cp_kernels {
     const cp_tap_kernel *tap[CP_DTYPES]; /* of each type [CP_TAPS] */
     const cp_weighted_kernels *weighted;
     int (*ranked[CP_RANKED + 1])(const cp_ranked_row *row); /* by the number of taps, from two on */
+    int (*drawn)(const cp_drawn_row *row);                  /* whether a result is NaN, which then is not decided */
     const cp_norm_kernels *norm;
 } cp_kernels;
 

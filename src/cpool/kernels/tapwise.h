@@ -686,6 +686,12 @@ CP_TEMPLATE NAME_TAP(comer) NAME_TAP(comer_at)(const cp_tap_block *b, int64_t t,
     return x;
 }
 
+/* How many taps the windows have, where all are in the block and have a rank; else 0. */
+CP_TEMPLATE int64_t NAME_TAP(taps_of_all_ranks)(const cp_tap_windows *w, const cp_tap_block *b)
+{
+    return b->first == 0 && b->count == w->ranks ? b->count : 0;
+}
+
 /* Few ranks of as many taps, in registers: behind the place of the one that comes, which is behind its equals, all move on by one. */
 CP_TEMPLATE void NAME_TAP(rank_all)(int taps, const cp_tap_windows *w, const cp_tap_block *b)
 {
@@ -719,7 +725,7 @@ CP_TEMPLATE void NAME_TAP(rank_all)(int taps, const cp_tap_windows *w, const cp_
 static void NAME_TAP(rank_pass)(const cp_tap_windows *w, const cp_tap_block *b, int pass)
 {
     (void)pass;
-    int64_t all = b->first == 0 && b->count == w->ranks ? b->count : 0;
+    int64_t all = NAME_TAP(taps_of_all_ranks)(w, b);
     if (all == 4) {
         NAME_TAP(rank_all)(4, w, b);
         return;
@@ -782,9 +788,40 @@ CP_TEMPLATE void NAME_TAP(few_ranks_gradient)(const cp_tap_windows *w, const cp_
     }
 }
 
+/* The same with places and products in registers, where all taps are here. */
+CP_TEMPLATE void NAME_TAP(all_ranks_gradient)(int taps, const cp_tap_windows *w, const cp_tap_block *b)
+{
+    for (int64_t i = 0; i < w->n; i += vf64_N) {
+        vf64 dy = vf64_load(w->dy + i), at[9], term[9];
+        CP_UNROLL
+        for (int r = 0; r < taps; r++) {
+            at[r] = vf64_load(w->rank_tap + r * w->n + i);
+            term[r] = vf64_mul(dy, vf64_load(w->weight + r * w->n + i));
+        }
+        CP_UNROLL
+        for (int t = 0; t < taps; t++) {
+            vf64 dx = vf64_set1(0.0), here = vf64_set1((double)t);
+            CP_UNROLL
+            for (int r = 0; r < taps; r++) {
+                dx = vf64_select(vf64_eq(at[r], here), term[r], dx);
+            }
+            vf64_store(b->gradient[0] + t * b->n + i, dx);
+        }
+    }
+}
+
 static void NAME_TAP(rank_gradient)(const cp_tap_windows *w, const cp_tap_block *b)
 {
     double last = (double)(b->first + b->count);
+    int64_t all = NAME_TAP(taps_of_all_ranks)(w, b);
+    if (all == 4) {
+        NAME_TAP(all_ranks_gradient)(4, w, b);
+        return;
+    }
+    if (all == 9) {
+        NAME_TAP(all_ranks_gradient)(9, w, b);
+        return;
+    }
     if (w->ranks <= CP_FEW_RANKS) {
         NAME_TAP(few_ranks_gradient)(w, b);
         return;
