@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "drive/draws.h"
-#include "fpenv.h"
 #include "integers.h"
 #include "kernels/template.h"
 
@@ -144,8 +143,10 @@ static void expect_row(const cp_drawn_work *w, int64_t h)
     const cp_grid *x = &p->layout.grid[ON_X], *y = &p->layout.grid[ON_Y];
     int64_t results = w->count * w->lanes * (int64_t)sizeof(float), ahead = h + ROWS_AHEAD;
     const char *to = w->base[ON_Y] + ahead * y->space[1] + w->column * y->space[2];
-    for (int64_t a = 0; a < p->stride[0]; a++) {
-        const char *from = w->base[ON_X] + (ahead * p->stride[0] + a) * x->space[1] + w->column * p->stride[1] * x->space[2];
+    int64_t source = ahead * p->stride[0], end = cp_min64(source + p->stride[0], p->pool->in[1]);
+    int64_t column = cp_min64(w->column * p->stride[1], p->pool->in[2] - 1);
+    for (; source < end; source++) { /* of padding there is no address */
+        const char *from = w->base[ON_X] + source * x->space[1] + column * x->space[2];
         for (int64_t byte = 0; byte < results * p->stride[1]; byte += CP_LINE) {
             CP_PREFETCH(from + byte);
         }
@@ -276,7 +277,6 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
 {
     const cp_drawn *p = arg;
     cp_drawn_work work;
-    cp_fpenv environment = cp_fpenv_enter();
     begin(&work, p, cp_engine_worker(p->engine, worker));
     for (int64_t unit = lo; unit < hi; unit++) {
         int64_t block = unit % p->blocks, strip = unit / p->blocks % p->strips, rest = unit / p->blocks / p->strips;
@@ -290,7 +290,6 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
             }
         }
     }
-    cp_fpenv_leave(environment);
 }
 
 void cp_drawn_run(cp_drawn *p, const cp_engine *engine)
