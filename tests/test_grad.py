@@ -85,6 +85,37 @@ def test_root_mean_square(case):
     same_gradient_everywhere(cpool.l2_pool, case, dx, dy)
 
 
+NARROW_PLANES = [  # planes, window, stride, padding
+    ((7, 7), (3, 3), (1, 1), (1, 1)),
+    ((13, 13), (3, 3), (2, 2), (0, 0)),
+    ((14, 14), (2, 2), (2, 2), (0, 0)),
+    ((300, 5), (3, 2), (2, 1), (1, 0)),
+    ((9, 15), (2, 3), (4, 5), (1, 1)),
+    ((6, 5, 4), (3, 2, 3), (1, 2, 1), (1, 0, 1)),
+    ((40, 30, 11), (2, 3, 2), (2, 1, 1), (0, 1, 1)),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [8, 17, 70])
+@pytest.mark.parametrize(("spatial", "window", "stride", "padding"), NARROW_PLANES, ids=str)
+def test_narrow_planes(spatial, window, stride, padding, count, dtype):
+    """Planes whose rows fill no vector, enough of them to be lanes."""
+    count = min(count, 9) if len(spatial) == 3 and spatial[0] > 6 else count
+    x, axes = data("ties", 5, (count, *spatial), dtype), tuple(range(1, 1 + len(spatial)))
+    kwargs = {"stride": stride, "padding": padding, "axes": axes}
+    windows = ref.Windows.sliding(spatial, window, stride, [(p, p) for p in padding])
+    y, saved = cpool.max_pool.forward(x, window, **kwargs)
+    _, saved_mean = cpool.avg_pool.forward(x, window, **kwargs)
+    dy = data("normal", 6, y.shape, dtype)
+    _, indices, _ = ref.max_pool(x, windows)
+    expected, mean = ref.select_grad(dy, indices, spatial), ref.avg_grad(dy, windows)
+    for isa in cpool.isas():
+        with cpool.using_isa(isa):
+            check(cpool.max_pool.backward(dy, saved), expected, dtype)
+            check(cpool.avg_pool.backward(dy, saved_mean), mean, dtype)
+
+
 # ---- Against differences ---------------------------------------------------------------------------------------------
 
 GEOMETRIES = {

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "drive/turn.h"
 #include "drive/window.h"
 #include "fpenv.h"
 #include "integers.h"
@@ -498,41 +499,46 @@ static void begin_strip(cp_strip_work *w)
 
 /* ---- Running ---- */
 
+/* The elements of `planes` planes in grid g, where they are pixels in scratch. */
+static cp_turn make_turn(const cp_strips *s, int g, int64_t planes)
+{
+    const cp_grid *grid = &s->layout.grid[g];
+    cp_turn turn = {.kernels = s->engine->kernels->lane[s->lane_kind],
+                    .item = grid->item,
+                    .step = s->run_step[g],
+                    .planes = planes,
+                    .lanes = s->tile};
+    for (int axis = 0; axis < CP_SPACE; axis++) {
+        turn.space[axis] = grid->space[axis];
+        turn.pixels[axis] = s->space[g][axis];
+    }
+    return turn;
+}
+
 /* The planes' elements that the unit reads into pixels. */
 static void turn_in(const cp_strip_work *w, const char *from, int64_t planes)
 {
-    const cp_strips *s = w->strips;
-    const cp_lane_kernels *kernels = s->engine->kernels->lane[s->lane_kind];
-    const cp_grid *grid = &s->layout.grid[0];
-    int64_t rows = w->hi[1] - w->lo[1], columns = w->hi[2] - w->lo[2];
-    from += w->lo[0] * grid->space[0] + w->lo[1] * grid->space[1] + w->lo[2] * grid->space[2];
-    if (columns == s->box[2] && grid->space[1] == columns * grid->item) { /* rows are one */
-        columns *= rows;
-        rows = 1;
+    cp_turn turn = make_turn(w->strips, 0, planes);
+    for (int axis = 0; axis < CP_SPACE; axis++) {
+        turn.count[axis] = w->hi[axis] - w->lo[axis];
+        from += w->lo[axis] * turn.space[axis];
     }
-    for (int64_t d = 0; d < w->hi[0] - w->lo[0]; d++) {
-        for (int64_t h = 0; h < rows; h++) {
-            kernels->turn_in(w->turn[0] + d * s->space[0][0] + h * s->space[0][1],
-                             from + d * grid->space[0] + h * grid->space[1], s->run_step[0], planes, s->tile, columns);
-        }
-    }
+    cp_turn_in(&turn, w->turn[0], from);
 }
 
 /* The unit's results, or their taps, to where they belong: target 0 of the plane is at `to`. */
 static void turn_out(const cp_strip_work *w, int g, char *to, int64_t planes)
 {
     const cp_strips *s = w->strips;
-    const cp_lane_kernels *kernels = s->engine->kernels->lane[s->lane_kind];
-    const cp_grid *grid = &s->layout.grid[g];
-    int64_t begin = w->block * s->height, height = s->pool->out[1], columns = w->strip.end, at_once;
-    to += w->column * grid->space[2];
-    for (int64_t r = 0; r < w->strip.row_count; r += at_once) {
+    cp_turn turn = make_turn(s, g, planes);
+    int64_t begin = w->block * s->height, height = s->pool->out[1];
+    turn.count[0] = 1;
+    turn.count[2] = w->strip.end;
+    to += w->column * turn.space[2];
+    for (int64_t r = 0; r < w->strip.row_count; r += turn.count[1]) {
         int64_t d = (begin + r) / height, h = (begin + r) % height;
-        at_once =
-            columns == s->width && grid->space[1] == columns * grid->item ? cp_min64(w->strip.row_count - r, height - h) : 1;
-        (g == 1 ? kernels->turn_out : kernels->turn_out_u8)(to + d * grid->space[0] + h * grid->space[1], s->run_step[g],
-                                                            w->turn[g] + r * s->space[g][1], planes, s->tile,
-                                                            at_once * columns);
+        turn.count[1] = cp_min64(w->strip.row_count - r, height - h);
+        cp_turn_out(&turn, to + d * turn.space[0] + h * turn.space[1], w->turn[g] + r * turn.pixels[1]);
     }
 }
 
