@@ -13,10 +13,12 @@
 enum { UNIT = 128 * 1024, RING = 32 * 1024, WIDEST = 2048, MOST_LANES = 2048, FEWEST_LANES = 16, MOST_STRIDE = 8 };
 
 /* Planes that become lanes: bytes of them in scratch, and of scratch that is quick for small ones; planes, results of a row
- * that vectors of columns are well filled with. Bytes of shared folds, lanes of a pixel with them, and where windows along the
- * row share nothing. */
-enum { TURN = 320 * 1024, SMALL_TURN = 16 * 1024, FEWEST_PLANES = 8, MOST_PLANES = 64, FEWEST_COLUMNS = 8 };
-enum { SHARED = 64 * 1024, SHARED_LANES = 16, APART_LANES = 128 };
+ * that vectors of columns are well filled with, and how far apart windows that share nothing have to be. */
+enum { TURN = 320 * 1024, SMALL_TURN = 16 * 1024, FEWEST_PLANES = 8, MOST_PLANES = 64, FEWEST_COLUMNS = 8, FAR_APART = 4 };
+
+/* Shared folds: bytes of them; lanes of a pixel, and where windows along the row share nothing; lanes of a row whose columns are
+ * lanes at least, as identities at its ends are folded, too; rows of these that are folded along at once, and their lanes. */
+enum { SHARED = 128 * 1024, SHARED_LANES = 16, APART_LANES = 128, FEWEST_SHARED = 32, MOST_AT_ONCE = 16, LANES_AT_ONCE = 512 };
 
 /* ---- Planning ---- */
 
@@ -81,6 +83,9 @@ static int pixel_form(const cp_strips *s)
 
 static int column_form(const cp_strips *s, int64_t stride)
 {
+    if (stride == 1 && is_shared(s) && s->pool->out[2] * s->row_lanes >= FEWEST_SHARED) {
+        return CP_STRIP_COLUMNS_SHARED;
+    }
     const cp_pool *pool = s->pool;
     const cp_axis *axis = pool->axis;
     int64_t window = axis[2].taps;
@@ -94,6 +99,11 @@ static int column_form(const cp_strips *s, int64_t stride)
     case 8: return usual ? CP_STRIP_ANY_BY_8 : CP_STRIP_THINNED;
     default: return CP_STRIP_THINNED;
     }
+}
+
+static int shares_folds(const cp_strips *s)
+{
+    return s->form == CP_STRIP_PIXELS_SHARED || s->form == CP_STRIP_COLUMNS_SHARED;
 }
 
 static int is_pixels(const cp_strips *s)
@@ -117,7 +127,7 @@ static int suits_columns(const cp_strips *s)
 /* Whether the form has room for as many taps. */
 static int holds_taps(const cp_strips *s)
 {
-    for (int a = 0; a < CP_SPACE && s->form != CP_STRIP_PIXELS_SHARED; a++) {
+    for (int a = 0; a < CP_SPACE && !shares_folds(s); a++) {
         if (s->pool->axis[a].taps > (s->fold == CP_SUM ? CP_STRIP_SUM : CP_STRIP_WINDOW)) {
             return 0;
         }
@@ -150,7 +160,8 @@ static int choose_form(cp_strips *s)
     int suits = suits_columns(s) && holds_taps(s);
     int64_t step[CP_GRIDS];
     if (cp_layout_run(layout, step) >= FEWEST_PLANES &&
-        (!suits || s->form == CP_STRIP_THINNED || is_shared(s) || (s->pool->out[2] < FEWEST_COLUMNS && shares_rows(s->pool)))) {
+        (!suits || s->form == CP_STRIP_THINNED || (is_shared(s) && s->form != CP_STRIP_COLUMNS_SHARED) ||
+         (s->pool->out[2] < FEWEST_COLUMNS && (shares_rows(s->pool) || along->stride >= FAR_APART)))) {
         s->turned = 1;
         s->row_lanes = FEWEST_LANES;
         s->form = pixel_form(s);
@@ -161,12 +172,18 @@ static int choose_form(cp_strips *s)
 
 /* ---- What windows share ---- */
 
+static int64_t to_whole_vectors(int64_t lanes)
+{
+    return cp_ceil_div(lanes, FEWEST_LANES) * FEWEST_LANES;
+}
+
 /* Lays levels and rings out for rows of `width` targets; returns the lanes of memory. */
 static int64_t plan_shared(cp_strips *s, int64_t width)
 {
     cp_strip_levels *levels = &s->levels;
-    int is_sum = s->fold == CP_SUM;
-    s->span = cp_ceil_div(s->tile, FEWEST_LANES) * FEWEST_LANES;
+    int is_sum = s->fold == CP_SUM, pixels = is_pixels(s);
+    int64_t reach = cp_axis_reach(&s->pool->axis[2], width);
+    s->span = pixels ? to_whole_vectors(s->tile) : s->tile;
     for (int a = 1; a < CP_SPACE; a++) {
         const cp_axis *axis = &s->pool->axis[a];
         levels->last[a - 1] = cp_strip_find_terms(is_sum, axis->taps).level[0];
@@ -175,13 +192,19 @@ static int64_t plan_shared(cp_strips *s, int64_t width)
             levels->step[a - 1][k] = cp_max64(1, cp_min64(odd, INT64_C(1) << k));
         }
     }
-    s->pitch = width * s->span;
-    s->second = (levels->last[1] + 1) * cp_axis_reach(&s->pool->axis[2], width) * s->span;
+    levels->row = pixels ? reach * s->span : to_whole_vectors(reach * s->span);
+    levels->at_once = pixels ? 1 : cp_max64(1, cp_min64(MOST_AT_ONCE, LANES_AT_ONCE / levels->row));
+    /* Behind columns, vectors that are not full are read and written. */
+    levels->pitch = levels->at_once * levels->row + (pixels ? 0 : FEWEST_LANES);
+    s->pitch = pixels ? width * s->span : levels->row;
+    s->second = (levels->last[1] + 1) * levels->pitch;
     cp_strip_terms terms = cp_strip_find_terms(is_sum, s->pool->axis[1].taps);
     for (int k = 0; k <= levels->last[0]; k++) {
-        int64_t rows = (INT64_C(1) << k) + 1; /* that the next level, and selections, look back to */
+        int64_t ahead = levels->at_once - 1, rows = 1; /* that the next level, and selections, look back to */
+        rows += k < levels->last[0] ? ahead + (INT64_C(1) << k) : 0;
         for (int t = 0; t < terms.count; t++) {
-            rows = terms.level[t] == k ? cp_max64(rows, s->pool->axis[1].taps - terms.at[t] - (INT64_C(1) << k) + 1) : rows;
+            int64_t oldest = s->pool->axis[1].taps - terms.at[t] - (INT64_C(1) << k) + 1;
+            rows = terms.level[t] == k ? cp_max64(rows, oldest + ahead) : rows;
         }
         for (levels->slots[k] = 1; levels->slots[k] < rows;) {
             levels->slots[k] *= 2;
@@ -255,13 +278,13 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
     if (!choose_form(s)) {
         return 0;
     }
-    int pixels = is_pixels(s), shared = s->form == CP_STRIP_PIXELS_SHARED, rows = carries_tap(s) ? 2 : 1;
+    int pixels = is_pixels(s), shared = shares_folds(s), rows = carries_tap(s) ? 2 : 1;
     int64_t size = s->lane_size, columns = pool->out[2], height = pool->out[0] * pool->out[1];
     for (s->slots = 1; s->slots < axis[1].taps;) {
         s->slots *= 2;
     }
     int64_t lines = s->slots * axis[0].taps * rows;
-    int64_t most = !shared ? MOST_LANES : axis[2].stride < axis[2].taps ? SHARED_LANES : APART_LANES;
+    int64_t most = !shared || !pixels ? MOST_LANES : axis[2].stride < axis[2].taps ? SHARED_LANES : APART_LANES;
     s->tile = cp_max64(1, cp_min64(s->row_lanes, most));
     s->width = cp_min64(columns, cp_max64(1, cp_min64(RING / (lines * s->tile * size), WIDEST / s->tile + 1)));
     if (!pixels) {
@@ -348,7 +371,7 @@ static void fill_rows(cp_strip_work *w, int64_t block)
     const cp_strips *s = w->strips;
     const cp_axis *axis = s->pool->axis;
     int64_t begin = block * s->height, end = cp_min64(begin + s->height, s->pool->out[0] * s->pool->out[1]);
-    int64_t kept_to = 0, plane = -1, height = s->pool->out[1], origin = 0, shared = s->form == CP_STRIP_PIXELS_SHARED;
+    int64_t kept_to = 0, plane = -1, height = s->pool->out[1], origin = 0, shared = shares_folds(s);
     double full = full_divisor(s);
     int64_t d = begin / height, h = begin % height;
     cp_span deep = cp_axis_span(&axis[0], d);
@@ -408,7 +431,7 @@ static void find_reach(cp_strip_work *w, int64_t begin, int64_t end, int64_t *fi
 {
     const cp_axis *along = &w->strips->pool->axis[2];
     int64_t last = w->hi[2];
-    if (has_blocks(w->strips, along)) {
+    if (has_blocks(w->strips, along) || !is_pixels(w->strips)) {
         *first = cp_axis_span(along, begin).first;
         last = cp_axis_span(along, end - 1).first + along->taps;
     }
@@ -424,7 +447,7 @@ static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
     const cp_lane_kernels *kernels = s->engine->kernels->lane[s->lane_kind];
     char *first_tap = w->columns, *counts = first_tap + cp_row_bytes(s->width * s->tile, s->lane_size);
     double full = full_divisor(s);
-    int64_t first = 0, shared = s->form == CP_STRIP_PIXELS_SHARED;
+    int64_t first = 0, shared = shares_folds(s);
     w->strip.uniform = 1;
     if (shared || s->turned) {
         find_elements(w, 2, begin, end - 1);
@@ -447,7 +470,7 @@ static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
             w->pixels[i - begin] = pixel;
         } else {
             int64_t at = (i - begin) * s->tile * s->lane_size;
-            kernels->fill(first_tap + at, (double)span.lo, s->tile);
+            kernels->fill(first_tap + at, (double)(shared ? i - begin : span.lo), s->tile);
             kernels->fill(counts + at, count, s->tile);
         }
     }
@@ -573,7 +596,7 @@ static void run_unit(cp_strip_work *w, int64_t unit)
     if (s->turned) {
         turn_in(w, at[0], count);
         planes = (cp_strip_planes){w->turn[0], w->turn[1], w->turn[2], 0, 0, 0, 1};
-    } else if (s->form == CP_STRIP_PIXELS_SHARED) {
+    } else if (shares_folds(s)) {
         planes.source += w->lo[2] * s->space[0][2];
     }
     s->engine->kernels->lane[s->lane_kind]->strip[s->fold](&w->strip, &planes, w->ring);
