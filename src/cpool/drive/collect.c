@@ -19,15 +19,17 @@ enum {
     BEHIND = 32
 };
 
-/* Planes that become lanes: their number, and bytes of them in scratch. */
-enum { FEWEST_PLANES = 8, MOST_PLANES = 64, TURN = 128 * 1024 };
+/* Planes that become lanes: their number, and bytes of them in scratch; how long rows may be where windows are large. */
+enum { FEWEST_PLANES = 8, MOST_PLANES = 64, TURN = 128 * 1024, MOST_COLUMNS = 256 };
 
 /* ---- Planning ---- */
 
 /* Where an element compares with more results than that, adding each result where it belongs is quicker. */
 enum { MOST_COMPARED = 16 };
 
-static int suits(const cp_pool *pool, const cp_axis *held)
+/* Windows that slide and are small: what a selection's taps are compared for, and what shares are prepared for where columns are
+ * lanes. */
+static int are_small(const cp_pool *pool, const cp_axis *held)
 {
     int64_t holders = 1, taps = 1;
     for (int s = 0; s < CP_SPACE; s++) {
@@ -39,6 +41,19 @@ static int suits(const cp_pool *pool, const cp_axis *held)
         taps *= axis->taps;
     }
     return holders <= CP_COLLECT_HOLDERS && taps <= 255;
+}
+
+/* Any others that are next to each other, few of which hold an element: shares of pixels are added up whatever the windows are. */
+static int are_held_by_few(const cp_pool *pool, const cp_axis *held)
+{
+    int64_t holders = 1;
+    for (int s = 0; s < CP_SPACE; s++) {
+        if (pool->axis[s].dilation != 1 || held[s].taps > CP_COLLECT_WINDOW) {
+            return 0;
+        }
+        holders *= held[s].taps;
+    }
+    return pool->params.geometry != CPOOL_WHOLE && holders <= MOST_COMPARED;
 }
 
 static int choose_lanes(cp_collects *c)
@@ -57,10 +72,14 @@ static int choose_lanes(cp_collects *c)
         return 1;
     }
     int64_t step[CP_GRIDS];
-    if (layout->lanes == 1 && c->pool->in[2] < FEWEST_LANES && cp_layout_is_dense(layout, 1) &&
+    int small = are_small(c->pool, c->held);
+    if (layout->lanes == 1 && c->pool->in[2] < (small ? FEWEST_LANES : MOST_COLUMNS) && cp_layout_is_dense(layout, 1) &&
         cp_layout_run(layout, step) >= FEWEST_PLANES) {
         c->pixels = c->turned = 1;
         return 1;
+    }
+    if (!small) {
+        return 0;
     }
     if (c->select && c->held[0].taps * c->held[1].taps * c->held[2].taps > MOST_COMPARED) {
         return 0;
@@ -77,7 +96,9 @@ static int choose_lanes(cp_collects *c)
 /* Results along an axis that hold any of `box` neighbouring elements, at most. */
 static int64_t most_results(const cp_collects *c, int s, int64_t box)
 {
-    return cp_min64(c->pool->out[s], (box - 1) / c->pool->axis[s].stride + c->held[s].taps + 1);
+    const cp_axis *axis = &c->pool->axis[s];
+    return cp_min64(c->pool->out[s], axis->kind == CP_AXIS_SLIDING ? (box - 1) / axis->stride + c->held[s].taps + 1
+                                                                   : cp_axis_reach(&c->held[s], box));
 }
 
 /* The results of a box, and where they are spread, one row before that. */
@@ -144,20 +165,22 @@ static double turn_bytes(const cp_collects *c)
                               (double)c->results[0] * (double)c->results[1] * (double)c->results[2] * results);
 }
 
+/* As many planes as a few rows leave room for, then as many rows. */
 static void choose_turn(cp_collects *c)
 {
-    int64_t columns = c->pool->in[2], rows = c->pool->in[1], planes = c->pool->in[0], least = 2 * c->pool->axis[1].taps;
-    set_box(c, planes, rows, columns);
-    if (turn_bytes(c) > TURN) {
-        set_box(c, planes = 1, rows, columns);
-    }
-    while (turn_bytes(c) > TURN && rows > least) {
-        set_box(c, planes, rows = cp_max64(least, rows / 2), columns);
-    }
+    const int64_t *in = c->pool->in;
+    int64_t least = cp_min64(in[1], are_small(c->pool, c->held) ? 2 * c->pool->axis[1].taps : 1), rows = in[1], planes = in[0];
+    set_box(c, 1, least, in[2]);
     while (c->tile < cp_min64(c->run, MOST_PLANES) && 2 * turn_bytes(c) <= TURN) {
         c->tile *= 2;
     }
-    set_box(c, planes, rows, columns);
+    set_box(c, planes, rows, in[2]);
+    if (turn_bytes(c) > TURN) {
+        set_box(c, planes = 1, rows, in[2]);
+    }
+    while (turn_bytes(c) > TURN && rows > least) {
+        set_box(c, planes, rows = cp_max64(least, rows / 2), in[2]);
+    }
     c->row_lanes = c->tile;
     for (int g = 0; g < CP_COLLECT_GRIDS; g++) {
         const int64_t *count = g == 0 ? c->box : c->results;
@@ -177,7 +200,10 @@ int cp_collects_plan(cp_collects *c, const cp_pool *pool)
     c->pool = pool;
     c->select = pool->op->family == CP_BEST;
     c->turned = 0;
-    if (!suits(pool, c->held) || (c->select && pool->taps_bits != 8)) {
+    if (!are_small(pool, c->held) && (c->select || !are_held_by_few(pool, c->held))) {
+        return 0;
+    }
+    if (c->select && pool->taps_bits != 8) {
         return 0;
     }
     c->lane_kind = cp_window_lane(pool, pool->axis);
