@@ -83,7 +83,7 @@ static int pixel_form(const cp_strips *s)
 
 static int column_form(const cp_strips *s, int64_t stride)
 {
-    if (stride == 1 && is_shared(s) && s->pool->out[2] * s->row_lanes >= FEWEST_SHARED) {
+    if (stride == 1 && is_shared(s) && cp_min64(s->pool->out[2], FEWEST_SHARED) * s->row_lanes >= FEWEST_SHARED) {
         return CP_STRIP_COLUMNS_SHARED;
     }
     const cp_pool *pool = s->pool;
