@@ -145,6 +145,7 @@ GEOMETRIES = {
     "rows not kept, dilated": ((140, 14), (3, 3), {"stride": 1, "dilation": (65, 1), "padding": (3, 1)}),
     "rows not kept, deep": ((19, 67, 3), (17, 63, 2), {"stride": (2, 4, 1)}),
     "empty windows": ((1, 14), 2, {"stride": 1, "dilation": 2, "padding": 1}),
+    "large, stride 1": ((11, 34), (5, 9), {"stride": 1, "padding": (2, 4)}),
 }
 COSTLY = ("beyond", "tap by tap", "long", "rows not kept, deep", "3-d, tree")
 # Lp pooling sums a window again for every row that it covers where rows cannot be kept.
@@ -212,6 +213,18 @@ PIECES = {
     "large windows, long rows": ((1, 17, 10, 3000), (9, 10), {"stride": (2, 1), "padding": 4}),
     "large windows, apart": ((1, 150, 48, 50), (16, 16), {}),
     "large windows, half apart": ((1, 40, 50, 33), (30, 12), {"stride": (12, 6), "padding": (11, 3), "ceil_mode": True}),
+    "large windows, rows in pieces": ((1, 2, 20, 2300), (9, 13), {"stride": 1, "padding": (4, 6)}),
+    "large windows, rows apart": ((1, 2, 70, 90), (12, 9), {"stride": (5, 1), "padding": (6, 4)}),
+    "large windows, long rows of few channels": ((2, 3, 40, 50), (9, 13), {"stride": 1, "padding": (4, 6)}),
+    "large windows, several planes": ((1, 2, 5, 50, 60), (1, 13, 5), {"stride": 1, "padding": (0, 6, 2)}),
+    "windows beyond 64": ((1, 2, 90, 140), (65, 127), {"stride": 1, "padding": (32, 63)}),
+    "windows beyond 64 down": ((1, 3, 200, 40), (100, 5), {"stride": (3, 1), "padding": (50, 2)}),
+    "windows beyond 64, many channels": ((1, 20, 90, 80), (70, 66), {"stride": (2, 3), "padding": (35, 33)}),
+    "few columns far apart": ((1, 24, 44, 56), (8, 8), {"padding": (3, 0)}),
+    "few columns far apart, deep": ((2, 70, 6, 28, 28), (2, 4, 4), {}),
+    "narrow planes, many rows": ((1, 20, 2000, 9), (3, 2), {"stride": (2, 1), "padding": (1, 0)}),
+    "narrow planes, apart": ((2, 90, 14, 14), (2, 2), {}),
+    "narrow planes, deep and cut": ((1, 20, 50, 60, 12), (3, 3, 3), {"stride": (1, 2, 1), "padding": 1}),
     "few columns, deep": ((2, 20, 9, 10, 6), (3, 3, 3), {"stride": 1, "padding": 1}),
     "few columns, deep windows far apart": ((1, 24, 8, 8, 100), (8, 8, 8), {"stride": (1, 1, 12)}),
     "few columns, windows too deep": ((1, 9, 16, 16, 17), (16, 16, 16), {"stride": 1}),
@@ -238,7 +251,7 @@ def test_pieces(pieces, dtype):
 
 
 @pytest.mark.parametrize("kind", ["subnormal", "large", "nan", "nan and inf", "-inf", "zeros", "equal", "close"])
-@pytest.mark.parametrize("geometry", ["stride 1", "tree", "few columns", "adaptive", "empty windows"])
+@pytest.mark.parametrize("geometry", ["stride 1", "tree", "few columns", "adaptive", "empty windows", "large, stride 1"])
 def test_kinds_of_data(geometry, kind):
     spatial, window, kwargs = GEOMETRIES[geometry]
     for dtype, operator in product(DTYPES, OPERATORS):

@@ -85,6 +85,75 @@ def test_root_mean_square(case):
     same_gradient_everywhere(cpool.l2_pool, case, dx, dy)
 
 
+NARROW_PLANES = [  # planes, window, stride, padding
+    ((7, 7), (3, 3), (1, 1), (1, 1)),
+    ((13, 13), (3, 3), (2, 2), (0, 0)),
+    ((14, 14), (2, 2), (2, 2), (0, 0)),
+    ((300, 5), (3, 2), (2, 1), (1, 0)),
+    ((9, 15), (2, 3), (4, 5), (1, 1)),
+    ((6, 5, 4), (3, 2, 3), (1, 2, 1), (1, 0, 1)),
+    ((40, 30, 11), (2, 3, 2), (2, 1, 1), (0, 1, 1)),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [8, 17, 70])
+@pytest.mark.parametrize(("spatial", "window", "stride", "padding"), NARROW_PLANES, ids=str)
+def test_narrow_planes(spatial, window, stride, padding, count, dtype):
+    """Planes whose rows fill no vector, enough of them to be lanes."""
+    count = min(count, 9) if len(spatial) == 3 and spatial[0] > 6 else count
+    x, axes = data("ties", 5, (count, *spatial), dtype), tuple(range(1, 1 + len(spatial)))
+    kwargs = {"stride": stride, "padding": padding, "axes": axes}
+    windows = ref.Windows.sliding(spatial, window, stride, [(p, p) for p in padding])
+    y, saved = cpool.max_pool.forward(x, window, **kwargs)
+    _, saved_mean = cpool.avg_pool.forward(x, window, **kwargs)
+    dy = data("normal", 6, y.shape, dtype)
+    _, indices, _ = ref.max_pool(x, windows)
+    expected, mean = ref.select_grad(dy, indices, spatial), ref.avg_grad(dy, windows)
+    for isa in cpool.isas():
+        with cpool.using_isa(isa):
+            check(cpool.max_pool.backward(dy, saved), expected, dtype)
+            check(cpool.avg_pool.backward(dy, saved_mean), mean, dtype)
+
+
+HELD_BY_FEW = [  # planes, window, arguments: windows beyond 8 taps, bins that overlap and bins of the same elements
+    ((13, 13), cpool.adaptive(7, 7), {}),
+    ((40, 37), cpool.adaptive(60, 5), {}),
+    ((300, 14), cpool.adaptive(70, 3), {}),
+    ((30, 530), cpool.adaptive(7, 30), {}),
+    ((64, 70), (16, 12), {"stride": (8, 5), "padding": (3, 2)}),
+    ((90, 8), (20, 5), {"stride": (10, 3), "ceil_mode": True}),
+    ((20, 30, 14), cpool.adaptive(9, 4, 5), {}),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("divisor", [{}, {"count_include_pad": True}, {"divisor_override": 3}], ids=str)
+@pytest.mark.parametrize(("spatial", "window", "arguments"), HELD_BY_FEW, ids=str)
+def test_averages_held_by_few(spatial, window, arguments, divisor, dtype):
+    """Large or uneven windows, few of which hold an element: in either layout, and of a plane by itself."""
+    axes = tuple(range(1, 1 + len(spatial)))
+    x = data("normal", 8, (17, *spatial), dtype)
+    if isinstance(window, tuple):
+        arguments = arguments | divisor
+        padding = [(p, p) for p in np.broadcast_to(arguments.get("padding", 0), len(spatial)).tolist()]
+        windows = ref.Windows.sliding(spatial, window, arguments["stride"], padding, ceil=arguments.get("ceil_mode", False))
+    else:
+        windows = ref.Windows.adaptive(spatial, window.sizes)
+    _, saved = cpool.avg_pool.forward(x, window, axes=axes, **arguments)
+    dy = data("wide", 9, cpool.avg_pool(x, window, axes=axes, **arguments).shape, dtype)
+    expected = ref.avg_grad(dy, windows, "count_include_pad" in arguments, arguments.get("divisor_override"))
+    one = cpool.avg_pool.backward(dy[:1], cpool.avg_pool.forward(x[:1], window, axes=axes, **arguments)[1])
+    pixels = np.moveaxis(x, 0, -1).copy()
+    _, saved_pixels = cpool.avg_pool.forward(pixels, window, axes=tuple(a - 1 for a in axes), **arguments)
+    for isa in cpool.isas():
+        with cpool.using_isa(isa):
+            dx = cpool.avg_pool.backward(dy, saved)
+            check(dx, expected, dtype)
+            assert same_bits(dx[:1], one)
+            assert same_bits(np.moveaxis(cpool.avg_pool.backward(np.moveaxis(dy, 0, -1).copy(), saved_pixels), -1, 0), dx)
+
+
 # ---- Against differences ---------------------------------------------------------------------------------------------
 
 GEOMETRIES = {

@@ -181,6 +181,46 @@ def test_windows_of_thousands(dtype, spatial, sliding, kind):
             check(np.moveaxis(y, axis - 1, 0), expected, dtype)
 
 
+LARGE_WINDOWS = [  # planes, window, stride, padding
+    ((41, 37), (9, 6), (1, 1), (4, 3)),
+    ((7, 70), (5, 13), (1, 1), (2, 6)),
+    ((70, 33), (16, 5), (3, 1), (8, 2)),
+    ((3, 130), (2, 80), (1, 1), (1, 40)),
+    ((90, 40), (70, 2), (2, 1), (35, 1)),
+    ((5, 2100), (5, 5), (2, 1), (2, 2)),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["wide", "ties", "equal", "-inf", "nan and inf"])
+@pytest.mark.parametrize(("spatial", "window", "stride", "padding"), LARGE_WINDOWS, ids=str)
+def test_large_windows(spatial, window, stride, padding, kind, dtype):
+    """Rows of many results, of which neighbouring windows share most of what they hold."""
+    x = data(kind, 11, (2, 3, *spatial), dtype)
+    if kind != "equal":
+        x[:, :, : window[0], : window[1]] = -np.inf  # selections whose only elements are that, and the padding's
+    windows = ref.Windows.sliding(spatial, window, stride, [(p, p) for p in padding])
+    planes = x.reshape(6, *spatial)
+    expected, indices, _ = ref.max_pool(planes, windows)
+    mean = ref.avg_pool(planes, windows)
+    kwargs = {"stride": stride, "padding": padding}
+    for isa in cpool.isas():
+        with cpool.using_isa(isa):
+            for last in (False, True):
+                a = np.moveaxis(x, 1, -1).copy() if last else x
+                axes = (1, 2) if last else (2, 3)
+
+                def planes_of(y, last=last):
+                    y = np.moveaxis(y, -1, 1) if last else y
+                    return np.ascontiguousarray(y.reshape(6, *y.shape[2:]))
+
+                y, saved = cpool.max_pool.forward(a, window, axes=axes, **kwargs)
+                assert same_bits(planes_of(y), expected)
+                assert same_bits(planes_of(cpool.max_pool(a, window, axes=axes, **kwargs)), expected)
+                np.testing.assert_array_equal(planes_of(saved.indices), indices)
+                check(planes_of(cpool.avg_pool(a, window, axes=axes, **kwargs)), mean, dtype)
+
+
 # ---- The short names -------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "drive/turn.h"
 #include "drive/window.h"
 #include "integers.h"
 
@@ -17,12 +18,17 @@ enum {
     BEHIND = 32
 };
 
+/* Planes that become lanes: their number, and bytes of them in scratch; how long rows may be where windows are large. */
+enum { FEWEST_PLANES = 8, MOST_PLANES = 64, TURN = 128 * 1024, MOST_COLUMNS = 256 };
+
 /* ---- Planning ---- */
 
 /* Where an element compares with more results than that, adding each result where it belongs is quicker. */
 enum { MOST_COMPARED = 16 };
 
-static int suits(const cp_pool *pool, const cp_axis *held)
+/* Windows that slide and are small: what a selection's taps are compared for, and what shares are prepared for where columns are
+ * lanes. */
+static int are_small(const cp_pool *pool, const cp_axis *held)
 {
     int64_t holders = 1, taps = 1;
     for (int s = 0; s < CP_SPACE; s++) {
@@ -34,6 +40,19 @@ static int suits(const cp_pool *pool, const cp_axis *held)
         taps *= axis->taps;
     }
     return holders <= CP_COLLECT_HOLDERS && taps <= 255;
+}
+
+/* Any others that are next to each other, few of which hold an element: shares of pixels are added up whatever the windows are. */
+static int are_held_by_few(const cp_pool *pool, const cp_axis *held)
+{
+    int64_t holders = 1;
+    for (int s = 0; s < CP_SPACE; s++) {
+        if (pool->axis[s].dilation != 1 || held[s].taps > CP_COLLECT_WINDOW) {
+            return 0;
+        }
+        holders *= held[s].taps;
+    }
+    return pool->params.geometry != CPOOL_WHOLE && holders <= MOST_COMPARED;
 }
 
 static int choose_lanes(cp_collects *c)
@@ -51,6 +70,16 @@ static int choose_lanes(cp_collects *c)
     if (c->pixels) {
         return 1;
     }
+    int64_t step[CP_GRIDS];
+    int small = are_small(c->pool, c->held);
+    if (layout->lanes == 1 && c->pool->in[2] < (small ? FEWEST_LANES : MOST_COLUMNS) && cp_layout_is_dense(layout, 1) &&
+        cp_layout_run(layout, step) >= FEWEST_PLANES) {
+        c->pixels = c->turned = 1;
+        return 1;
+    }
+    if (!small) {
+        return 0;
+    }
     if (c->select && c->held[0].taps * c->held[1].taps * c->held[2].taps > MOST_COMPARED) {
         return 0;
     }
@@ -66,7 +95,9 @@ static int choose_lanes(cp_collects *c)
 /* Results along an axis that hold any of `box` neighbouring elements, at most. */
 static int64_t most_results(const cp_collects *c, int s, int64_t box)
 {
-    return cp_min64(c->pool->out[s], (box - 1) / c->pool->axis[s].stride + c->held[s].taps + 1);
+    const cp_axis *axis = &c->pool->axis[s];
+    return cp_min64(c->pool->out[s], axis->kind == CP_AXIS_SLIDING ? (box - 1) / axis->stride + c->held[s].taps + 1
+                                                                   : cp_axis_reach(&c->held[s], box));
 }
 
 /* The results of a box, and where they are spread, one row before that. */
@@ -123,6 +154,42 @@ static void choose_box(cp_collects *c)
     }
 }
 
+/* ---- Planes that become lanes ---- */
+
+/* Bytes of a box and its results, as pixels. */
+static double turn_bytes(const cp_collects *c)
+{
+    double size = (double)cp_lane_size(c->lane_kind), results = c->select ? size + 1 : size;
+    return (double)c->tile * ((double)c->box[0] * (double)c->box[1] * (double)c->box[2] * size +
+                              (double)c->results[0] * (double)c->results[1] * (double)c->results[2] * results);
+}
+
+/* As many planes as a few rows leave room for, then as many rows. */
+static void choose_turn(cp_collects *c)
+{
+    const int64_t *in = c->pool->in;
+    int64_t least = cp_min64(in[1], are_small(c->pool, c->held) ? 2 * c->pool->axis[1].taps : 1), rows = in[1], planes = in[0];
+    set_box(c, 1, least, in[2]);
+    while (c->tile < cp_min64(c->run, MOST_PLANES) && 2 * turn_bytes(c) <= TURN) {
+        c->tile *= 2;
+    }
+    set_box(c, planes, rows, in[2]);
+    if (turn_bytes(c) > TURN) {
+        set_box(c, planes = 1, rows, in[2]);
+    }
+    while (turn_bytes(c) > TURN && rows > least) {
+        set_box(c, planes, rows = cp_max64(least, rows / 2), in[2]);
+    }
+    c->row_lanes = c->tile;
+    for (int g = 0; g < CP_COLLECT_GRIDS; g++) {
+        const int64_t *count = g == 0 ? c->box : c->results;
+        c->space[g][2] = c->tile * (g == 2 ? 1 : cp_lane_size(c->lane_kind));
+        c->space[g][1] = count[2] * c->space[g][2];
+        c->space[g][0] = count[1] * c->space[g][1];
+        c->turn_bytes[g] = c->layout.grid[g].item == 0 ? 0 : cp_round_up((size_t)(count[0] * c->space[g][0]));
+    }
+}
+
 int cp_collects_plan(cp_collects *c, const cp_pool *pool)
 {
     const cpool_view *views[CP_GRIDS] = {pool->grad[CPOOL_X], pool->grad[CPOOL_Y], pool->array[CPOOL_TAPS]};
@@ -131,7 +198,11 @@ int cp_collects_plan(cp_collects *c, const cp_pool *pool)
     }
     c->pool = pool;
     c->select = pool->op->family == CP_BEST;
-    if (!suits(pool, c->held) || (c->select && pool->taps_bits != 8)) {
+    c->turned = 0;
+    if (!are_small(pool, c->held) && (c->select || !are_held_by_few(pool, c->held))) {
+        return 0;
+    }
+    if (c->select && pool->taps_bits != 8) {
         return 0;
     }
     c->lane_kind = cp_window_lane(pool, pool->axis);
@@ -145,10 +216,22 @@ int cp_collects_plan(cp_collects *c, const cp_pool *pool)
     c->tiles = c->tile == 0 ? 0 : cp_ceil_div(c->row_lanes, c->tile);
     c->tile = cp_max64(c->tile, 1);
     c->margin = c->pixels ? 0 : (int64_t)cp_row_bytes(CP_COLLECT_WINDOW * c->tile, size) / size;
-    choose_box(c);
     c->run = cp_layout_run(&c->layout, c->run_step);
+    for (int g = 0; g < CP_COLLECT_GRIDS; g++) {
+        for (int a = 0; a < CP_SPACE; a++) {
+            c->space[g][a] = c->layout.grid[g].item != 0 ? c->layout.grid[g].space[a] : 0;
+        }
+        c->turn_bytes[g] = 0;
+    }
+    if (c->turned) {
+        c->tile = FEWEST_LANES;
+        c->tiles = 1;
+        choose_turn(c);
+    } else {
+        choose_box(c);
+    }
     int64_t boxes = c->boxes[0] * c->boxes[1] * c->boxes[2], volume = c->box[0] * c->box[1] * c->box[2] * c->tile * size;
-    c->group = boxes > 1 ? 1 : cp_max64(1, cp_min64(c->run, UNIT / volume));
+    c->group = c->turned ? c->tile : boxes > 1 ? 1 : cp_max64(1, cp_min64(c->run, UNIT / volume));
     c->groups = cp_ceil_div(c->run, c->group);
     c->units = c->run == 0 ? 0 : c->layout.outer / c->run * c->groups * c->tiles * boxes;
     c->row_bytes = cp_row_bytes(c->box[0] * c->box[1], sizeof(cp_collect_row));
@@ -158,7 +241,11 @@ int cp_collects_plan(cp_collects *c, const cp_pool *pool)
                   : cp_row_bytes(c->results[0] * c->results[1], sizeof(double)) + cp_row_bytes(c->results[2] * c->tile, size);
     c->code_bytes = c->select ? cp_row_bytes(512, size) : 0;
     c->bytes = c->row_bytes + c->column_bytes + c->count_bytes + c->code_bytes;
-    c->bytes += has_scratch(c) ? cp_round_up((size_t)scratch_bytes(c)) : 0;
+    c->scratch_bytes = has_scratch(c) ? cp_round_up((size_t)scratch_bytes(c)) : 0;
+    c->bytes += c->scratch_bytes;
+    for (int g = 0; g < CP_COLLECT_GRIDS; g++) {
+        c->bytes += c->turn_bytes[g];
+    }
     return 1;
 }
 
@@ -168,8 +255,10 @@ int cp_collects_plan(cp_collects *c, const cp_pool *pool)
 typedef struct cp_collect_work {
     const cp_collects *collects;
     cp_collect collect;
-    int64_t box, across;     /* that the tables are of, and its place along the row; -1: none */
-    int64_t first[CP_SPACE]; /* of the results at hand */
+    int64_t box, across;                    /* that the tables are of, and its place along the row; -1: none */
+    int64_t first[CP_SPACE];                /* of the results at hand */
+    int64_t begin[CP_SPACE], end[CP_SPACE]; /* the elements of the box */
+    char *turn[CP_COLLECT_GRIDS];
     cp_collect_row *rows;
     cp_collect_column *columns;
     double *row_counts;
@@ -187,15 +276,16 @@ static cp_collect_column find_holders(const cp_collect_work *w, int s, int64_t e
     return found;
 }
 
-static void fill_rows(cp_collect_work *w, const int64_t *begin, const int64_t *end)
+static void fill_rows(cp_collect_work *w)
 {
     const cp_collects *c = w->collects;
-    const cp_grid *dx = &c->layout.grid[0];
+    const int64_t *begin = w->begin, *end = w->end, *space = c->space[0];
+    int64_t origin = c->turned ? begin[0] * space[0] + begin[1] * space[1] : 0;
     cp_collect_row *row = w->rows;
     for (int64_t d = begin[0]; d < end[0]; d++) {
         for (int64_t h = begin[1]; h < end[1]; h++, row++) {
             cp_collect_column deep = find_holders(w, 0, d), down = find_holders(w, 1, h);
-            row->target = d * dx->space[0] + h * dx->space[1] + begin[2] * dx->space[2];
+            row->target = d * space[0] + h * space[1] + begin[2] * space[2] - origin;
             row->first_plane = deep.first;
             row->planes = deep.count;
             row->first_row = down.first;
@@ -249,7 +339,7 @@ static void find_box(cp_collect_work *w, int64_t box)
 {
     const cp_collects *c = w->collects;
     cp_collect *collect = &w->collect;
-    int64_t begin[CP_SPACE], end[CP_SPACE], count[CP_SPACE], rest = box;
+    int64_t *begin = w->begin, *end = w->end, count[CP_SPACE], rest = box;
     if (w->box == box) {
         return;
     }
@@ -269,7 +359,7 @@ static void find_box(cp_collect_work *w, int64_t box)
     int64_t step = c->pixels ? 1 : c->tile;
     collect->width = (end[2] - begin[2]) * step;
     collect->pad = (begin[2] + c->pool->axis[2].pad - w->first[2] * c->pool->axis[2].stride) * step;
-    fill_rows(w, begin, end);
+    fill_rows(w);
     if (!c->select) {
         fill_row_counts(w);
     }
@@ -284,7 +374,6 @@ static void begin_collect(cp_collect_work *w, char *memory)
 {
     const cp_collects *c = w->collects;
     const cp_axis *axis = c->pool->axis;
-    const cp_grid *grid = c->layout.grid;
     const cp_lane_kernels *kernels = c->engine->kernels->lane[c->lane_kind];
     cp_collect *collect = &w->collect;
     w->rows = (cp_collect_row *)(void *)memory;
@@ -293,6 +382,10 @@ static void begin_collect(cp_collect_work *w, char *memory)
     w->counts = memory + c->row_bytes + c->column_bytes + cp_row_bytes(c->results[0] * c->results[1], sizeof(double));
     w->codes = memory + c->row_bytes + c->column_bytes + c->count_bytes;
     w->scratch = memory + c->row_bytes + c->column_bytes + c->count_bytes + c->code_bytes;
+    char *turn = (char *)w->scratch + c->scratch_bytes;
+    for (int g = 0; g < CP_COLLECT_GRIDS; turn += c->turn_bytes[g++]) {
+        w->turn[g] = turn;
+    }
     w->box = w->across = -1;
     memset(collect, 0, sizeof *collect);
     collect->pixels = c->pixels;
@@ -300,7 +393,7 @@ static void begin_collect(cp_collect_work *w, char *memory)
     collect->apart = c->apart;
     collect->rows = w->rows;
     collect->columns = w->columns;
-    collect->target_column = grid[0].space[2];
+    collect->target_column = c->space[0][2];
     collect->window = axis[2].taps;
     collect->stride = axis[2].stride / c->spread;
     collect->spread = c->spread;
@@ -308,9 +401,9 @@ static void begin_collect(cp_collect_work *w, char *memory)
     collect->tap_row = (int32_t)(cp_min64(axis[1].stride, axis[1].taps) * axis[2].taps);
     collect->tap_plane = (int32_t)(cp_min64(axis[0].stride, axis[0].taps) * axis[1].taps * axis[2].taps);
     for (int g = 0; g < 2; g++) {
-        collect->plane_step[g] = grid[g + 1].item != 0 ? grid[g + 1].space[0] : 0;
-        collect->row_step[g] = grid[g + 1].item != 0 ? grid[g + 1].space[1] : 0;
-        collect->column_step[g] = grid[g + 1].item != 0 ? grid[g + 1].space[2] : 0;
+        collect->plane_step[g] = c->space[g + 1][0];
+        collect->row_step[g] = c->space[g + 1][1];
+        collect->column_step[g] = c->space[g + 1][2];
     }
     collect->row_counts = w->row_counts;
     collect->counts = w->counts;
@@ -326,6 +419,42 @@ static void begin_collect(cp_collect_work *w, char *memory)
 }
 
 /* ---- Running ---- */
+
+/* The box's elements of `planes` planes in grid g, or the results at hand, where they are pixels in scratch. */
+static cp_turn make_turn(const cp_collect_work *w, int g, int64_t planes)
+{
+    const cp_collects *c = w->collects;
+    const cp_grid *grid = &c->layout.grid[g];
+    const int64_t results[CP_SPACE] = {w->collect.planes, w->collect.results, w->collect.across};
+    cp_turn turn = {.kernels = c->engine->kernels->lane[c->lane_kind],
+                    .item = grid->item,
+                    .step = c->run_step[g],
+                    .planes = planes,
+                    .lanes = c->tile};
+    for (int s = 0; s < CP_SPACE; s++) {
+        turn.count[s] = g == 0 ? w->end[s] - w->begin[s] : results[s];
+        turn.space[s] = grid->space[s];
+        turn.pixels[s] = c->space[g][s];
+    }
+    return turn;
+}
+
+/* Gradients of planes that become lanes; at[0] is where planes begin, the others where results at hand do. */
+static void run_turned(cp_collect_work *w, char *const *at, int64_t count)
+{
+    const cp_collects *c = w->collects;
+    const cp_collect_planes planes = {w->turn[1], w->turn[2], w->turn[0], 0, 0, 0, 1};
+    for (int g = 1; g < CP_COLLECT_GRIDS; g++) {
+        if (at[g] != NULL) {
+            cp_turn turn = make_turn(w, g, count);
+            cp_turn_in(&turn, w->turn[g], at[g]);
+        }
+    }
+    w->collect.lanes = c->tile;
+    c->engine->kernels->lane[c->lane_kind]->collect(&w->collect, &planes, w->scratch);
+    cp_turn turn = make_turn(w, 0, count);
+    cp_turn_out(&turn, at[0] + w->begin[0] * turn.space[0] + w->begin[1] * turn.space[1], w->turn[0]);
+}
 
 static void run_unit(cp_collect_work *w, int64_t unit)
 {
@@ -346,9 +475,13 @@ static void run_unit(cp_collect_work *w, int64_t unit)
             }
         }
     }
+    int64_t count = cp_min64(c->group, c->run - first);
+    if (c->turned) {
+        run_turned(w, at, count);
+        return;
+    }
     w->collect.lanes = cp_min64(c->tile, c->row_lanes - tile);
-    cp_collect_planes planes = {
-        at[1], at[2], at[0], c->run_step[1], c->run_step[2], c->run_step[0], cp_min64(c->group, c->run - first)};
+    cp_collect_planes planes = {at[1], at[2], at[0], c->run_step[1], c->run_step[2], c->run_step[0], count};
     c->engine->kernels->lane[c->lane_kind]->collect(&w->collect, &planes, w->scratch);
 }
 

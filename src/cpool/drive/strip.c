@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "drive/turn.h"
 #include "drive/window.h"
 #include "integers.h"
 #include "kernels/template.h"
@@ -11,10 +12,12 @@
 enum { UNIT = 128 * 1024, RING = 32 * 1024, WIDEST = 2048, MOST_LANES = 2048, FEWEST_LANES = 16, MOST_STRIDE = 8 };
 
 /* Planes that become lanes: bytes of them in scratch, and of scratch that is quick for small ones; planes, results of a row
- * that vectors of columns are well filled with. Bytes of shared folds, lanes of a pixel with them, and where windows along the
- * row share nothing. */
-enum { TURN = 320 * 1024, SMALL_TURN = 16 * 1024, FEWEST_PLANES = 8, MOST_PLANES = 64, FEWEST_COLUMNS = 8 };
-enum { SHARED = 64 * 1024, SHARED_LANES = 16, APART_LANES = 128 };
+ * that vectors of columns are well filled with, and how far apart windows that share nothing have to be. */
+enum { TURN = 320 * 1024, SMALL_TURN = 16 * 1024, FEWEST_PLANES = 8, MOST_PLANES = 64, FEWEST_COLUMNS = 8, FAR_APART = 4 };
+
+/* Shared folds: bytes of them; lanes of a pixel, and where windows along the row share nothing; lanes of a row whose columns are
+ * lanes at least, as identities at its ends are folded, too; rows of these that are folded along at once, and their lanes. */
+enum { SHARED = 128 * 1024, SHARED_LANES = 16, APART_LANES = 128, FEWEST_SHARED = 32, MOST_AT_ONCE = 16, LANES_AT_ONCE = 512 };
 
 /* ---- Planning ---- */
 
@@ -79,6 +82,9 @@ static int pixel_form(const cp_strips *s)
 
 static int column_form(const cp_strips *s, int64_t stride)
 {
+    if (stride == 1 && is_shared(s) && cp_min64(s->pool->out[2], FEWEST_SHARED) * s->row_lanes >= FEWEST_SHARED) {
+        return CP_STRIP_COLUMNS_SHARED;
+    }
     const cp_pool *pool = s->pool;
     const cp_axis *axis = pool->axis;
     int64_t window = axis[2].taps;
@@ -92,6 +98,11 @@ static int column_form(const cp_strips *s, int64_t stride)
     case 8: return usual ? CP_STRIP_ANY_BY_8 : CP_STRIP_THINNED;
     default: return CP_STRIP_THINNED;
     }
+}
+
+static int shares_folds(const cp_strips *s)
+{
+    return s->form == CP_STRIP_PIXELS_SHARED || s->form == CP_STRIP_COLUMNS_SHARED;
 }
 
 static int is_pixels(const cp_strips *s)
@@ -115,7 +126,7 @@ static int suits_columns(const cp_strips *s)
 /* Whether the form has room for as many taps. */
 static int holds_taps(const cp_strips *s)
 {
-    for (int a = 0; a < CP_SPACE && s->form != CP_STRIP_PIXELS_SHARED; a++) {
+    for (int a = 0; a < CP_SPACE && !shares_folds(s); a++) {
         if (s->pool->axis[a].taps > (s->fold == CP_SUM ? CP_STRIP_SUM : CP_STRIP_WINDOW)) {
             return 0;
         }
@@ -149,7 +160,8 @@ static int choose_form(cp_strips *s)
     int suits = suits_columns(s) && holds_taps(s);
     s->run = cp_layout_run(layout, s->run_step);
     if (s->run >= FEWEST_PLANES &&
-        (!suits || s->form == CP_STRIP_THINNED || is_shared(s) || (s->pool->out[2] < FEWEST_COLUMNS && shares_rows(s->pool)))) {
+        (!suits || s->form == CP_STRIP_THINNED || (is_shared(s) && s->form != CP_STRIP_COLUMNS_SHARED) ||
+         (s->pool->out[2] < FEWEST_COLUMNS && (shares_rows(s->pool) || along->stride >= FAR_APART)))) {
         s->turned = 1;
         s->row_lanes = FEWEST_LANES;
         s->form = pixel_form(s);
@@ -160,12 +172,18 @@ static int choose_form(cp_strips *s)
 
 /* ---- What windows share ---- */
 
+static int64_t to_whole_vectors(int64_t lanes)
+{
+    return cp_ceil_div(lanes, FEWEST_LANES) * FEWEST_LANES;
+}
+
 /* Lays levels and rings out for rows of `width` targets; returns the lanes of memory. */
 static int64_t plan_shared(cp_strips *s, int64_t width)
 {
     cp_strip_levels *levels = &s->levels;
-    int is_sum = s->fold == CP_SUM;
-    s->span = cp_ceil_div(s->tile, FEWEST_LANES) * FEWEST_LANES;
+    int is_sum = s->fold == CP_SUM, pixels = is_pixels(s);
+    int64_t reach = cp_axis_reach(&s->pool->axis[2], width);
+    s->span = pixels ? to_whole_vectors(s->tile) : s->tile;
     for (int a = 1; a < CP_SPACE; a++) {
         const cp_axis *axis = &s->pool->axis[a];
         levels->last[a - 1] = cp_strip_find_terms(is_sum, axis->taps).level[0];
@@ -174,13 +192,19 @@ static int64_t plan_shared(cp_strips *s, int64_t width)
             levels->step[a - 1][k] = cp_max64(1, cp_min64(odd, INT64_C(1) << k));
         }
     }
-    s->pitch = width * s->span;
-    s->second = (levels->last[1] + 1) * cp_axis_reach(&s->pool->axis[2], width) * s->span;
+    levels->row = pixels ? reach * s->span : to_whole_vectors(reach * s->span);
+    levels->at_once = pixels ? 1 : cp_max64(1, cp_min64(MOST_AT_ONCE, LANES_AT_ONCE / levels->row));
+    /* Behind columns, vectors that are not full are read and written. */
+    levels->pitch = levels->at_once * levels->row + (pixels ? 0 : FEWEST_LANES);
+    s->pitch = pixels ? width * s->span : levels->row;
+    s->second = (levels->last[1] + 1) * levels->pitch;
     cp_strip_terms terms = cp_strip_find_terms(is_sum, s->pool->axis[1].taps);
     for (int k = 0; k <= levels->last[0]; k++) {
-        int64_t rows = (INT64_C(1) << k) + 1; /* that the next level, and selections, look back to */
+        int64_t ahead = levels->at_once - 1, rows = 1; /* that the next level, and selections, look back to */
+        rows += k < levels->last[0] ? ahead + (INT64_C(1) << k) : 0;
         for (int t = 0; t < terms.count; t++) {
-            rows = terms.level[t] == k ? cp_max64(rows, s->pool->axis[1].taps - terms.at[t] - (INT64_C(1) << k) + 1) : rows;
+            int64_t oldest = s->pool->axis[1].taps - terms.at[t] - (INT64_C(1) << k) + 1;
+            rows = terms.level[t] == k ? cp_max64(rows, oldest + ahead) : rows;
         }
         for (levels->slots[k] = 1; levels->slots[k] < rows;) {
             levels->slots[k] *= 2;
@@ -254,13 +278,13 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
     if (!choose_form(s)) {
         return 0;
     }
-    int pixels = is_pixels(s), shared = s->form == CP_STRIP_PIXELS_SHARED, rows = carries_tap(s) ? 2 : 1;
+    int pixels = is_pixels(s), shared = shares_folds(s), rows = carries_tap(s) ? 2 : 1;
     int64_t size = s->lane_size, columns = pool->out[2], height = pool->out[0] * pool->out[1];
     for (s->slots = 1; s->slots < axis[1].taps;) {
         s->slots *= 2;
     }
     int64_t lines = s->slots * axis[0].taps * rows;
-    int64_t most = !shared ? MOST_LANES : axis[2].stride < axis[2].taps ? SHARED_LANES : APART_LANES;
+    int64_t most = !shared || !pixels ? MOST_LANES : axis[2].stride < axis[2].taps ? SHARED_LANES : APART_LANES;
     s->tile = cp_max64(1, cp_min64(s->row_lanes, most));
     s->width = pixels ? cp_min64(cp_fitting(columns, RING, lines * s->tile * size), WIDEST / s->tile + 1)
                       : cp_fitting(columns, WIDEST, s->tile);
@@ -342,7 +366,7 @@ static void fill_rows(cp_strip_work *w, int64_t block)
     const cp_strips *s = w->strips;
     const cp_axis *axis = s->pool->axis;
     int64_t begin = block * s->height, end = cp_min64(begin + s->height, s->pool->out[0] * s->pool->out[1]);
-    int64_t kept_to = 0, plane = -1, height = s->pool->out[1], origin = 0, shared = s->form == CP_STRIP_PIXELS_SHARED;
+    int64_t kept_to = 0, plane = -1, height = s->pool->out[1], origin = 0, shared = shares_folds(s);
     double full = full_divisor(s);
     int64_t d = begin, h = cp_take_digit(&d, height);
     cp_span deep = cp_axis_span(&axis[0], d);
@@ -406,7 +430,7 @@ static void find_reach(cp_strip_work *w, int64_t begin, int64_t end, int64_t *fi
 {
     const cp_axis *along = &w->strips->pool->axis[2];
     int64_t last = w->hi[2];
-    if (has_blocks(w->strips, along)) {
+    if (has_blocks(w->strips, along) || !is_pixels(w->strips)) {
         *first = cp_axis_span(along, begin).first;
         last = cp_axis_span(along, end - 1).first + along->taps;
     }
@@ -421,7 +445,7 @@ static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
     const cp_axis *along = &s->pool->axis[2];
     const cp_lane_kernels *kernels = s->engine->kernels->lane[s->lane_kind];
     double full = full_divisor(s);
-    int64_t first = 0, shared = s->form == CP_STRIP_PIXELS_SHARED;
+    int64_t first = 0, shared = shares_folds(s);
     w->strip.uniform = 1;
     if (shared || s->turned) {
         find_elements(w, 2, begin, end - 1);
@@ -445,7 +469,7 @@ static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
             w->pixels[i - begin] = pixel;
         } else {
             char *at = w->columns + (i - begin) * s->tile * s->lane_size;
-            kernels->fill(at, carries_tap(s) ? (double)span.lo : count, s->tile);
+            kernels->fill(at, !carries_tap(s) ? count : (double)(shared ? i - begin : span.lo), s->tile);
         }
     }
     if (s->form == CP_STRIP_THINNED && carries_tap(s)) {
@@ -494,41 +518,46 @@ static void begin_strip(cp_strip_work *w)
 
 /* ---- Running ---- */
 
+/* The elements of `planes` planes in grid g, where they are pixels in scratch. */
+static cp_turn make_turn(const cp_strips *s, int g, int64_t planes)
+{
+    const cp_grid *grid = &s->layout.grid[g];
+    cp_turn turn = {.kernels = s->engine->kernels->lane[s->lane_kind],
+                    .item = grid->item,
+                    .step = s->run_step[g],
+                    .planes = planes,
+                    .lanes = s->tile};
+    for (int axis = 0; axis < CP_SPACE; axis++) {
+        turn.space[axis] = grid->space[axis];
+        turn.pixels[axis] = s->space[g][axis];
+    }
+    return turn;
+}
+
 /* The planes' elements that the unit reads into pixels. */
 static void turn_in(const cp_strip_work *w, const char *from, int64_t planes)
 {
-    const cp_strips *s = w->strips;
-    const cp_lane_kernels *kernels = s->engine->kernels->lane[s->lane_kind];
-    const cp_grid *grid = &s->layout.grid[0];
-    int64_t rows = w->hi[1] - w->lo[1], columns = w->hi[2] - w->lo[2];
-    from += w->lo[0] * grid->space[0] + w->lo[1] * grid->space[1] + w->lo[2] * grid->space[2];
-    if (columns == s->box[2] && grid->space[1] == columns * grid->item) { /* rows are one */
-        columns *= rows;
-        rows = 1;
+    cp_turn turn = make_turn(w->strips, 0, planes);
+    for (int axis = 0; axis < CP_SPACE; axis++) {
+        turn.count[axis] = w->hi[axis] - w->lo[axis];
+        from += w->lo[axis] * turn.space[axis];
     }
-    for (int64_t d = 0; d < w->hi[0] - w->lo[0]; d++) {
-        for (int64_t h = 0; h < rows; h++) {
-            kernels->turn_in(w->turn[0] + d * s->space[0][0] + h * s->space[0][1],
-                             from + d * grid->space[0] + h * grid->space[1], s->run_step[0], planes, s->tile, columns);
-        }
-    }
+    cp_turn_in(&turn, w->turn[0], from);
 }
 
 /* The unit's results, or their taps, to where they belong: target 0 of the plane is at `to`. */
 static void turn_out(const cp_strip_work *w, int g, char *to, int64_t planes)
 {
     const cp_strips *s = w->strips;
-    const cp_lane_kernels *kernels = s->engine->kernels->lane[s->lane_kind];
-    const cp_grid *grid = &s->layout.grid[g];
-    int64_t begin = w->block * s->height, height = s->pool->out[1], columns = w->strip.end, at_once;
-    to += w->column * grid->space[2];
-    for (int64_t r = 0; r < w->strip.row_count; r += at_once) {
+    cp_turn turn = make_turn(s, g, planes);
+    int64_t begin = w->block * s->height, height = s->pool->out[1];
+    turn.count[0] = 1;
+    turn.count[2] = w->strip.end;
+    to += w->column * turn.space[2];
+    for (int64_t r = 0; r < w->strip.row_count; r += turn.count[1]) {
         int64_t d = (begin + r) / height, h = (begin + r) % height;
-        at_once =
-            columns == s->width && grid->space[1] == columns * grid->item ? cp_min64(w->strip.row_count - r, height - h) : 1;
-        (g == 1 ? kernels->turn_out : kernels->turn_out_u8)(to + d * grid->space[0] + h * grid->space[1], s->run_step[g],
-                                                            w->turn[g] + r * s->space[g][1], planes, s->tile,
-                                                            at_once * columns);
+        turn.count[1] = cp_min64(w->strip.row_count - r, height - h);
+        cp_turn_out(&turn, to + d * turn.space[0] + h * turn.space[1], w->turn[g] + r * turn.pixels[1]);
     }
 }
 
@@ -562,7 +591,7 @@ static void run_unit(cp_strip_work *w, int64_t unit)
     if (s->turned) {
         turn_in(w, at[0], count);
         planes = (cp_strip_planes){w->turn[0], w->turn[1], w->turn[2], 0, 0, 0, 1};
-    } else if (s->form == CP_STRIP_PIXELS_SHARED) {
+    } else if (shares_folds(s)) {
         planes.source += w->lo[2] * s->space[0][2];
     }
     s->engine->kernels->lane[s->lane_kind]->strip[s->fold](&w->strip, &planes, w->ring);

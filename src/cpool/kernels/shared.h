@@ -149,6 +149,35 @@ CP_TEMPLATE CP_ELEMENT *NAME(shared_slot)(const cp_strip *s, CP_ELEMENT *memory,
     return memory + s->levels->at[level] + (row & (s->levels->slots[level] - 1)) * s->ring_pitch;
 }
 
+/* How many rows from `row` on are in slots one after another, of `most`. */
+CP_TEMPLATE int64_t NAME(shared_slots)(const cp_strip *s, int level, int64_t row, int64_t most)
+{
+    const int64_t slots = s->levels->slots[level], left = slots - (row & (slots - 1));
+    return left < most ? left : most;
+}
+
+/* Makes the folds of rows downwards whose last one is among `count` from `row` on, all of which are in their slots; rows from `from`
+ * on are known. Rows have n lanes. */
+CP_TEMPLATE void NAME(shared_down)(int fold, const cp_strip *s, int64_t from, int64_t row, int64_t count, CP_ELEMENT *memory,
+                                   int64_t n)
+{
+    for (int k = 0; k < s->levels->last[0]; k++) {
+        const int64_t half = INT64_C(1) << k, first = row - 2 * half + 1, step = s->levels->step[0][k + 1];
+        for (int64_t start = first < from ? from : first, run; start < first + count; start += run) {
+            run = step == 1 ? first + count - start : 1;
+            if (start % step != 0) {
+                continue;
+            }
+            run = NAME(shared_slots)(s, k, start, run);
+            run = NAME(shared_slots)(s, k, start + half, run);
+            run = NAME(shared_slots)(s, k + 1, start, run);
+            NAME(shared_row) low = NAME(shared_at)(s, NAME(shared_slot)(s, memory, k, start));
+            NAME(shared_row) high = NAME(shared_at)(s, NAME(shared_slot)(s, memory, k, start + half));
+            NAME(shared_fold)(fold, s, NAME(shared_slot)(s, memory, k + 1, start), low, high, (run - 1) * s->ring_pitch + n);
+        }
+    }
+}
+
 /* Makes source row `row` known, of which those from `from` on have been. */
 CP_TEMPLATE void NAME(shared_feed)(int fold, const cp_strip *s, const char *source, int64_t from, int64_t row,
                                    CP_ELEMENT *memory)
@@ -160,15 +189,18 @@ CP_TEMPLATE void NAME(shared_feed)(int fold, const cp_strip *s, const char *sour
     } else {
         NAME(fill)(to, cp_fold_identity(fold, 0), n);
     }
-    for (int k = 0; k < s->levels->last[0]; k++) {
-        const int64_t half = INT64_C(1) << k, start = row - 2 * half + 1;
-        if (start < from || start % s->levels->step[0][k + 1] != 0) {
-            break;
-        }
-        NAME(shared_row) low = NAME(shared_at)(s, NAME(shared_slot)(s, memory, k, start));
-        NAME(shared_row) high = NAME(shared_at)(s, NAME(shared_slot)(s, memory, k, start + half));
-        NAME(shared_fold)(fold, s, NAME(shared_slot)(s, memory, k + 1, start), low, high, n);
+    NAME(shared_down)(fold, s, from, row, 1, memory, n);
+}
+
+/* The folds that a row of targets is made of. */
+CP_TEMPLATE int NAME(shared_find_rows)(int fold, const cp_strip *s, const cp_strip_row *row, CP_ELEMENT *memory,
+                                       NAME(shared_row) *term)
+{
+    const cp_strip_terms terms = cp_strip_find_terms(fold == CP_SUM, row->rows);
+    for (int t = 0; t < terms.count; t++) {
+        term[t] = NAME(shared_at)(s, NAME(shared_slot)(s, memory, terms.level[t], row->first + terms.at[t]));
     }
+    return terms.count;
 }
 
 CP_TEMPLATE void NAME(shared_pixels)(int fold, int count, int most, const cp_strip *s, const cp_strip_row *row,
@@ -192,12 +224,9 @@ CP_TEMPLATE void NAME(shared_pixels)(int fold, int count, int most, const cp_str
 CP_TEMPLATE void NAME(shared_targets)(int fold, const cp_strip *s, const cp_strip_row *row, char *target, char *taps,
                                       CP_ELEMENT *memory)
 {
-    const cp_strip_terms terms = cp_strip_find_terms(fold == CP_SUM, row->rows);
     NAME(shared_row) term[CP_STRIP_TERMS];
-    for (int t = 0; t < terms.count; t++) {
-        term[t] = NAME(shared_at)(s, NAME(shared_slot)(s, memory, terms.level[t], row->first + terms.at[t]));
-    }
-    NAME(shared_pixels)(fold, fold == CP_SUM ? 0 : 2, terms.count, s, row, term, target, taps);
+    const int count = NAME(shared_find_rows)(fold, s, row, memory, term);
+    NAME(shared_pixels)(fold, fold == CP_SUM ? 0 : 2, count, s, row, term, target, taps);
 }
 
 CP_TEMPLATE void NAME(shared)(int fold, const cp_strip *s, const cp_strip_planes *planes, CP_ELEMENT *memory)

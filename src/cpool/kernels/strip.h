@@ -505,6 +505,8 @@ CP_TEMPLATE void NAME(pixels)(int fold, int depth, const cp_strip *s, const cp_s
 
 #include "kernels/shared.h"
 
+#include "kernels/shared_columns.h"
+
 CP_TEMPLATE void NAME(strip)(int fold, const cp_strip *given, const cp_strip_planes *planes, void *memory)
 {
     const cp_strip own = *given, *s = &own; /* that no store can be thought to change */
@@ -512,7 +514,6 @@ CP_TEMPLATE void NAME(strip)(int fold, const cp_strip *given, const cp_strip_pla
     const int is_usual = fold == CP_SUM || fold == CP_MAX || fold == CP_MAX_TAP;
     switch (s->form) {
     case CP_STRIP_PIXELS_DEEP: NAME(pixels)(fold, NAME(DEEP), s, planes, ring); break;
-    case CP_STRIP_PIXELS_SHARED: NAME(shared)(fold, s, planes, ring); break;
     case CP_STRIP_ANY_BY_1: NAME(columns)(fold, s->window, 0, NAME(DEEP), s, planes, ring); break;
     case CP_STRIP_ANY_BY_2: NAME(columns)(fold, s->window, 1, NAME(DEEP), s, planes, ring); break;
     case CP_STRIP_ANY_BY_4: NAME(columns)(fold, s->window, 2, NAME(DEEP), s, planes, ring); break;
@@ -553,10 +554,27 @@ CP_TEMPLATE void NAME(strip)(int fold, const cp_strip *given, const cp_strip_pla
     }
 }
 
+/* Functions of their own, for what compilers keep in registers. */
 #define STRIP(instance, fold) \
+    CP_OUT_OF_LINE void NAME(instance##_shared_pixels)(const cp_strip *s, const cp_strip_planes *planes, void *memory) \
+    { \
+        const cp_strip own = *s; \
+        NAME(shared)(fold, &own, planes, memory); \
+    } \
+    CP_OUT_OF_LINE void NAME(instance##_shared_columns)(const cp_strip *s, const cp_strip_planes *planes, void *memory) \
+    { \
+        const cp_strip own = *s; \
+        NAME(columns_shared)(fold, &own, planes, memory); \
+    } \
     static void NAME(instance)(const cp_strip *s, const cp_strip_planes *planes, void *ring) \
     { \
-        NAME(strip)(fold, s, planes, ring); \
+        if (s->form == CP_STRIP_PIXELS_SHARED) { \
+            NAME(instance##_shared_pixels)(s, planes, ring); \
+        } else if (s->form == CP_STRIP_COLUMNS_SHARED) { \
+            NAME(instance##_shared_columns)(s, planes, ring); \
+        } else { \
+            NAME(strip)(fold, s, planes, ring); \
+        } \
     }
 STRIP(strip_sum, CP_SUM)
 STRIP(strip_max, CP_MAX)

@@ -7,8 +7,8 @@
 /* Along the row: the elements of a pixel are lanes (channels last), or neighbouring columns are, by window and stride; strides
  * are powers of two. "3 by 2" is 3 rows and columns in steps of 2, in planes of one, f32 lanes only. Pixels: windows of one
  * plane that share no source row; of one plane, at most three rows; of any depth; of one plane, with what windows share folded
- * once. Thinned: rows are folded in steps of 1, of which the targets are taken: for other strides, and for rows of pixels of
- * few lanes. */
+ * once; columns likewise, in steps of 1. Thinned: rows are folded in steps of 1, of which the targets are taken: for other strides,
+ * and for rows of pixels of few lanes. */
 enum {
     CP_STRIP_PIXELS_FRESH,
     CP_STRIP_PIXELS_KEPT,
@@ -21,6 +21,7 @@ enum {
     CP_STRIP_ANY_BY_2,
     CP_STRIP_ANY_BY_4,
     CP_STRIP_ANY_BY_8,
+    CP_STRIP_COLUMNS_SHARED,
     CP_STRIP_THINNED
 };
 
@@ -29,7 +30,7 @@ enum { CP_STRIP_WINDOW = 16, CP_STRIP_SUM = 8, CP_STRIP_KEPT = 3 };
 
 /* Taps along an axis of which neighbouring windows share the folds, levels of these (one of so many elements is the last), and
  * what a window is folded from, at most. */
-enum { CP_STRIP_SHARED = 64, CP_STRIP_LEVELS = 7, CP_STRIP_TERMS = 9 };
+enum { CP_STRIP_SHARED = 127, CP_STRIP_LEVELS = 7, CP_STRIP_TERMS = 10 };
 
 /* What a window is folded from, in this order: level k is the fold of 2^k elements, here from the at-th of the window on. */
 typedef struct cp_strip_terms {
@@ -90,6 +91,7 @@ typedef struct cp_strip_pixel {
 typedef struct cp_strip_levels {
     int32_t last[2];
     int64_t step[2][CP_STRIP_LEVELS], at[CP_STRIP_LEVELS], slots[CP_STRIP_LEVELS];
+    int64_t at_once, row, pitch; /* columns: rows that are folded along at once, lanes of each, of a level of all of them */
 } cp_strip_levels;
 
 typedef struct cp_strip {
@@ -105,8 +107,8 @@ typedef struct cp_strip {
     int64_t length, pad, window, step;
     int32_t uniform;       /* all targets of the row have the full count */
     int64_t loads;         /* vectors read for a block of targets */
-    const void *first_tap; /* where taps are carried: lanes, per target: the first tap that is there */
-    const void *counts;    /* averages: lanes, per target: elements to count along the row */
+    const void *first_tap; /* lanes, per target, if taps are carried: the first; shared: the target's number from `begin` on */
+    const void *counts;    /* lanes, per target, if averages are made: elements to count along the row */
 
     /* Thinned: the stride; the room for a row in steps of 1, which begins at the first target, and where in the ring's memory
      * it is, in lanes; the first taps of such a row. */
@@ -119,7 +121,7 @@ typedef struct cp_strip {
 
     /* Shared: what is read of a source row, in pixels of `span` lanes: `there` of them behind `before` that are absent; taps lie
      * `second` lanes behind their values. A pixel's source counts pixels, rows count from first_row, and their source is that
-     * row. */
+     * row. Columns: pixels of `step` lanes. */
     int64_t reach, before, there, span, second;
     const cp_strip_levels *levels;
 

@@ -87,6 +87,7 @@ typedef struct cp_lane_kernels {
 
     /* `count` elements of planes into pixels of `lanes`, and back; see kernels/turn.h. */
     void (*turn_in)(void *to, const char *from, int64_t plane_step, int64_t planes, int64_t lanes, int64_t count);
+    void (*turn_in_u8)(void *to, const char *from, int64_t plane_step, int64_t planes, int64_t lanes, int64_t count);
     void (*turn_out)(char *to, int64_t plane_step, const void *from, int64_t planes, int64_t lanes, int64_t count);
     void (*turn_out_u8)(char *to, int64_t plane_step, const void *from, int64_t planes, int64_t lanes, int64_t count);
 

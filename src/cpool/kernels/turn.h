@@ -24,30 +24,47 @@ CP_TEMPLATE int64_t NAME(turn_from)(int64_t c, int64_t count)
     return count - c < V(N) &&count >= V(N) ? count - V(N) : c;
 }
 
-static void NAME(turn_in)(void *to, const char *from, int64_t plane_step, int64_t planes, int64_t lanes, int64_t count)
+/* bytes: elements are taps. */
+CP_TEMPLATE void NAME(turn_planes)(int bytes, void *to, const char *from, int64_t plane_step, int64_t planes, int64_t lanes,
+                                   int64_t count)
 {
-    CP_ELEMENT *pixels = to;
+    const int64_t size = bytes ? 1 : (int64_t)sizeof(CP_ELEMENT);
     for (int64_t l = 0; l < lanes; l += V(N)) {
-        const CP_ELEMENT *row[V(N)];
+        const char *row[V(N)];
         for (int64_t i = 0; i < V(N); i++) {
-            row[i] = (const CP_ELEMENT *)(const void *)(from + (l + i < planes ? l + i : planes - 1) * plane_step);
+            row[i] = from + (l + i < planes ? l + i : planes - 1) * plane_step;
         }
         for (int64_t c = 0; c < count; c += V(N)) {
             const int64_t at = NAME(turn_from)(c, count), n = count < V(N) ? count : V(N);
             CP_VECTOR v[V(N)];
             CP_UNROLL for (int i = 0; i < V(N); i++)
             {
-                v[i] = NAME(load)(row[i] + at, n, 0.0);
+                const char *place = row[i] + at * size;
+                v[i] =
+                    bytes ? V(load_u8)((const uint8_t *)place, n) : NAME(load)((const CP_ELEMENT *)(const void *)place, n, 0.0);
             }
             NAME(transpose)(v);
             CP_UNROLL for (int i = 0; i < V(N); i++)
             {
-                if (i < n) {
-                    V(store)(pixels + (at + i) * lanes + l, v[i]);
+                const int64_t pixel = (at + i) * lanes + l;
+                if (i < n && bytes) {
+                    V(store_u8)((uint8_t *)to + pixel, v[i], V(N));
+                } else if (i < n) {
+                    V(store)((CP_ELEMENT *)to + pixel, v[i]);
                 }
             }
         }
     }
+}
+
+static void NAME(turn_in)(void *to, const char *from, int64_t plane_step, int64_t planes, int64_t lanes, int64_t count)
+{
+    NAME(turn_planes)(0, to, from, plane_step, planes, lanes, count);
+}
+
+static void NAME(turn_in_u8)(void *to, const char *from, int64_t plane_step, int64_t planes, int64_t lanes, int64_t count)
+{
+    NAME(turn_planes)(1, to, from, plane_step, planes, lanes, count);
 }
 
 CP_TEMPLATE void NAME(turn_back)(int bytes, char *to, int64_t plane_step, const void *from, int64_t planes, int64_t lanes,
