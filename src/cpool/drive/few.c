@@ -1,5 +1,6 @@
 #include "drive/few.h"
 
+#include "dispatch.h"
 #include "drive/window.h"
 #include "integers.h"
 #include "kernels/template.h"
@@ -84,6 +85,8 @@ void cp_few_run(void *arg, int64_t lo, int64_t hi, int worker)
     strip.step_bytes = along[X];
     strip.target_pixel = along[Y];
     strip.taps_pixel = along[TAPS];
+    const cp_kernels *kernels = f->engine->kernels;
+    (void)cp_dispatch(CPOOL_ISA_SCALAR, &kernels, NULL); /* which is everywhere, and quickest where vectors hold one lane */
     for (int64_t plane = 0; plane < f->planes; plane++) {
         int64_t index = plane, offset[ARRAYS] = {0};
         for (int32_t i = pool->batch_count; i-- > 0;) {
@@ -96,6 +99,6 @@ void cp_few_run(void *arg, int64_t lo, int64_t hi, int worker)
                                   .target = (char *)views[Y]->data + offset[Y],
                                   .taps = arrays > TAPS ? (char *)views[TAPS]->data + offset[TAPS] : NULL,
                                   .count = 1};
-        f->engine->kernels->lane[f->lane_kind]->strip[f->fold](&strip, &planes, NULL);
+        kernels->lane[f->lane_kind]->strip[f->fold](&strip, &planes, NULL);
     }
 }
