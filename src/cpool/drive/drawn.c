@@ -95,7 +95,7 @@ static void begin(cp_drawn_work *w, const cp_drawn *p, char *memory)
     w->plan = p;
     w->kernels = p->engine->kernels->lane[CP_LANE_f32];
     w->exact = (double *)(void *)memory;
-    w->u = (float *)(w->exact + p->numbers);
+    w->u = (float *)(void *)(w->exact + p->numbers);
     w->y = w->u + p->numbers;
     w->at = w->y + p->numbers;
     w->kept = w->at + p->numbers;
@@ -193,7 +193,7 @@ static void decide(const cp_drawn_work *w, const cp_drawn_row *row, const double
 {
     const cp_tap_kernel *kernel = &w->plan->engine->kernels->tap[w->plan->pool->dtype][CP_TAP_DRAW];
     double x[CP_DRAWN][CP_TAP_LANES] = {{0}}, number[CP_DRAWN], state[CP_TAP_STATES * CP_TAP_LANES] = {0};
-    double u[CP_TAP_LANES] = {0}, y[CP_TAP_LANES], at[CP_TAP_LANES];
+    double u[CP_TAP_LANES] = {0}, y[CP_TAP_LANES] = {0}, at[CP_TAP_LANES] = {0};
     cp_tap tap[CP_DRAWN];
     int64_t n = cp_min64(row->n - i, CP_TAP_LANES);
     memcpy(u, exact + i, (size_t)n * sizeof *u);
@@ -244,7 +244,6 @@ static void draw_row(const cp_drawn_work *w, int64_t h, int64_t first)
     cp_drawn_row row;
     int64_t t = 0;
     row.u = w->u + first;
-    row.taps = p->taps;
     row.n = w->count * w->lanes;
     row.y = w->y;
     row.at = w->at;
@@ -255,6 +254,7 @@ static void draw_row(const cp_drawn_work *w, int64_t h, int64_t first)
             row.tap[t] = line + w->offset[b];
         }
     }
+    row.taps = t;
     if (h + ROWS_AHEAD < p->pool->out[1]) {
         expect_row(w, h);
     }

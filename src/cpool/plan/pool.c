@@ -538,7 +538,7 @@ static cpool_status take_geometry(cp_pool *pool, cpool_error *error)
 
 static cpool_status check_array(const cp_pool *pool, const cpool_view *view, int32_t role, cpool_error *error)
 {
-    cpool_shape want; /* cp_pool_shape sets what is asked of it */
+    cpool_shape want; /* whose room is not cleared: it is set as far as it is read */
     int32_t kind = role & ~CPOOL_GRAD;
     if (cp_parameter_role(role)) {
         return cp_parameter_check(pool, view, role, cp_role_name(role), error);
@@ -557,6 +557,7 @@ static cpool_status check_array(const cp_pool *pool, const cpool_view *view, int
         CP_TRY(cp_check_dtype(view, role, x->dtype_code, x->dtype_bits, error));
         return cp_check_shape(view, role, want.shape, pool->ndim, error);
     }
+    want.ndim = want.dtype_code = want.dtype_bits = 0;
     CP_TRY(cp_pool_shape(pool, role, &want, error));
     CP_TRY(cp_check_dtype(view, role, want.dtype_code, want.dtype_bits, error));
     return cp_check_shape(view, role, want.shape, want.ndim, error);
