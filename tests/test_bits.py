@@ -325,6 +325,21 @@ def test_few_windows_alone_and_among_many(plane, window, kwargs, dtype):
                 assert_same({"indices": own.indices}, {"indices": saved.indices[i:i + 1]}, what)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("plane", "result"), [((1, 1, 1), (3, 1, 1)), ((1, 2, 3), (2, 3, 4)), ((2, 3), (3, 2))], ids=str)
+def test_few_uneven_windows(plane, result, dtype):
+    x = wide((2, 1, *plane), dtype)
+    indices = np.ix_(*[[j * n // m for j in range(m)] for n, m in zip(plane, result, strict=True)])
+    ends = np.ix_(*[[-(-(j + 1) * n // m) - 1 for j in range(m)] for n, m in zip(plane, result, strict=True)])
+    for isa in ISAS:
+        with cpool.using_isa(isa):
+            y = cpool.adaptive_max_pool(x, result)
+        for i in range(2):
+            corners = np.stack([x[i, 0][np.ix_(*[axis.ravel() for axis in pick])] for pick in product(
+                *zip(indices, ends, strict=True))])  # no window has more than two elements along an axis
+            assert_same({"y": y[i, 0]}, {"y": corners.max(0)}, (isa, i))
+
+
 @pytest.mark.parametrize("norm", ["sum", "mean"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("geometry", ["stride 2", "tree", "few columns", "adaptive"])

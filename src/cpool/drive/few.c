@@ -15,7 +15,7 @@ int cp_few_plan(cp_few *f, const cp_pool *pool)
     const cp_axis *axis = pool->axis;
     f->fold = pool->array[CPOOL_TAPS] != NULL ? pool->op->tap_fold : pool->op->fold;
     if ((pool->op->family != CP_BEST && pool->op->family != CP_MEAN) || f->fold == CP_MIN || f->fold == CP_MIN_TAP ||
-        axis[0].taps != 1 || pool->in[0] != 1) {
+        axis[0].taps != 1 || pool->in[0] != 1 || pool->out[0] != 1) {
         return 0;
     }
     f->planes = 1;
