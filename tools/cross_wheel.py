@@ -24,7 +24,8 @@ WORK = ROOT / "build" / "aarch64"
 MACHINE, BIN, PACKAGES, DIST = WORK / "debian", WORK / "bin", WORK / "packages", WORK / "dist"
 RELEASE, PYTHON = "bookworm", "3.11"
 
-# None starts a C program. Others that could run take longer still: test_bits.py, test_literature.py and test_norm_bits.py.
+# None starts a C program. Others that could run take longer still: test_bits.py, test_literature.py, test_norm_bits.py and
+# test_bounds.py; in test_threads.py qemu-user cannot fork a process that has threads (-k "not fork").
 TESTS = [f"tests/test_{name}.py" for name in ("api", "cves", "detail", "errors", "norm", "norm_errors", "pool")]
 
 

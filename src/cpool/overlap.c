@@ -48,12 +48,12 @@ typedef struct cp_equation {
 /* 0 if the view is empty. */
 static int read_view(const cpool_view *v, cp_span *s)
 {
-    uint64_t elements = 1;
+    uint64_t elements = 1; /* of steps of 0 there may be more than this counts */
     for (int k = 0; k < v->ndim; k++) {
         elements *= (uint64_t)v->shape[k];
-    }
-    if (elements == 0) {
-        return 0;
+        if (v->shape[k] == 0) {
+            return 0;
+        }
     }
     s->item = v->dtype_bits / 8u;
     s->lo = (uint64_t)(uintptr_t)v->data;
