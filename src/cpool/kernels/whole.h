@@ -88,12 +88,13 @@ CP_TEMPLATE void NAME(fill_plane)(int is_double, const cp_whole *w, char *dx, CP
 CP_TEMPLATE void NAME(fill_pixels)(int is_double, const cp_whole *w, char *dx, const CP_VECTOR *shares, int64_t n)
 {
     const int64_t size = is_double ? 8 : 4;
+    const int64_t ahead = w->size[2] > 4 ? 4 * w->step[2] : 0; /* steps of an axis that makes none may be any number */
     for (int64_t d = 0; d < w->size[0]; d++) {
         for (int64_t h = 0; h < w->size[1]; h++) {
             for (int64_t c = 0; c < w->size[2]; c++) {
                 char *pixel = dx + d * w->step[0] + h * w->step[1] + c * w->step[2];
                 for (int64_t l = 0; l < n; l += V(N)) {
-                    CP_PREFETCH_WRITE(pixel + l * size + w->step[2] * 4);
+                    CP_PREFETCH_WRITE(pixel + l * size + ahead);
                     NAME(save_element)(is_double, pixel + l * size, shares[l / V(N)], n - l < V(N) ? n - l : V(N));
                 }
             }
