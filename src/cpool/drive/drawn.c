@@ -39,11 +39,7 @@ int cp_drawn_plan(cp_drawn *p, const cp_pool *pool)
     if (cp_layout_planes(&p->layout) == 0) {
         return 0;
     }
-    for (int32_t dim = 0; dim < p->layout.dims; dim++) {
-        if (p->layout.grid[ON_X].batch[dim] == p->layout.grid[ON_X].item && p->layout.length[dim] >= LEAST_LANES) {
-            cp_layout_take_lanes(&p->layout, dim);
-        }
-    }
+    cp_layout_take_pixels(&p->layout, LEAST_LANES);
     for (int a = 0; a < 2; a++) {
         p->stride[a] = cp_axis_stride(&axis[1 + a]);
         p->step[a] = axis[1 + a].taps == 1 ? 1 : axis[1 + a].dilation;

@@ -110,13 +110,10 @@ void cp_engine_run(const cp_engine *engine, int64_t n, double nanoseconds, cp_bo
     } else if (n > 0) {
         const double worth_a_chunk = 20000;
         double grain = nanoseconds > 0 ? worth_a_chunk * (double)n / nanoseconds : 1;
+        int64_t chunk = grain < 1 ? 1 : grain > 1e15 ? INT64_MAX : (int64_t)grain;
         cp_foreign foreign = {body, arg};
         cp_fpenv environment = cp_fpenv_enter(); /* parallel_for may leave this thread with another */
-        engine->parallel_for(engine->parallel_ctx, n,
-                             grain < 1      ? 1
-                             : grain > 1e15 ? INT64_MAX
-                                            : (int64_t)grain,
-                             run_foreign, &foreign);
+        engine->parallel_for(engine->parallel_ctx, n, chunk, run_foreign, &foreign);
         cp_fpenv_leave(environment);
     }
 }

@@ -55,7 +55,7 @@ void cp_few_run(void *arg, int64_t lo, int64_t hi, int worker)
     }
     cp_strip_row rows[FEW];
     cp_strip_pixel pixels[FEW];
-    double deep = pool->op->family == CP_MEAN ? cp_pool_divisor_along(pool, 0, 0) : 1, count;
+    double count;
     for (int64_t h = 0; h < pool->out[1]; h++) {
         cp_span span = find_span(pool, 1, h, &count);
         rows[h].first = span.first + span.lo;
@@ -64,7 +64,7 @@ void cp_few_run(void *arg, int64_t lo, int64_t hi, int worker)
         rows[h].taps = h * down[TAPS];
         rows[h].rows = (int32_t)(span.hi - span.lo);
         rows[h].tap = (double)(span.lo * pool->axis[2].taps);
-        rows[h].count = deep * count;
+        rows[h].count = count;
     }
     for (int64_t i = 0; i < pool->out[2]; i++) {
         cp_span span = find_span(pool, 2, i, &count);

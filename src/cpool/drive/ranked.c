@@ -29,11 +29,7 @@ int cp_ranked_plan(cp_ranked *p, const cp_pool *pool)
     if (cp_layout_planes(&p->layout) == 0) {
         return 0;
     }
-    for (int32_t dim = 0; dim < p->layout.dims; dim++) {
-        if (p->layout.grid[0].batch[dim] == p->layout.grid[0].item && p->layout.length[dim] >= LEAST_LANES) {
-            cp_layout_take_lanes(&p->layout, dim);
-        }
-    }
+    cp_layout_take_pixels(&p->layout, LEAST_LANES);
     p->lanes = cp_min64(p->layout.lanes, MOST_LANES);
     p->columns = cp_min64(pool->out[2], cp_max64(1, MOST_COLUMNS / p->lanes));
     p->rows = cp_min64(pool->out[1], cp_max64(1, UNIT / (p->columns * p->lanes * (int64_t)sizeof(float))));

@@ -66,19 +66,23 @@ void cp_layout_choose_lanes(cp_layout *layout, int64_t targets, int64_t few)
 {
     enum { FEW_LANES = 8 }; /* below this length vectors of lanes stay partly empty */
     int32_t longest = -1;
+    cp_layout_take_pixels(layout, FEW_LANES);
     for (int32_t dim = 0; dim < layout->dims; dim++) {
-        if (layout->grid[0].batch[dim] == layout->grid[0].item && layout->length[dim] >= FEW_LANES) {
-            layout->lane = dim;
-        }
         if (longest < 0 || layout->length[dim] > layout->length[longest]) {
             longest = dim;
         }
     }
     if (layout->lane < 0 && targets < few && longest >= 0 && layout->length[longest] > targets) {
-        layout->lane = longest;
+        cp_layout_take_lanes(layout, longest);
     }
-    if (layout->lane >= 0) {
-        cp_layout_take_lanes(layout, layout->lane);
+}
+
+void cp_layout_take_pixels(cp_layout *layout, int64_t least)
+{
+    for (int32_t dim = 0; dim < layout->dims; dim++) {
+        if (layout->grid[0].batch[dim] == layout->grid[0].item && layout->length[dim] >= least) {
+            cp_layout_take_lanes(layout, dim);
+        }
     }
 }
 

@@ -32,6 +32,9 @@ void cp_layout_make(cp_layout *layout, const cp_pool *pool, const cpool_view *co
 enum { CP_FEW_COLUMNS = 64 }; /* for the walk: every row of columns costs its own tables */
 void cp_layout_choose_lanes(cp_layout *layout, int64_t targets, int64_t few);
 
+/* Makes lanes of the last dimension that has at least `least` elements side by side in views[0], if there is one. */
+void cp_layout_take_pixels(cp_layout *layout, int64_t least);
+
 /* Makes the elements of one dimension the lanes; -1: of none. */
 void cp_layout_take_lanes(cp_layout *layout, int32_t dim);
 

@@ -6,12 +6,13 @@
 #include "dtype/list.h"
 #include "error.h"
 
-#define R(role) (UINT64_C(1) << CPOOL_##role)
-
 int cp_parameter_role(int32_t role)
 {
-    static const uint64_t parameters = R(LENGTHS) | R(U) | R(LOGITS) | R(P) | R(BETA) | R(ALPHA) | R(LAMBDA) | R(FILTER) |
-                                       R(BIAS) | R(BLEND) | R(WEIGHT) | R(LEAVES) | R(GATES);
+    const uint64_t parameters = cp_role_bit(CPOOL_LENGTHS) | cp_role_bit(CPOOL_U) | cp_role_bit(CPOOL_LOGITS) |
+                                cp_role_bit(CPOOL_P) | cp_role_bit(CPOOL_BETA) | cp_role_bit(CPOOL_ALPHA) |
+                                cp_role_bit(CPOOL_LAMBDA) | cp_role_bit(CPOOL_FILTER) | cp_role_bit(CPOOL_BIAS) |
+                                cp_role_bit(CPOOL_BLEND) | cp_role_bit(CPOOL_WEIGHT) | cp_role_bit(CPOOL_LEAVES) |
+                                cp_role_bit(CPOOL_GATES);
     return (cp_role_bit(role) & parameters) != 0;
 }
 
