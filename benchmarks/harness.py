@@ -13,6 +13,7 @@ from functools import cache
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
+from random import Random
 from statistics import median
 from threading import Thread
 from time import perf_counter
@@ -52,7 +53,8 @@ def _once(run: Callable[[], object], calls: int) -> float:
 
 
 def measure(contestants: dict[str, Callable[[], object]], rounds: Rounds) -> dict[str, Timing]:
-    """Time the contestants round by round, each round in another order, so that what disturbs the machine meets all alike.
+    """Time the contestants round by round, each round in another order, so that what disturbs the machine meets all alike, and
+    none always comes behind the same one, which leaves more or less of their common arrays in the caches.
 
     Where a round has several calls an untimed one precedes them: caches are warm with the contestant's own data.
     """
@@ -61,9 +63,9 @@ def measure(contestants: dict[str, Callable[[], object]], rounds: Rounds) -> dic
         run()
         calls[name] = max(1, int(rounds.seconds / max(_once(run, 1), 1e-7)))
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    names = list(contestants)
+    names, order = list(contestants), Random(1)
     for _ in range(rounds.count):
-        names = names[1:] + names[:1]
+        order.shuffle(names)
         for name in names:
             if calls[name] > 1:
                 contestants[name]()
