@@ -853,8 +853,10 @@ cdef object kept_value(str name, object value):
     return kept_array(value)
 
 
-def restore(op, numbers, lengths, shape, bint wide, kept):
+def restore(op, numbers, lengths, shape, wide, kept):
     """A pickled Saved. It may be damaged or forged: only kinds are checked here, the rest in C at every use."""
+    if not isinstance(wide, bool):
+        raise TypeError(f"saved is damaged: it holds {show(wide)} for whether it is of float64")
     cdef Saved saved = Saved.__new__(Saved)
     cdef cpool_pool_params *to = &saved.params
     cdef int i

