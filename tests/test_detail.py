@@ -228,6 +228,41 @@ def test_anything_finite(dtype, kind, alpha, lam):
     np.testing.assert_allclose(cpool.dpp_pool(x, 1, alpha=0.5, lam=1.0), x, rtol=2 * np.finfo(dtype).eps)
 
 
+# Powers that need no exponent of their own, some that do, and beside them what is no number: rows of the former are quicker.
+@pytest.mark.parametrize("far", [1e3, 1e20, 3e38, 1e-38, np.inf, np.nan])
+@pytest.mark.parametrize("lam", [0.0, 1.5, 40.0, 1e5])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_far_element_changes_no_other_window(way, lam, far):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 3, 9, 40)).astype(np.float32)
+    dy = rng.normal(size=(2, 3, 5, 20)).astype(np.float32)
+    inputs = inputs_of(way, x, dy.shape, 2, rng) | {"lam": lam}
+    far_x = x.copy()
+    far_x[..., 0, 0] = far
+
+    def pool(x, how, channels_last=False):
+        given, up, named = dict(inputs), dy, {}
+        if channels_last:
+            x, up, named = np.moveaxis(x, 1, -1), np.moveaxis(dy, 1, -1), {"axes": (1, 2)}
+            given |= {"reference": np.moveaxis(inputs["reference"], 1, -1)} if way == "given" else {}
+        y, saved = cpool.dpp_pool.forward(x, 3, stride=2, padding=1, **how, **named, **given)
+        dx = cpool.dpp_pool.backward(up, saved, wrt="x")
+        return [np.moveaxis(a, -1, 1) if channels_last else a for a in (y, dx)]
+
+    for symmetric, normalize in product([True, False], ["none", "mean", "sum"]):
+        how = {"symmetric": symmetric, "normalize": normalize}
+        y, dx = pool(x, how)
+        far_y, far_dx = pool(far_x, how)
+        for rest in (np.s_[..., 1:, :], np.s_[..., 1:]):
+            assert same_bits(far_y[rest], y[rest])
+        for rest in (np.s_[..., 2:, :], np.s_[..., 2:]):
+            assert same_bits(far_dx[rest], dx[rest])
+        for isa, channels_last in product(cpool.isas(), [False, True]):
+            with cpool.using_isa(isa):
+                other_y, other_dx = pool(far_x, how, channels_last)
+            assert same_bits(other_y, far_y) and same_bits(other_dx, far_dx), (isa, channels_last)
+
+
 def test_empty_windows():
     x = np.array([[[5.0]], [[3.0]]])
     geometry = {"stride": 1, "dilation": 2, "padding": ((0, 0), (1, 1))}

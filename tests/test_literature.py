@@ -1,5 +1,6 @@
 """The operators of the literature: numbers by hand, the formulas within their bounds, differences, bits, and bad inputs."""
 
+import math
 import pickle
 from itertools import product
 
@@ -600,6 +601,34 @@ def test_draws_have_their_probabilities():
     assert counts[2] == 0
 
 
+def chi_square(counts, expected):
+    return float(np.sum((counts - expected) ** 2 / expected))
+
+
+def chi_square_limit(freedom):
+    """What chi-square exceeds once in a million times (Wilson and Hilferty)."""
+    return freedom * (1 - 2 / (9 * freedom) + 4.75 * math.sqrt(2 / (9 * freedom))) ** 3
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_million_draws(dtype):
+    """Of windows of nine elements by their weights; one seed, one offset and one window say nothing of another."""
+    shares, number = np.arange(1, 10) / 45, 1000 * 1000
+    x = np.tile(np.arange(1, 10, dtype=dtype).reshape(3, 3), (1000, 1000))
+
+    def picks(seed, offset):
+        return cpool.stochastic_pool.forward(x, 3, stride=3, seed=seed, offset=offset)[0].astype(int).ravel() - 1
+
+    first = picks(5, 0)
+    others = {"seed": picks(6, 0), "high seed": picks(5 + 2**32, 0), "offset": picks(5, 1), "high offset": picks(5, 2**32),
+              "the next": np.roll(first, -1), "the one below": np.roll(first, -1000)}
+    assert chi_square(np.bincount(first, minlength=9), number * shares) < chi_square_limit(8)
+    for name, other in others.items():
+        assert chi_square(np.bincount(other, minlength=9), number * shares) < chi_square_limit(8), name
+        both = np.bincount(9 * first + other, minlength=81)
+        assert chi_square(both, number * np.outer(shares, shares).ravel()) < chi_square_limit(80), name
+
+
 @pytest.mark.parametrize("spatial", [(5003,), (70, 71), (17, 18, 19)], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", ["normal", "positive", "stress"])
@@ -647,8 +676,10 @@ BITS = {
     "mixed, map": ("mixed_pool", lambda x, y, k, rng: {"random": "map", "seed": 5}),
     "gated": ("gated_pool", lambda x, y, k, rng: {"weight": rng.normal(size=(x.shape[1], k)) / k,
                                                   "bias": rng.normal(size=x.shape[1])}),
+    "gated, one": ("gated_pool", lambda x, y, k, rng: {"weight": rng.normal(size=k) / k}),
     "rank": ("rank_pool", lambda x, y, k, rng: {"weight": rng.normal(size=(x.shape[1], min(k, 5)))}),
     "rank, nine": ("rank_pool", lambda x, y, k, rng: {"weight": rng.normal(size=(x.shape[1], min(k, 9)))}),
+    "rank, for all": ("rank_pool", lambda x, y, k, rng: {"weight": rng.normal(size=min(k, 9))}),
     "dpp": ("dpp_pool", lambda x, y, k, rng: by_channel(x, rng) | {"normalize": "mean", "symmetric": False}),
     "dpp, filter": ("dpp_pool", lambda x, y, k, rng: by_channel(x, rng) | {
         "filter": rng.normal(size=(x.shape[1], *(3, 2, 3)[: x.ndim - 2])), "bias": rng.normal(size=x.shape[1])}),
@@ -656,8 +687,9 @@ BITS = {
         "normalize": "sum", "reference": rng.normal(size=y).astype(x.dtype)}),
     "tree": ("tree_pool", lambda x, y, k, rng: {"leaves": rng.normal(size=(4, x.shape[1], k)),
                                                 "gates": rng.normal(size=(3, k)) / k}),
+    "tree, one": ("tree_pool", lambda x, y, k, rng: {"leaves": rng.normal(size=(2, k)), "gates": rng.normal(size=(1, k)) / k}),
 }
-SLIDING = ("gated", "dpp, filter", "tree")
+SLIDING = ("gated", "gated, one", "dpp, filter", "tree", "tree, one")
 SHAPED = ("logits", "reference")
 
 
@@ -823,6 +855,46 @@ def test_few_ranks_of_floats(window, weight):
                 assert same_bits(cpool.rank_pool(apart, window, stride=stride, weight=weight), y)
 
 
+@pytest.mark.parametrize("kind", ["finite", "elements", "any"])
+@pytest.mark.parametrize("shape", [(5, 1, 71, 39), (40, 1, 9, 11)], ids=str)
+@pytest.mark.parametrize(("window", "kwargs"), [
+    (2, {}), (2, {"stride": 3}), (2, {"stride": 1}), (3, {"stride": 2, "padding": 1}), (3, {"stride": 1, "padding": 1}),
+    (3, {"stride": 2, "ceil_mode": True}), ((1, 4), {}), ((3, 1), {"stride": (2, 1)}), ((2, 3), {"padding": 1}),
+    ((1, 9), {"stride": 1, "padding": (0, 4)}), ((9, 1), {"stride": 3, "padding": (4, 0)}), ((2, 4), {"stride": (1, 4)}),
+], ids=str)
+def test_gradients_of_ranks_of_floats(window, kwargs, shape, kind):
+    """Few ranks, weighted alike in all channels, are worked out in float32; what it cannot hold is not."""
+    rng = np.random.default_rng(0)
+    x = np.round(rng.normal(size=shape) * 4).astype(np.float32) / 4
+    for value in (1e-45, -0.0, *((3e38, -3e38, np.inf, -np.inf, np.nan) if kind != "finite" else ())):
+        x[rng.random(shape) < 0.03] = value
+    x[-1] = 0 if kind == "finite" else -np.inf
+    taps = int(np.prod(window)) if isinstance(window, tuple) else window**2
+    weight = rng.normal(size=taps - taps // 5).astype(np.float32)
+    dy = rng.normal(size=cpool.max_pool.output_shape(shape, window, **kwargs)).astype(np.float32)
+    for value in (3e38, -3e38, 1e-45, np.inf, np.nan) if kind == "any" else ():
+        dy[rng.random(dy.shape) < 0.02] = value
+
+    def gradients(x, dy, weight, **more):
+        return cpool.rank_pool.backward(dy, cpool.rank_pool.forward(x, window, weight=weight, **kwargs, **more)[1])
+
+    found, wide = gradients(x, dy, weight), gradients(*(a.astype(np.float64) for a in (x, dy, weight)))
+    with np.errstate(invalid="ignore", over="ignore"):
+        assert same_bits(found.weight, wide.weight.astype(np.float32))  # sums in double of the same numbers
+        magnitude = gradients(*(a.astype(np.float64) for a in (x, abs(dy), abs(weight)))).x
+        expected, error = wide.x.astype(np.float32), abs(found.x.astype(np.float64) - wide.x)
+    known = np.isfinite(expected)
+    assert same_bits(found.x[~known], expected[~known]) and (known.all() if kind != "any" else 0.2 < known.mean() < 1)
+    assert (error[known] <= 16 * 2.0**-24 * magnitude[known] + 2.0**-147).all()
+    only = cpool.rank_pool.forward(x, window, weight=weight, **kwargs)[1]
+    assert same_bits(cpool.rank_pool.backward(dy, only, wrt="weight"), found.weight)
+    for isa in ISAS:
+        with cpool.using_isa(isa):
+            assert_same(gradients(x, dy, weight)._asdict(), found._asdict(), isa)
+            last = gradients(np.moveaxis(x, 0, -1).copy(), np.moveaxis(dy, 0, -1).copy(), weight, axes=(1, 2))
+            assert_same({"x": np.moveaxis(last.x, -1, 0), "weight": last.weight}, found._asdict(), (isa, "last"))
+
+
 @pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 31, 33, 65])
 def test_any_number_of_lanes(count):
     for operator, dtype in product(BITS, DTYPES):
@@ -833,6 +905,46 @@ def test_any_number_of_lanes(count):
             for layout, isa in product(("first", "last"), (ISAS[0], ISAS[-1])):
                 actual = run(operator, x, dy, 3, {"stride": 1}, layout=layout, isa=isa)
                 assert_same(actual, expected, (operator, shape, layout, isa))
+
+
+@pytest.mark.parametrize("operator", ["gated", "gated, one", "tree", "tree, one"])
+def test_tiles_that_begin_anywhere(operator):
+    """Windows so large that few are worked off together: where a row of them is cut is no multiple of what sums are kept in."""
+    x, kwargs = data("normal", 0, (1, 17, 13, 162), np.float32), {"stride": 1}
+    dy = data("normal", 1, cpool.max_pool.output_shape(x.shape, 13, **kwargs), np.float32)
+    expected = run(operator, x, dy, 13, kwargs)
+    alone = run(operator, x[..., :28], dy[..., :16], 13, kwargs)
+    for layout, isa in product(("first", "last"), ISAS):
+        assert_same(run(operator, x, dy, 13, kwargs, layout=layout, isa=isa), expected, (layout, isa))
+    with_zeros = run(operator, x, np.concatenate([dy[..., :16], dy[..., 16:] * 0], axis=-1), 13, kwargs)
+    assert_same(with_zeros, {name: alone[name] for name in alone if name not in ("y", "dx")}, "alone")
+
+
+@pytest.mark.parametrize("operator", [name for name in BITS if name != "dpp, filter"])
+def test_elements_of_no_window_change_nothing(operator):
+    x, kwargs = data("normal", 0, (2, 3, 5, 24), np.float32), {"stride": 2}
+    dy = data("normal", 1, cpool.max_pool.output_shape(x.shape, 3, **kwargs), np.float32)
+    x[..., 23] = 0
+    expected = run(operator, x, dy, 3, kwargs)
+    x[..., 23] = np.nan
+    for layout, isa in product(("first", "last"), ISAS):
+        assert_same(run(operator, x, dy, 3, kwargs, layout=layout, isa=isa), expected, (layout, isa))
+
+
+@pytest.mark.parametrize("count", [3, 32, 35, 70])
+def test_lanes_of_uneven_windows(count):
+    """Planes side by side, more and fewer than a tile of them, whose rows are not split: they are as each is alone."""
+    x, window = data("wide", 0, (1, count, 5, 7), np.float32), cpool.adaptive(3, 3)
+    dy = data("wide", 1, (1, count, 3, 3), np.float32)
+
+    def gradient(name, x, dy):
+        inputs, given = ((x, x), {}) if name == "lip_pool" else ((x,), {"dpp_pool": {"alpha": 0.5, "lam": 1.0}}.get(name, {}))
+        op = getattr(cpool, name)
+        return op.backward(dy, op.forward(*inputs, window, **given)[1], wrt="x")
+
+    for name in ("soft_pool", "lip_pool", "dpp_pool"):
+        alone = [gradient(name, x[:, c : c + 1], dy[:, c : c + 1]) for c in range(count)]
+        assert same_bits(gradient(name, x, dy), np.concatenate(alone, axis=1))
 
 
 @pytest.mark.parametrize("operator", BITS)

@@ -45,7 +45,7 @@ CP_REGION_BEGIN_BASE
 /* Three rows in, two rows out, n a multiple of CHECK_LANES. */
 typedef void (*check_row)(const double *a, const double *b, const double *c, double *y, double *z, int64_t n);
 
-enum { LOG2, MUL, DIV, EXP2, EXP2_NEAR, SCALE, POW2_DOWN, FREXP, LOG, LOG1P, POW, EXP_FLOAT, FUNCTIONS };
+enum { LOG2, MUL, DIV, EXP2, EXP2_NEAR, SCALE, POW2_DOWN, FREXP, LOG, LOG1P, POW, EXP_FLOAT, LOG2_NEAR, EXP2_FLAT, FUNCTIONS };
 enum { CHECK_LANES = 8 };
 
 #define ROW(name, ...) \
@@ -68,6 +68,8 @@ ROW(row_scale, y = vf64_scale(a, b))
 ROW(row_pow2_down, y = vf64_pow2_down(a))
 ROW(row_frexp, vf64_frexp(a, &y, &z))
 ROW(row_log, y = vf64_log(a))
+ROW(row_log2_near, y = vf64_log2_near(a))
+ROW(row_exp2_flat, y = vf64_exp2_flat(a, b))
 ROW(row_log1p, y = vf64_log1p(a))
 /* e^(a + b) in float lanes; of what nothing is promised for, e^0. */
 static void row_exp_float(const double *pa, const double *pb, const double *pc, double *py, double *pz, int64_t n)
@@ -91,8 +93,8 @@ ROW(row_pow, vf64_log2_dd(a, &y, &z); vf64_mul_dd(&y, &z, c); vf64_exp2_dd(y, z,
 
 #define TABLE CP_GLUE(check_math_, CP_ISA_NAME)
 extern const check_row TABLE[FUNCTIONS];
-const check_row TABLE[FUNCTIONS] = {row_log2,      row_mul,   row_div, row_exp2,  row_exp2_near, row_scale,
-                                    row_pow2_down, row_frexp, row_log, row_log1p, row_pow,       row_exp_float};
+const check_row TABLE[FUNCTIONS] = {row_log2,  row_mul, row_div,   row_exp2, row_exp2_near, row_scale,     row_pow2_down,
+                                    row_frexp, row_log, row_log1p, row_pow,  row_exp_float, row_log2_near, row_exp2_flat};
 
 #if defined(CHECK_sse41) || defined(CHECK_avx2) || defined(CHECK_avx512)
 CP_REGION_END
@@ -257,8 +259,9 @@ typedef struct check_isa {
     const check_row *rows;
 } check_isa;
 
-static const char *const NAMES[FUNCTIONS] = {"log2_dd",   "mul_dd", "div_dd", "exp2_dd", "exp2_near", "scale",
-                                             "pow2_down", "frexp",  "log",    "log1p",   "pow",       "exp in float"};
+static const char *const NAMES[FUNCTIONS] = {"log2_dd", "mul_dd",       "div_dd",    "exp2_dd",  "exp2_near",
+                                             "scale",   "pow2_down",    "frexp",     "log",      "log1p",
+                                             "pow",     "exp in float", "log2_near", "exp2_flat"};
 
 static int same(const double *x, const double *y)
 {
@@ -384,6 +387,23 @@ static void check_log2(const check_row *rows)
         }
     }
     report("log2_dd: powers of two", exact);
+}
+
+static void check_log2_near(const check_row *rows)
+{
+    double error = 0;
+    for (int block = 0; block < 400; block++) {
+        for (int i = 0; i < BLOCK; i++) {
+            A[i] = block % 3 == 0 ? any_positive() : block % 3 == 1 ? near_one() : uniform(0.5, 2);
+            A[i] = A[i] < 0x1p-1022 ? 1.0 : A[i];
+        }
+        rows[LOG2_NEAR](A, B, C, Y, Z, BLOCK);
+        for (int i = 0; i < BLOCK; i++) {
+            quad exact = log2q((quad)A[i]);
+            error = max(error, exact == 0 ? Y[i] != 0 : relative(Y[i], exact));
+        }
+    }
+    report_error("log2_near: relative", error * 0x1p45, 1, "* 2^-45");
 }
 
 static void random_pair(double *hi, double *lo, int least, int most)
@@ -536,7 +556,7 @@ static void check_pow(const check_row *rows)
 
 static void check_scale(const check_row *rows)
 {
-    int good = 1, far = 1, down = 1, split = 1;
+    int good = 1, far = 1, down = 1, split = 1, flat = 1;
     for (int block = 0; block < 1000; block++) {
         for (int i = 0; i < BLOCK; i++) {
             A[i] = block & 1 ? as_double(random_bits()) : random_sign(any_positive());
@@ -566,12 +586,19 @@ static void check_scale(const check_row *rows)
         rows[FREXP](A, B, C, Y, Z, BLOCK);
         for (int i = 0; i < BLOCK; i++) {
             split &= Y[i] >= 1 && Y[i] < 2 && Z[i] == ilogb(A[i]) && ldexp(Y[i], (int)Z[i]) == A[i];
+            A[i] = uniform(0.5, 2);
+            B[i] = floor(uniform(-1021, 1022));
+        }
+        rows[EXP2_FLAT](A, B, C, Y, Z, BLOCK);
+        for (int i = 0; i < BLOCK; i++) {
+            flat &= as_bits(Y[i]) == as_bits(ldexp(A[i], (int)B[i]));
         }
     }
     report("scale: equal to ldexp, rounded once", good);
     report("scale: exponents of any size", far);
     report("pow2_down: exact", down);
     report("frexp: exact", split);
+    report("exp2_flat: exact", flat);
 }
 
 static void check_log(const check_row *rows)
@@ -683,7 +710,7 @@ static void check_special(const check_row *rows)
 
 static void measure(const check_isa *isas, int n_isas)
 {
-    static const int what[] = {POW, LOG2, MUL, EXP2, DIV, SCALE, FREXP, LOG, LOG1P};
+    static const int what[] = {POW, LOG2, MUL, EXP2, DIV, SCALE, FREXP, LOG, LOG1P, LOG2_NEAR};
     for (int k = 0; k < n_isas; k++) {
         printf("%-7s ns per element:", isas[k].name);
         for (size_t w = 0; w < sizeof what / sizeof *what; w++) {
@@ -730,6 +757,7 @@ int main(int argc, char **argv)
     check_special(isas[0].rows);
     check_special(rows);
     check_log2(rows);
+    check_log2_near(rows);
     check_mul_div(rows);
     check_exp2(rows);
     check_exp_near(rows, argc > 1 && strcmp(argv[1], "--all") == 0 ? 1 : 3989);

@@ -255,6 +255,7 @@ static void expect(int good, const char *isa, const char *lane, const char *what
 #define vf64_int_mul32 CHECK_NAME(vf64_int_mul32)
 #define vf64_int_shl CHECK_NAME(vf64_int_shl)
 #define vf64_int_shr CHECK_NAME(vf64_int_shr)
+#define vf64_int_high32 CHECK_NAME(vf64_int_high32)
 #define cp_clamp_lane CHECK_NAME(cp_clamp_lane)
 
 /* V(add) is the primitive of the lane type at hand, LANE(check) the function that checks it: check_f32_avx2. */

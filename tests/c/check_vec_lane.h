@@ -238,6 +238,7 @@ static void LANE(check_integers)(void)
     const vf64_int constant = vf64_int_set1(UINT64_C(0xfedcba9876543210));
     EACH_INT("bits, from_bits", vf64_bits(x), LANE(bits)(*p))
     EACH_INT("int_set1", constant, UINT64_C(0xfedcba9876543210))
+    EACH_INT("int_high32", vf64_int_high32(vf64_bits(x)), (LANE(bits)(*p) >> 32) | (LANE(bits)(*p) & ~UINT64_C(0xffffffff)))
     EACH_INT("int_add", vf64_int_add(vf64_bits(x), vf64_bits(y)), LANE(bits)(*p) + LANE(bits)(*q))
     EACH_INT("int_sub", vf64_int_sub(vf64_bits(x), vf64_bits(y)), LANE(bits)(*p) - LANE(bits)(*q))
     EACH_INT("int_and", vf64_int_and(vf64_bits(x), vf64_bits(y)), LANE(bits)(*p) & LANE(bits)(*q))

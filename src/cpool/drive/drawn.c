@@ -133,7 +133,7 @@ static void begin_tile(cp_drawn_work *w, int64_t outer, int64_t lane, int64_t co
 }
 
 /* Tells memory what will be read and written ROWS_AHEAD of a row, where these lie side by side; other bytes do no harm. */
-static void expect_row(const cp_drawn_work *w, int64_t h)
+CP_TEMPLATE void expect_row(const cp_drawn_work *w, int64_t h)
 {
     const cp_drawn *p = w->plan;
     const cp_grid *x = &p->layout.grid[ON_X], *y = &p->layout.grid[ON_Y];
@@ -184,15 +184,32 @@ static const float *kept_row(const cp_drawn_work *w, int64_t h)
     return line;
 }
 
+static int any_nan(const float *y, int64_t n)
+{
+    int any = 0;
+    for (int64_t i = 0; i < n; i++) {
+        any |= y[i] != y[i];
+    }
+    return any;
+}
+
+/* Where the numbers of some rows are drawn for, of which results are numbered on from one to the next; *n of them. */
+static cp_draw_row place_of(const cp_drawn_work *w, int64_t h, int64_t rows, int64_t *n)
+{
+    cp_draw_row place = {w->outer, w->lane, w->lanes, 0, h, w->column, w->count * rows};
+    *n = cp_ceil_div(place.count * w->lanes, CP_TAP_LANES) * CP_TAP_LANES;
+    return place;
+}
+
 /* Windows from the i-th of a row on that are not decided, in double. */
-static void decide(const cp_drawn_work *w, const cp_drawn_row *row, const double *exact, int64_t i)
+static void decide(const cp_drawn_work *w, const cp_drawn_row *row, int64_t i)
 {
     const cp_tap_kernel *kernel = &w->plan->engine->kernels->tap[w->plan->pool->dtype][CP_TAP_DRAW];
     double x[CP_DRAWN][CP_TAP_LANES] = {{0}}, number[CP_DRAWN], state[CP_TAP_STATES * CP_TAP_LANES] = {0};
     double u[CP_TAP_LANES] = {0}, y[CP_TAP_LANES] = {0}, at[CP_TAP_LANES] = {0};
     cp_tap tap[CP_DRAWN];
     int64_t n = cp_min64(row->n - i, CP_TAP_LANES);
-    memcpy(u, exact + i, (size_t)n * sizeof *u);
+    memcpy(u, w->exact + i, (size_t)n * sizeof *u);
     for (int64_t t = 0; t < row->taps; t++) {
         for (int64_t l = 0; l < n; l++) {
             x[t][l] = (double)row->tap[t][i + l];
@@ -212,23 +229,16 @@ static void decide(const cp_drawn_work *w, const cp_drawn_row *row, const double
     }
 }
 
-static int any_nan(const float *y, int64_t n)
+static void decide_row(const cp_drawn_work *w, const cp_drawn_row *row, int64_t h)
 {
-    int any = 0;
-    for (int64_t i = 0; i < n; i++) {
-        any |= y[i] != y[i];
+    int64_t n;
+    const cp_draw_row place = place_of(w, h, 1, &n);
+    cp_draws(w->plan->engine, w->plan->pool, &w->plan->layout, &place, CPOOL_REGION, w->exact, n);
+    for (int64_t i = 0; i < row->n; i += CP_TAP_LANES) {
+        if (any_nan(row->y + i, cp_min64(row->n - i, CP_TAP_LANES))) {
+            decide(w, row, i);
+        }
     }
-    return any;
-}
-
-/* u of some rows, of which results are numbered on from one to the next. */
-static void draw_numbers(const cp_drawn_work *w, int64_t h, int64_t rows)
-{
-    const cp_drawn *p = w->plan;
-    const cp_draw_row place = {w->outer, w->lane, w->lanes, 0, h, w->column, w->count * rows};
-    int64_t n = place.count * w->lanes;
-    cp_draws(p->engine, p->pool, &p->layout, &place, CPOOL_REGION, w->exact, cp_ceil_div(n, CP_TAP_LANES) * CP_TAP_LANES);
-    p->engine->kernels->lane[CP_LANE_f64]->store[CP_DTYPE_f32]((char *)w->u, w->exact, n, sizeof(float), 1, 0);
 }
 
 /* Row h, whose u begin with the `first` of those that are drawn. */
@@ -255,11 +265,7 @@ static void draw_row(const cp_drawn_work *w, int64_t h, int64_t first)
         expect_row(w, h);
     }
     if (p->engine->kernels->drawn(&row)) {
-        for (int64_t i = 0; i < row.n; i += CP_TAP_LANES) {
-            if (any_nan(row.y + i, cp_min64(row.n - i, CP_TAP_LANES))) {
-                decide(w, &row, w->exact + first, i);
-            }
-        }
+        decide_row(w, &row, h);
     }
     w->kernels->store[p->pool->dtype](w->base[ON_Y] + h * y->space[1] + w->column * y->space[2], w->y, w->count, y->space[2],
                                       w->lanes, w->lane_step[ON_Y]);
@@ -280,7 +286,9 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
         begin_tile(&work, rest / p->groups, rest % p->groups * p->lanes, strip * p->columns);
         for (int64_t from = block * p->rows; from < end; from += p->together) {
             int64_t to = cp_min64(from + p->together, end);
-            draw_numbers(&work, from, to - from);
+            int64_t n;
+            const cp_draw_row place = place_of(&work, from, to - from, &n);
+            cp_draws_float(p->engine, p->pool, &p->layout, &place, work.exact, work.u, n);
             for (int64_t h = from; h < to; h++) {
                 draw_row(&work, h, (h - from) * work.count * work.lanes);
             }

@@ -28,3 +28,16 @@ void cp_draws(const cp_engine *engine, const cp_pool *pool, const cp_layout *lay
     }
     kernels->draw(u, pool->params.seed, pool->params.offset, n);
 }
+
+void cp_draws_float(const cp_engine *engine, const cp_pool *pool, const cp_layout *layout, const cp_draw_row *row,
+                    double *scratch, float *u, int64_t n)
+{
+    const cp_lane_kernels *kernels = engine->kernels->lane[CP_LANE_f64];
+    if (row->lanes == 1) {
+        int64_t plane = cp_layout_plane(layout, row->outer, row->lane);
+        kernels->draw_floats(u, pool->params.seed, pool->params.offset, first_of(pool, plane, row), n);
+        return;
+    }
+    cp_draws(engine, pool, layout, row, CPOOL_REGION, scratch, n);
+    kernels->store[CP_DTYPE_f32]((char *)u, scratch, n, sizeof(float), 1, 0);
+}

@@ -15,4 +15,8 @@ typedef struct cp_draw_row {
 void cp_draws(const cp_engine *engine, const cp_pool *pool, const cp_layout *layout, const cp_draw_row *row,
               int32_t granularity, double *u, int64_t n);
 
+/* The same of CPOOL_REGION within 2^-24, 1 at most; `scratch` has room for as many doubles. */
+void cp_draws_float(const cp_engine *engine, const cp_pool *pool, const cp_layout *layout, const cp_draw_row *row,
+                    double *scratch, float *u, int64_t n);
+
 #endif

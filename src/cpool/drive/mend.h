@@ -1,4 +1,4 @@
-/* Results that float could not hold were left NaN (weighted.h, ranked.h): they are made by the general way, the others stay. */
+/* Results that float could not hold were left NaN (weighted.h, ranked*.h): they are made the general way, the others stay. */
 #ifndef CP_DRIVE_MEND_H
 #define CP_DRIVE_MEND_H
 

@@ -4,19 +4,18 @@
 
 #include "dtype/list.h"
 #include "integers.h"
+#include "kernels/table.h"
 #include "plan/pool.h"
-
-enum { LANES = 16 };
 
 size_t cp_parameter_sums_bytes(int64_t lanes)
 {
-    return cp_row_bytes(lanes * (LANES + 1), sizeof(double));
+    return cp_row_bytes(lanes * (CP_TERM_LANES + 1), sizeof(double));
 }
 
 void cp_parameter_sums_begin(cp_parameter_sums *sums, int64_t lanes)
 {
     sums->lanes = lanes;
-    memset(sums->memory, 0, (size_t)((LANES + 1) * lanes) * sizeof(double));
+    memset(sums->memory, 0, (size_t)((CP_TERM_LANES + 1) * lanes) * sizeof(double));
 }
 
 static void add_row(double *restrict sum, const double *restrict terms, int64_t n)
@@ -36,7 +35,7 @@ static void add_row(double *restrict sum, const double *restrict terms, int64_t 
 void cp_parameter_sums_add(cp_parameter_sums *sums, const double *terms, int64_t column, int64_t count)
 {
     for (int64_t i = 0; i < count;) {
-        int64_t lane = (column + i) % LANES, together = cp_min64(LANES - lane, count - i);
+        int64_t lane = (column + i) % CP_TERM_LANES, together = cp_min64(CP_TERM_LANES - lane, count - i);
         add_row(sums->memory + lane * sums->lanes, terms + i * sums->lanes, together * sums->lanes);
         i += together;
     }
@@ -44,8 +43,8 @@ void cp_parameter_sums_add(cp_parameter_sums *sums, const double *terms, int64_t
 
 void cp_parameter_sums_close(cp_parameter_sums *sums)
 {
-    double *sum = sums->memory, *total = sum + LANES * sums->lanes;
-    for (int64_t half = LANES / 2; half > 0; half /= 2) {
+    double *sum = sums->memory, *total = sum + CP_TERM_LANES * sums->lanes;
+    for (int64_t half = CP_TERM_LANES / 2; half > 0; half /= 2) {
         for (int64_t i = 0; i < half * sums->lanes; i++) {
             sum[i] += sum[i + half * sums->lanes];
         }
@@ -53,12 +52,37 @@ void cp_parameter_sums_close(cp_parameter_sums *sums)
     for (int64_t l = 0; l < sums->lanes; l++) {
         total[l] += sum[l];
     }
-    memset(sum, 0, (size_t)(LANES * sums->lanes) * sizeof(double));
+    memset(sum, 0, (size_t)(CP_TERM_LANES * sums->lanes) * sizeof(double));
 }
 
 double cp_parameter_sums_total(const cp_parameter_sums *sums, int64_t lane)
 {
-    return sums->memory[LANES * sums->lanes + lane];
+    return sums->memory[CP_TERM_LANES * sums->lanes + lane];
+}
+
+cp_parameter_sums cp_parameter_block_sums(const cp_parameter_block *block, int64_t number)
+{
+    return (cp_parameter_sums){block->memory + number * block->pitch, block->lanes};
+}
+
+void cp_parameter_block_begin(const cp_parameter_block *block)
+{
+    for (int64_t k = 0; k < block->numbers; k++) {
+        cp_parameter_sums sums = cp_parameter_block_sums(block, k);
+        cp_parameter_sums_begin(&sums, block->lanes);
+    }
+}
+
+void cp_parameter_block_end(const cp_parameter_block *block, double *partials, int64_t blocks, int64_t at)
+{
+    for (int64_t k = 0; k < block->numbers; k++) {
+        cp_parameter_sums sums = cp_parameter_block_sums(block, k);
+        cp_parameter_sums_close(&sums);
+        for (int64_t l = 0; l < block->lanes; l++) {
+            int64_t plane = cp_layout_plane(block->layout, block->outer, block->lane + l);
+            partials[(plane * block->numbers + k) * blocks + at] = cp_parameter_sums_total(&sums, l);
+        }
+    }
 }
 
 /* Values from the first on, in runs of `run`, `gap` from the first of one to the first of the next. */

@@ -57,7 +57,7 @@ typedef struct cp_ranked_work {
 } cp_ranked_work;
 
 /* Tells memory what will be read and written ROWS_AHEAD of a row, where these lie side by side; other bytes do no harm. */
-static void expect_row(const cp_ranked_work *work, const char *x, const char *y, int64_t columns, int64_t lanes)
+CP_TEMPLATE void expect_row(const cp_ranked_work *work, const char *x, const char *y, int64_t columns, int64_t lanes)
 {
     const cp_ranked *p = work->plan;
     const cp_axis *axis = p->pool->axis;
@@ -144,19 +144,26 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
     }
 }
 
-/* Weights that are 0 or an ordinary float: what they are rounded by is felt in no product. */
-int cp_ranked_take_weights(cp_ranked *p)
+/* What they are rounded by is felt in no product. */
+double cp_ranked_weights(const cp_pool *pool, float *weights, int64_t count)
 {
-    const cpool_view *weight = p->pool->array[CPOOL_WEIGHT];
-    for (int64_t r = 0; r < CP_RANKED; r++) {
-        double value = r < cp_parameter_row(weight) ? cp_parameter_at(p->pool, weight, 0, r) : 0;
+    const cpool_view *weight = pool->array[CPOOL_WEIGHT];
+    double largest = 0;
+    for (int64_t r = 0; r < count; r++) {
+        double value = r < cp_parameter_row(weight) ? cp_parameter_at(pool, weight, 0, r) : 0;
         double size = value < 0 ? -value : value;
         if (!(value == 0 || (size > 0x1p-100 && size < 0x1p100))) {
-            return 0;
+            return -1;
         }
-        p->weight[r] = (float)value;
+        weights[r] = (float)value;
+        largest = size > largest ? size : largest;
     }
-    return 1;
+    return largest;
+}
+
+int cp_ranked_take_weights(cp_ranked *p)
+{
+    return cp_ranked_weights(p->pool, p->weight, CP_RANKED) >= 0;
 }
 
 int cp_ranked_run(cp_ranked *p, const cp_engine *engine)

@@ -15,6 +15,10 @@ typedef struct cp_ranked {
     size_t line_bytes, bytes;
 } cp_ranked;
 
+/* The weights of one row as floats, 0 behind the last; returns the largest magnitude, -1 where one is neither 0 nor an ordinary
+ * float. */
+double cp_ranked_weights(const cp_pool *pool, float *weights, int64_t count);
+
 /* Whether a forward pool may be done this way, which the geometry decides. */
 int cp_ranked_plan(cp_ranked *ranked, const cp_pool *pool);
 

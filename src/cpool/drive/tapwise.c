@@ -7,9 +7,11 @@
 #include "drive/drive.h"
 #include "drive/mend.h"
 #include "drive/ranked.h"
+#include "drive/ranked_gradient.h"
 #include "drive/weighted.h"
 #include "integers.h"
 #include "kernels/philox.h"
+#include "kernels/template.h"
 
 /* ---- What is given for each result ---- */
 
@@ -78,6 +80,7 @@ static void begin_row(cp_tapwise_work *w, int64_t d, int64_t h, int64_t column, 
     }
     if (p->layout.grid[CP_ON_U].item != 0) {
         cp_tapwise_load(w, CP_ON_U, d, h, column, 1, count, w->u);
+        memset(w->u + count * w->lanes, 0, (size_t)(p->n - count * w->lanes) * sizeof(double));
     } else if (p->kind == CP_TAP_DRAW) {
         draw_row(w, CPOOL_REGION, w->u);
     } else if (is_random(p)) {
@@ -109,12 +112,22 @@ static void each_block(cp_tapwise_work *w, int again, cp_block_function function
 
 static void pass_block(cp_tapwise_work *w)
 {
-    w->kernel->pass(&w->windows, &w->block, w->pass);
+    if (w->pass == 0 && w->complete && w->kernel->at_once != NULL) {
+        w->at_once = w->kernel->at_once(&w->windows, &w->block, w->plan->task != CP_TAPWISE_POOL, w->plan->terms);
+    }
+    if (w->pass == 0 && w->block.first == 0 && !w->at_once) {
+        memset(w->state, 0, (size_t)(w->plan->states * w->plan->n) * sizeof(double));
+    }
+    if (!w->at_once) {
+        w->kernel->pass(&w->windows, &w->block, w->pass);
+    }
 }
 
 static void gradient_block(cp_tapwise_work *w)
 {
-    w->kernel->gradient(&w->windows, &w->block);
+    if (!w->at_once) {
+        w->kernel->gradient(&w->windows, &w->block);
+    }
     cp_tapwise_scatter(w);
 }
 
@@ -126,9 +139,12 @@ static void terms_block(cp_tapwise_work *w)
 static void results(cp_tapwise_work *w)
 {
     int passes = w->kernel->passes + (w->plan->task != CP_TAPWISE_POOL ? w->kernel->gradient_passes : 0);
-    for (w->pass = 0; w->pass < passes; w->pass++) {
+    w->at_once = 0;
+    for (w->pass = 0; w->pass < passes && !w->at_once; w->pass++) {
         each_block(w, w->pass > 0, pass_block);
-        w->kernel->finish(&w->windows, w->pass);
+        if (!w->at_once) {
+            w->kernel->finish(&w->windows, w->pass);
+        }
     }
 }
 
@@ -151,10 +167,10 @@ static void pool_row(cp_tapwise_work *w)
 /* What the windows whose results are known add to the gradients of parameters. */
 static void terms_row(cp_tapwise_work *w)
 {
-    if (w->kernel->terms != NULL) {
+    if (w->kernel->terms != NULL && !w->at_once) {
         each_block(w, 1, terms_block);
     }
-    if (w->kernel->finish_terms != NULL) {
+    if (w->kernel->finish_terms != NULL && !w->at_once) {
         w->kernel->finish_terms(&w->windows);
     }
     if (w->plan->pool->grad[CPOOL_REFERENCE] != NULL) {
@@ -205,39 +221,31 @@ static void run_terms_per_result(cp_tapwise_work *w)
     }
 }
 
-static cp_parameter_sums sums_of(const cp_tapwise_work *w, int64_t number)
+static cp_parameter_block sums_of(const cp_tapwise_work *w)
 {
-    int64_t each = (int64_t)(cp_parameter_sums_bytes(w->plan->lanes) / sizeof(double));
-    return (cp_parameter_sums){w->sums + number * each, w->lanes};
+    const cp_tapwise *p = w->plan;
+    return (cp_parameter_block){w->sums, p->numbers, p->sums, &p->layout, w->outer, w->lane, w->lanes};
 }
 
 static void begin_sums(const cp_tapwise_work *w)
 {
-    for (int64_t k = 0; k < w->plan->numbers; k++) {
-        cp_parameter_sums sums = sums_of(w, k);
-        cp_parameter_sums_begin(&sums, w->lanes);
-    }
+    cp_parameter_block block = sums_of(w);
+    cp_parameter_block_begin(&block);
 }
 
 static void add_sums(const cp_tapwise_work *w)
 {
-    for (int64_t k = 0; k < w->plan->numbers; k++) {
-        cp_parameter_sums sums = sums_of(w, k);
+    cp_parameter_block block = sums_of(w);
+    for (int64_t k = 0; k < w->plan->term_rows; k++) {
+        cp_parameter_sums sums = cp_parameter_block_sums(&block, k);
         cp_parameter_sums_add(&sums, w->terms + k * w->plan->n, w->column, w->count);
     }
 }
 
-static void end_sums(const cp_tapwise_work *w, int64_t block)
+static void end_sums(const cp_tapwise_work *w, int64_t at)
 {
-    const cp_tapwise *p = w->plan;
-    for (int64_t k = 0; k < p->numbers; k++) {
-        cp_parameter_sums sums = sums_of(w, k);
-        cp_parameter_sums_close(&sums);
-        for (int64_t l = 0; l < w->lanes; l++) {
-            int64_t plane = cp_layout_plane(&p->layout, w->outer, w->lane + l);
-            p->partials[(plane * p->numbers + k) * p->sum_blocks + block] = cp_parameter_sums_total(&sums, l);
-        }
-    }
+    cp_parameter_block block = sums_of(w);
+    cp_parameter_block_end(&block, w->plan->partials, w->plan->sum_blocks, at);
 }
 
 /* Row by row, so that tiles may be as wide as they like; a block is one segment. */
@@ -298,17 +306,52 @@ static void share_band(cp_tapwise_work *w)
     }
 }
 
+/* Tells memory which row will be stored ROWS_AHEAD of this one, if there is one and its columns lie side by side. */
+CP_TEMPLATE void expect_row(const cp_tapwise_work *w, int g, int64_t row)
+{
+    enum { ROWS_AHEAD = 8 };
+    const cp_grid *grid = &w->plan->layout.grid[g];
+    const int64_t *in = w->plan->pool->in;
+    if (w->lanes > 1 || grid->space[2] != grid->item || in[2] > CP_AHEAD / grid->item || row % in[1] + ROWS_AHEAD >= in[1]) {
+        return;
+    }
+    const char *ahead = cp_tapwise_element(w, g, row / in[1], row % in[1] + ROWS_AHEAD, 0);
+    for (int64_t byte = 0; byte < in[2] * grid->item; byte += CP_LINE) {
+        CP_PREFETCH_WRITE(ahead + byte);
+    }
+}
+
 static void store_row(const cp_tapwise_work *w, int g, int64_t row, const double *values, int64_t lanes)
 {
     const cp_tapwise *p = w->plan;
     const int64_t *in = p->pool->in;
+    expect_row(w, g, row);
     w->rows->store[p->pool->dtype](cp_tapwise_element(w, g, row / in[1], row % in[1], 0), values, in[2],
                                    p->layout.grid[g].space[2], lanes, w->lane_step[g]);
+}
+
+/* Elements of a row of dx that are missing. */
+static void mend_row(cp_tapwise_work *w, int64_t row, const double *values)
+{
+    const cp_tapwise *p = w->plan;
+    int64_t d = row / p->pool->in[1], h = row % p->pool->in[1], columns = p->pool->in[2];
+    for (int64_t column = 0; column < columns; column += p->width) {
+        int64_t count = cp_min64(p->width, columns - column), n = count * w->lanes;
+        cp_tapwise_load(w, CP_ON_DX, d, h, column, 1, count, w->dy);
+        memcpy(w->y, values + column * w->lanes, (size_t)n * sizeof(double));
+        cp_mend_keep(w->y, w->dy, n);
+        w->rows->store[p->pool->dtype](cp_tapwise_element(w, CP_ON_DX, d, h, column), w->y, count,
+                                       p->layout.grid[CP_ON_DX].space[2], w->lanes, w->lane_step[CP_ON_DX]);
+    }
 }
 
 static void store_band(cp_tapwise_work *w, int gradient)
 {
     for (int64_t row = w->band_first; row < w->band_last; row++) {
+        if (w->plan->mends) {
+            mend_row(w, row, cp_tapwise_band_row(w, gradient, row));
+            continue;
+        }
         store_row(w, gradient == 0 ? CP_ON_DX : CP_ON_DLOGITS, row, cp_tapwise_band_row(w, gradient, row), w->lanes);
     }
 }
@@ -461,7 +504,8 @@ typedef struct cp_in_float {
     cp_weighted weighted;
     cp_ranked ranked;
     cp_drawn drawn;
-    enum { CP_NOT_IN_FLOAT, CP_WEIGHTED_IN_FLOAT, CP_RANKED_IN_FLOAT, CP_DRAWN_IN_FLOAT } way;
+    cp_ranked_gradients gradients;
+    enum { CP_NOT_IN_FLOAT, CP_WEIGHTED_IN_FLOAT, CP_RANKED_IN_FLOAT, CP_DRAWN_IN_FLOAT, CP_GRADIENTS_IN_FLOAT } way;
 } cp_in_float;
 
 static void plan_in_float(cp_in_float *f, const cp_pool *pool, int32_t direction, cp_cost *cost)
@@ -469,9 +513,12 @@ static void plan_in_float(cp_in_float *f, const cp_pool *pool, int32_t direction
     cp_cost own = {0, 0, 0};
     f->way = CP_NOT_IN_FLOAT;
     if (direction != CPOOL_FORWARD) {
-        return;
-    }
-    if (cp_weighted_plan(&f->weighted, pool)) {
+        if (!cp_ranked_gradients_plan(&f->gradients, pool)) {
+            return;
+        }
+        f->way = CP_GRADIENTS_IN_FLOAT;
+        own = cp_ranked_gradients_cost(&f->gradients);
+    } else if (cp_weighted_plan(&f->weighted, pool)) {
         f->way = CP_WEIGHTED_IN_FLOAT;
         own = cp_weighted_cost(&f->weighted);
     } else if (cp_ranked_plan(&f->ranked, pool)) {
@@ -487,12 +534,24 @@ static void plan_in_float(cp_in_float *f, const cp_pool *pool, int32_t direction
     cost->nanoseconds = own.nanoseconds;
 }
 
+/* Whether parameters are such that it is done. */
+static int may_run_in_float(cp_in_float *f)
+{
+    switch (f->way) {
+    case CP_NOT_IN_FLOAT: return 0;
+    case CP_RANKED_IN_FLOAT: return cp_ranked_take_weights(&f->ranked);
+    case CP_GRADIENTS_IN_FLOAT: return cp_ranked_gradients_take_weights(&f->gradients);
+    default: return 1;
+    }
+}
+
 /* Returns whether results are left. */
 static int run_in_float(cp_in_float *f, const cp_engine *engine)
 {
     switch (f->way) {
     case CP_WEIGHTED_IN_FLOAT: return cp_weighted_run(&f->weighted, engine);
     case CP_RANKED_IN_FLOAT: return cp_ranked_run(&f->ranked, engine);
+    case CP_GRADIENTS_IN_FLOAT: return cp_ranked_gradients_run(&f->gradients, engine);
     default: cp_drawn_run(&f->drawn, engine); return 0;
     }
 }
@@ -581,12 +640,11 @@ cpool_status cp_tapwise_run(const cp_pool *pool, int32_t direction, const cpool_
     int n = plan_tasks(plans, pool, direction, &cost);
     plan_in_float(&in_float, pool, direction, &cost);
     cpool_status status = cp_engine_take(&engine, exec, cost);
-    if (in_float.way == CP_RANKED_IN_FLOAT && !cp_ranked_take_weights(&in_float.ranked)) {
-        in_float.way = CP_NOT_IN_FLOAT;
-    }
-    if (status == CPOOL_OK && in_float.way != CP_NOT_IN_FLOAT) {
+    if (status == CPOOL_OK && may_run_in_float(&in_float)) {
         plans[0].mends = run_in_float(&in_float, &engine);
         n = plans[0].mends;
+        plans[0].terms = 0; /* parameters have their gradients */
+        plans[0].numbers = 0;
     }
     for (int i = 0; i < n && status == CPOOL_OK; i++) {
         cp_tapwise *p = &plans[i];

@@ -37,10 +37,12 @@ typedef struct cp_tapwise {
     const cpool_view *weight, *leaf_masks; /* weights, a filter, or gates; or NULL. And behind gates their leaves */
     cp_spread masks[2];                    /* gates and leaves */
     int64_t weights, gate_weights;         /* of a row: all, and those of gates */
+    int32_t one_weight;                    /* of every weight one is kept for all windows, not a row */
     int64_t ranks, nodes;                  /* slots of CP_TAP_RANK; masks of CP_TAP_TREE */
     cp_detail detail;
     int32_t terms;                            /* gradients of parameters are summed, in this task or along with the input's */
     int64_t numbers, sum_blocks;              /* that a window adds to them; blocks of rows that are summed apart */
+    int64_t term_rows, sums;                  /* so many are rows of terms, the kernel sums the others; doubles of a sum */
     int32_t per_result;                       /* ... each of them is of one result */
     int64_t lanes, width, n;                  /* planes and columns of a tile, and their product, rounded up */
     int64_t taps, capacity;                   /* of a window at most; of a block */
@@ -66,6 +68,7 @@ typedef struct cp_tapwise_work {
     /* The tile, and the output row at work. */
     int64_t column, count, d, h;
     int32_t complete, pass; /* the block at hand is all of the windows; what the kernel is at */
+    int32_t at_once;        /* the kernel has done it all */
     cp_span deep, down, *spans;
     int64_t first_tap, last_tap; /* along the row, of any window of the tile; the latter is the one behind */
     /* Scratch. */
@@ -73,7 +76,7 @@ typedef struct cp_tapwise_work {
     cp_tap_block block;
     cp_tap *tap_rows;
     double *there, *leaf[CP_TAP_LEAVES], *gradient[CP_TAP_GRADIENTS], *number, *inside;
-    int64_t (*spot)[3]; /* per tap of the block: source row, as (d, h), and its tap along the row */
+    int64_t (*spot)[2]; /* per tap of the block: source row, d * in[1] + h, and its tap along the row */
     double *state, *y, *tap, *dy, *parameter, *lambda, *bias, *u, *terms, *weight, *rank_value, *rank_tap, *node, *node_rest,
         *dense, *factor, *line;
     double *kept[CP_TAP_LEAVES];                 /* [slot][column][lane], or [slot][phase][cell][lane] */

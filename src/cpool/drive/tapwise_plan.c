@@ -237,6 +237,7 @@ void cp_tapwise_plan(cp_tapwise *p, const cp_pool *pool, cp_tapwise_task task)
     p->weight = filter != NULL ? filter : pool->array[CPOOL_WEIGHT];
     p->weights = p->weight != NULL ? cp_parameter_row(p->weight) : 0;
     if (p->kind == CP_TAP_TREE) {
+        p->states = 0; /* nodes are rows of their own */
         plan_masks(p);
     }
     p->detail.reference = filter != NULL                         ? CP_DETAIL_FILTER
@@ -250,22 +251,27 @@ void cp_tapwise_plan(cp_tapwise *p, const cp_pool *pool, cp_tapwise_task task)
     if (p->terms) {
         p->numbers = p->weights + (p->kind == CP_TAP_DPP ? 3 : p->kind != CP_TAP_RANK && p->kind != CP_TAP_TREE);
         p->per_result = blend != NULL && blend->ndim > 1;
+        p->term_rows = p->kind == CP_TAP_GATE ? 1 : p->kind == CP_TAP_TREE ? 0 : p->numbers;
     }
     plan_layout(p);
     if (cp_layout_planes(&p->layout) == 0) { /* then axes may have any length */
         p->sum_blocks = 1;
         return;
     }
+    p->one_weight = (p->kind == CP_TAP_GATE || p->kind == CP_TAP_TREE) &&
+                    !(cp_tapwise_lanes_are_channels(p) &&
+                      (cp_parameter_per_channel(pool, p->weight) || cp_parameter_per_channel(pool, p->leaf_masks)));
     plan_tiles(p);
     plan_units(p);
+    p->sums = (int64_t)(cp_parameter_sums_bytes(p->lanes) / sizeof(double));
     if (task == CP_TAPWISE_INPUT_GRADIENT && (p->per_result || p->blocks > 1 || p->channels != 1)) {
         p->terms = 0; /* windows that reach into two bands would add to them twice */
-        p->numbers = 0;
+        p->numbers = p->term_rows = 0;
     }
     p->sum_blocks = p->per_result ? 1 : (pool->out[0] * pool->out[1] + CP_PARAMETER_ROWS - 1) / CP_PARAMETER_ROWS;
     double band = (double)p->block_rows * (double)p->band_row * (2 * CP_TAP_GRADIENTS * sizeof(double));
     /* Of weights, ranks, nodes and the numbers of gradients there may be as many as an array can have. */
-    double each = (double)p->n * sizeof(double) + (double)cp_parameter_sums_bytes(p->lanes);
+    double each = (double)(p->n + p->sums) * sizeof(double);
     double rows = ((double)p->weights + 2.0 * (double)p->ranks + 2.0 * (double)p->nodes + (double)p->numbers) * each;
     p->bytes = band + rows < (double)CP_TOO_MANY_BYTES / 2 ? cp_tapwise_bind(NULL, p, NULL) : CP_TOO_MANY_BYTES;
 }
@@ -297,7 +303,7 @@ size_t cp_tapwise_bind(cp_tapwise_work *work, const cp_tapwise *p, char *memory)
     w->there = take(&arena, p->phases > 0 ? p->row : block);
     w->number = take(&arena, p->capacity);
     w->inside = take(&arena, p->capacity);
-    w->spot = take(&arena, 3 * p->capacity);
+    w->spot = take(&arena, 2 * p->capacity);
     w->spans = take(&arena, p->width * (int64_t)(sizeof(cp_span) / sizeof(double)));
     w->dense = take(&arena, p->leaves * dense);
     w->factor = take(&arena, p->kind == CP_TAP_SOFT ? dense : 0);
@@ -327,12 +333,12 @@ size_t cp_tapwise_bind(cp_tapwise_work *work, const cp_tapwise *p, char *memory)
     w->lambda = take(&arena, n);
     w->bias = take(&arena, n);
     w->u = take(&arena, n);
-    w->terms = take(&arena, p->numbers * n);
-    w->weight = take(&arena, p->weights * n);
+    w->terms = take(&arena, p->term_rows * n);
+    w->weight = take(&arena, p->one_weight ? p->weights : p->weights * n);
     w->rank_value = take(&arena, p->ranks * n);
     w->rank_tap = take(&arena, p->ranks * n);
     w->node = take(&arena, p->nodes * n);
     w->node_rest = take(&arena, p->nodes * n);
-    w->sums = take(&arena, p->per_result ? 0 : p->numbers * (int64_t)(cp_parameter_sums_bytes(p->lanes) / sizeof(double)));
+    w->sums = take(&arena, p->per_result ? 0 : p->numbers * p->sums);
     return arena.used;
 }

@@ -92,9 +92,15 @@ void cp_tapwise_lanes(cp_tapwise_work *w, int64_t outer, int64_t lane, int64_t l
         spread_parameter(w, pool->array[CPOOL_BIAS], 0, p->width, w->parameter);
     }
     for (int64_t i = 0; i < p->weights; i++) {
-        memset(w->weight + i * p->n, 0, (size_t)p->n * sizeof(double));
         int leaf = p->leaf_masks != NULL && i >= p->gate_weights;
-        spread_parameter(w, leaf ? p->leaf_masks : p->weight, leaf ? i - p->gate_weights : i, p->width, w->weight + i * p->n);
+        const cpool_view *weight = leaf ? p->leaf_masks : p->weight;
+        int64_t index = leaf ? i - p->gate_weights : i;
+        if (p->one_weight) {
+            w->weight[i] = cp_parameter_at(pool, weight, w->channel, index);
+        } else {
+            memset(w->weight + i * p->n, 0, (size_t)p->n * sizeof(double));
+            spread_parameter(w, weight, index, p->width, w->weight + i * p->n);
+        }
     }
     w->column = -1;
     if (p->phases > 0) {
@@ -171,29 +177,26 @@ void cp_tapwise_row(cp_tapwise_work *w, int64_t d, int64_t h)
     w->h = h;
     w->deep = cp_axis_span(&p->pool->axis[0], d);
     w->down = cp_axis_span(&p->pool->axis[1], h);
-    memset(w->state, 0, (size_t)p->states * row);
     memset(w->y, 0, row);
-    if (p->numbers > 0) {
-        memset(w->terms, 0, (size_t)p->numbers * row);
+    if (p->term_rows > 0) {
+        memset(w->terms, 0, (size_t)p->term_rows * row);
     }
     if (p->ranks > 0) {
         w->rows->fill(w->rank_value, -cp_infinity(), p->ranks * p->n);
         w->rows->fill(w->rank_tap, cp_infinity(), p->ranks * p->n);
-    }
-    if (p->nodes > 0) {
-        memset(w->node, 0, (size_t)p->nodes * row);
-        memset(w->node_rest, 0, (size_t)p->nodes * row);
     }
     w->windows = (cp_tap_windows){
         .n = p->n,
         .state = w->state,
         .y = w->y,
         .tap = w->tap,
-        .dy = w->dy,
+        .dy = p->task == CP_TAPWISE_POOL ? NULL : w->dy,
         .parameter = w->parameter,
         .u = w->u,
         .terms = w->terms,
+        .sums = {w->sums, p->sums, w->lanes, w->column % CP_TERM_LANES * w->lanes, w->count * w->lanes},
         .weight = w->weight,
+        .one_weight = p->one_weight,
         .ranks = p->ranks,
         .rank_value = w->rank_value,
         .rank_tap = w->rank_tap,
@@ -320,13 +323,17 @@ static int64_t kept_row(cp_tapwise_work *w, int64_t d, int64_t h)
     return slot;
 }
 
-static void point_at_tap(cp_tapwise_work *w, int64_t slot, int64_t tap, cp_tap *to)
+/* `count` taps along a split row, from `tap` on. */
+static void point_at_taps(cp_tapwise_work *w, int64_t slot, int64_t tap, int64_t count, cp_tap *to)
 {
     const cp_tapwise *p = w->plan;
-    int64_t at = w->offset[tap] + (p->whole_rows ? w->column : 0) * w->lanes;
-    to->there = w->there + at;
-    for (int r = 0; r < p->leaves; r++) {
-        to->leaf[r] = w->kept[r] + slot * p->row + at;
+    int64_t column = (p->whole_rows ? w->column : 0) * w->lanes, row = slot * p->row;
+    for (int64_t t = 0; t < count; t++) {
+        int64_t at = column + w->offset[tap + t];
+        to[t].there = w->there + at;
+        for (int r = 0; r < p->leaves; r++) {
+            to[t].leaf[r] = w->kept[r] + row + at;
+        }
     }
 }
 
@@ -394,18 +401,12 @@ cp_tap_cursor cp_tapwise_first(const cp_tapwise_work *w)
     return cursor;
 }
 
-/* The number of a tap. Where there is a filter, taps are those of the window and of the filter together. */
-static void name_tap(cp_tapwise_work *w, const int64_t *tap, int64_t to)
+/* The number of a tap, where taps are those of the window and of the filter together. */
+static void name_filtered_tap(cp_tapwise_work *w, const int64_t *tap, int64_t to)
 {
     const cp_pool *pool = w->plan->pool;
-    const cp_axis *axis = pool->axis;
     double number = 0;
     int inside = 1;
-    if (w->plan->detail.reference != CP_DETAIL_FILTER) {
-        w->number[to] = ((double)tap[0] * (double)axis[1].taps + (double)tap[1]) * (double)axis[2].taps + (double)tap[2];
-        w->inside[to] = 1;
-        return;
-    }
     for (int s = 0; s < CP_SPACE; s++) {
         const cp_filtered *f = &pool->filtered[s];
         int64_t in_window = tap[s] - f->window_at, in_filter = tap[s] - f->filter_at;
@@ -414,6 +415,22 @@ static void name_tap(cp_tapwise_work *w, const int64_t *tap, int64_t to)
     }
     w->number[to] = number;
     w->inside[to] = inside;
+}
+
+/* The numbers of `count` taps along a row of the window, (a, b), from j on. */
+static void name_taps(cp_tapwise_work *w, int64_t a, int64_t b, int64_t j, int64_t count, int64_t to)
+{
+    const cp_axis *axis = w->plan->pool->axis;
+    double first = ((double)a * (double)axis[1].taps + (double)b) * (double)axis[2].taps;
+    for (int64_t t = 0; t < count; t++) {
+        if (w->plan->detail.reference == CP_DETAIL_FILTER) {
+            const int64_t tap[CP_SPACE] = {a, b, j + t};
+            name_filtered_tap(w, tap, to + t);
+        } else {
+            w->number[to + t] = first + (double)(j + t);
+            w->inside[to + t] = 1;
+        }
+    }
 }
 
 int cp_tapwise_read(cp_tapwise_work *w, cp_tap_cursor *cursor)
@@ -427,17 +444,16 @@ int cp_tapwise_read(cp_tapwise_work *w, cp_tap_cursor *cursor)
         n = n < p->capacity - count ? n : p->capacity - count;
         int64_t slot = p->by_rows ? kept_row(w, d, h) : 0;
         flat &= p->by_rows ? w->slot_flat[slot] != 0 : take_run(w, d, h, j, n, count);
+        name_taps(w, a, b, j, n, count);
         for (int64_t t = 0; t < n; t++) {
-            int64_t tap[CP_SPACE] = {a, b, j + t};
-            name_tap(w, tap, count + t);
-            w->spot[count + t][0] = d;
-            w->spot[count + t][1] = h;
-            w->spot[count + t][2] = j + t;
-            if (p->phases > 0) {
-                point_at_tap(w, slot, j + t, &w->tap_rows[count + t]);
-            } else if (p->by_rows) {
+            w->spot[count + t][0] = d * p->pool->in[1] + h;
+            w->spot[count + t][1] = j + t;
+            if (p->phases == 0 && p->by_rows) {
                 take_tap(w, slot, j + t, (count + t) * p->n);
             }
+        }
+        if (p->phases > 0) {
+            point_at_taps(w, slot, j, n, w->tap_rows + count);
         }
         count += n;
         j += n;
@@ -468,11 +484,11 @@ static void scatter_split(cp_tapwise_work *w)
 {
     const cp_tapwise *p = w->plan;
     for (int64_t t = w->block.count - 1; t >= 0; t--) {
-        int64_t row = w->spot[t][0] * p->pool->in[1] + w->spot[t][1];
+        int64_t row = w->spot[t][0];
         if (row < w->band_first || row >= w->band_last) {
             continue;
         }
-        int64_t to = (row - w->band_first) * p->band_row + w->band_offset[w->spot[t][2]] + w->column * w->lanes;
+        int64_t to = (row - w->band_first) * p->band_row + w->band_offset[w->spot[t][1]] + w->column * w->lanes;
         for (int g = 0; g < CP_TAP_GRADIENTS; g++) {
             if (w->gradient[g] != NULL) {
                 const void *terms = w->gradient[g] + t * p->n;
@@ -513,16 +529,15 @@ void cp_tapwise_scatter(cp_tapwise_work *w)
         return;
     }
     const cp_tapwise *p = w->plan;
-    const cp_pool *pool = p->pool;
     int64_t lanes = w->lanes;
     for (int64_t c = 0; c < w->count; c++) {
         const cp_span *span = &w->spans[c];
         for (int64_t t = 0; t < w->block.count; t++) {
-            int64_t row = w->spot[t][0] * pool->in[1] + w->spot[t][1], tap = w->spot[t][2];
+            int64_t row = w->spot[t][0], tap = w->spot[t][1];
             if (row < w->band_first || row >= w->band_last || tap < span->lo || tap >= span->hi) {
                 continue;
             }
-            int64_t to = ((row - w->band_first) * pool->in[2] + span->first + tap * span->step) * lanes;
+            int64_t to = (row - w->band_first) * p->band_row + (span->first + tap * span->step) * lanes;
             for (int g = 0; g < CP_TAP_GRADIENTS; g++) {
                 if (w->gradient[g] == NULL) {
                     continue;

@@ -300,7 +300,7 @@ static int take_roots(const cp_weighted_work *work, int64_t row, int64_t column)
 }
 
 /* Tells memory where the results of a plane will go, where they lie side by side. */
-static void expect_plane(const cp_weighted_work *work, const char *to)
+CP_TEMPLATE void expect_plane(const cp_weighted_work *work, const char *to)
 {
     const cp_weighted *w = work->plan;
     const cp_grid *y = &w->layout.grid[ON_Y];

@@ -95,6 +95,7 @@ CP_VEC vf64_int vf64_int_xor(vf64_int a, vf64_int b) { return _mm256_xor_si256(a
 CP_VEC vf64_int vf64_int_mul32(vf64_int a, vf64_int b) { return _mm256_mul_epu32(a, b); }
 CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return _mm256_sll_epi64(a, _mm_cvtsi32_si128(n)); }
 CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return _mm256_srl_epi64(a, _mm_cvtsi32_si128(n)); }
+CP_VEC vf64_int vf64_int_high32(vf64_int a) { return _mm256_shuffle_epi32(a, _MM_SHUFFLE(3, 3, 1, 1)); }
 
 /* "Not less or equal" is true of an unordered pair. */
 CP_VEC vf32_mask vf32_above(vf32 a, vf32 b) { return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_NLE_UQ), _mm256_cmp_ps(b, b, _CMP_ORD_Q)); }

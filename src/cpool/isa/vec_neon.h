@@ -113,6 +113,11 @@ CP_VEC vf64_int vf64_int_xor(vf64_int a, vf64_int b) { return veorq_u64(a, b); }
 CP_VEC vf64_int vf64_int_mul32(vf64_int a, vf64_int b) { return vmull_u32(vmovn_u64(a), vmovn_u64(b)); }
 CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return vshlq_u64(a, vdupq_n_s64(n)); }
 CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return vshlq_u64(a, vdupq_n_s64(-n)); }
+CP_VEC vf64_int vf64_int_high32(vf64_int a)
+{
+    uint32x4_t words = vreinterpretq_u32_u64(a);
+    return vreinterpretq_u64_u32(vtrn2q_u32(words, words));
+}
 
 CP_VEC vf32_mask vf32_above(vf32 a, vf32 b) { return vbicq_u32(vceqq_f32(b, b), vcleq_f32(a, b)); }
 CP_VEC vf64_mask vf64_above(vf64 a, vf64 b) { return vbicq_u64(vceqq_f64(b, b), vcleq_f64(a, b)); }

@@ -34,6 +34,7 @@
  *   int_set1 int_add int_sub int_and int_xor
  *   int_mul32                     the product of the low 32 bits of either
  *   int_shl(v, n) int_shr(v, n)   by a constant; shr is logical
+ *   int_high32                    the high 32 bits in both halves
  */
 #ifndef CP_ISA_VEC_SCALAR_H
 #define CP_ISA_VEC_SCALAR_H
@@ -108,6 +109,7 @@ CP_VEC vf64_int vf64_int_xor(vf64_int a, vf64_int b) { return a ^ b; }
 CP_VEC vf64_int vf64_int_mul32(vf64_int a, vf64_int b) { return (a & 0xffffffffu) * (b & 0xffffffffu); }
 CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return a << n; }
 CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return a >> n; }
+CP_VEC vf64_int vf64_int_high32(vf64_int a) { return (a >> 32) * UINT64_C(0x100000001); }
 
 CP_VEC vf32 vf32_abs(vf32 a) { uint32_t v; memcpy(&v, &a, sizeof v); v &= UINT32_MAX >> 1; memcpy(&a, &v, sizeof v); return a; }
 CP_VEC vf64 vf64_abs(vf64 a) { return vf64_from_bits(vf64_bits(a) & (UINT64_MAX >> 1)); }

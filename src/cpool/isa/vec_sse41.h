@@ -114,6 +114,7 @@ CP_VEC vf64_int vf64_int_xor(vf64_int a, vf64_int b) { return _mm_xor_si128(a, b
 CP_VEC vf64_int vf64_int_mul32(vf64_int a, vf64_int b) { return _mm_mul_epu32(a, b); }
 CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return _mm_sll_epi64(a, _mm_cvtsi32_si128(n)); }
 CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return _mm_srl_epi64(a, _mm_cvtsi32_si128(n)); }
+CP_VEC vf64_int vf64_int_high32(vf64_int a) { return _mm_shuffle_epi32(a, _MM_SHUFFLE(3, 3, 1, 1)); }
 
 /* "Not less or equal" is what compares true of an unordered pair. */
 CP_VEC vf32_mask vf32_above(vf32 a, vf32 b) { return _mm_and_ps(_mm_cmpnle_ps(a, b), _mm_cmpord_ps(b, b)); }

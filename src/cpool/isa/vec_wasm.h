@@ -107,6 +107,7 @@ CP_VEC vf64_int vf64_int_mul32(vf64_int a, vf64_int b)
 }
 CP_VEC vf64_int vf64_int_shl(vf64_int a, int n) { return wasm_i64x2_shl(a, (uint32_t)n); }
 CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return wasm_u64x2_shr(a, (uint32_t)n); }
+CP_VEC vf64_int vf64_int_high32(vf64_int a) { return wasm_i32x4_shuffle(a, a, 1, 1, 3, 3); }
 
 CP_VEC vf32_mask vf32_above(vf32 a, vf32 b) { return wasm_v128_andnot(wasm_f32x4_eq(b, b), wasm_f32x4_le(a, b)); }
 CP_VEC vf64_mask vf64_above(vf64 a, vf64 b) { return wasm_v128_andnot(wasm_f64x2_eq(b, b), wasm_f64x2_le(a, b)); }

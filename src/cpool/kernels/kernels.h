@@ -20,6 +20,7 @@ const cp_kernels CP_GLUE(cp_kernels_, CP_ISA_NAME) = {
     {CP_GLUE(tap_table_f32_, CP_ISA_NAME), CP_GLUE(tap_table_f64_, CP_ISA_NAME)},
     &CP_GLUE(weighted_table_, CP_ISA_NAME),
     {NULL, NULL, CP_GLUE(ranked_two_, CP_ISA_NAME), CP_GLUE(ranked_three_, CP_ISA_NAME), CP_GLUE(ranked_four_, CP_ISA_NAME)},
+    {CP_GLUE(ranked_gradient_four_, CP_ISA_NAME), CP_GLUE(ranked_gradient_nine_, CP_ISA_NAME)},
     CP_GLUE(drawn_windows_, CP_ISA_NAME),
     &CP_GLUE(norm_table_, CP_ISA_NAME),
 };

@@ -46,16 +46,22 @@ CP_VEC vf64 vf64_pow2(vf64 e)
     return vf64_from_bits(vf64_int_shl(vf64_bits(vf64_add(e, vf64_set1(0x1p52 + 1023.0))), 52));
 }
 
-/* x = mantissa * 2^exponent, exactly, with the mantissa in [base, 2 base), 1/2 <= base <= 1; 0 < x < infinity. */
+/* x = mantissa * 2^exponent, exactly, with the mantissa in [base, 2 base), 1/2 <= base <= 1, of a normal x; `bias` is 2^52 + 1023, and
+ * as much more as the exponent is to be less. */
+CP_VEC void vf64_reduce_normal(vf64 x, vf64 bias, uint64_t base_bits, vf64 *mantissa, vf64 *exponent)
+{
+    vf64_int bits = vf64_bits(x), biased = vf64_int_shr(vf64_int_add(bits, vf64_int_set1(CP_ONE_BITS - base_bits)), 52);
+    vf64 shifted = vf64_from_bits(vf64_int_add(biased, vf64_bits(vf64_set1(0x1p52))));
+    *mantissa = vf64_from_bits(vf64_int_add(vf64_int_sub(bits, vf64_int_shl(biased, 52)), vf64_int_set1(CP_ONE_BITS)));
+    *exponent = vf64_sub(shifted, bias);
+}
+
+/* The same of any x, 0 < x < infinity. */
 CP_VEC void vf64_reduce(vf64 x, uint64_t base_bits, vf64 *mantissa, vf64 *exponent)
 {
     vf64_mask denormal = vf64_gt(vf64_set1(0x1p-1022), x);
-    vf64_int bits = vf64_bits(vf64_select(denormal, vf64_mul(x, vf64_set1(0x1p54)), x));
-    vf64_int biased = vf64_int_shr(vf64_int_add(bits, vf64_int_set1(CP_ONE_BITS - base_bits)), 52);
-    vf64 shifted = vf64_from_bits(vf64_int_add(biased, vf64_bits(vf64_set1(0x1p52))));
     vf64 bias = vf64_select(denormal, vf64_set1(0x1p52 + 1077.0), vf64_set1(0x1p52 + 1023.0));
-    *mantissa = vf64_from_bits(vf64_int_add(vf64_int_sub(bits, vf64_int_shl(biased, 52)), vf64_int_set1(CP_ONE_BITS)));
-    *exponent = vf64_sub(shifted, bias);
+    vf64_reduce_normal(vf64_select(denormal, vf64_mul(x, vf64_set1(0x1p54)), x), bias, base_bits, mantissa, exponent);
 }
 
 /* x >= 0 as mantissa * 2^exponent, mantissa in [1, 2), exactly. 0: 0 and -CP_FAR; infinity: infinity and CP_FAR; NaN: NaN
@@ -154,6 +160,22 @@ CP_VEC void vf64_log2_dd(vf64 x, vf64 *hi, vf64 *lo)
     *lo = vf64_select(number, small, zero);
 }
 
+/* log2 x for a normal x, relative error below 2^-45; of what is none, something. log2 m = s L(z), s and z as above. */
+CP_VEC vf64 vf64_log2_near(vf64 x)
+{
+    vf64 m, k, s, z, zz, even, odd;
+
+    vf64_reduce_normal(x, vf64_set1(0x1p52 + 1023.0), CP_SQRT_HALF_BITS, &m, &k);
+    s = vf64_div(vf64_sub(m, vf64_set1(1.0)), vf64_add(m, vf64_set1(1.0)));
+    z = vf64_mul(s, s);
+    zz = vf64_mul(z, z);
+    even = vf64_mad(vf64_set1(CP_LOG2_NEAR_4), zz, vf64_set1(CP_LOG2_NEAR_2));
+    odd = vf64_mad(vf64_set1(CP_LOG2_NEAR_5), zz, vf64_set1(CP_LOG2_NEAR_3));
+    even = vf64_mad(even, zz, vf64_set1(CP_LOG2_NEAR_0));
+    odd = vf64_mad(odd, zz, vf64_set1(CP_LOG2_NEAR_1));
+    return vf64_mad(s, vf64_mad(odd, z, even), k);
+}
+
 /* (hi + lo) * p for an hi that is not far and |p| <= 2^200, relative error below 2^-103. Where hi is far it stays so:
  * times p where that is beyond 1, else with the sign of p; and 0 for p = 0. */
 CP_VEC void vf64_mul_dd(vf64 *hi, vf64 *lo, vf64 p)
@@ -222,6 +244,13 @@ CP_VEC void vf64_exp2_near(vf64 x, vf64 *mantissa, vf64 *exponent)
     even = vf64_mad(even, ff, vf64_set1(CP_EXP2_NEAR_0));
     *mantissa = vf64_mad(f, vf64_mad(odd, f, even), vf64_set1(1.0));
     *exponent = k;
+}
+
+/* mantissa * 2^exponent of a mantissa in [1/2, 2] and an integer, |exponent| < 1022; of others something. */
+CP_VEC vf64 vf64_exp2_flat(vf64 mantissa, vf64 exponent)
+{
+    return vf64_from_bits(
+        vf64_int_add(vf64_bits(mantissa), vf64_int_shl(vf64_bits(vf64_add(exponent, vf64_set1(0x3p51))), 52)));
 }
 
 CP_VEC int vf32_any_nan(vf32 x)

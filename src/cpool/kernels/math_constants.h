@@ -20,6 +20,15 @@
 #define CP_LOG2_Q_6 0x1.59e09fb241a29p-3
 #define CP_LOG2_Q_7 0x1.5a5fb73c059a5p-3
 
+/* log2(m) = s L(z), for floats */
+/* L(x), 0 <= x <= 0.0294373: relative error 2^-45.1 of the whole */
+#define CP_LOG2_NEAR_0 0x1.71547652b8253p+1
+#define CP_LOG2_NEAR_1 0x1.ec709dc539e76p-1
+#define CP_LOG2_NEAR_2 0x1.2776c295f01d0p-1
+#define CP_LOG2_NEAR_3 0x1.a61a2cc1ced06p-2
+#define CP_LOG2_NEAR_4 0x1.4795a6307a14dp-2
+#define CP_LOG2_NEAR_5 0x1.21ac9c90410d8p-2
+
 /* 2^f = 1 + f (C1 + f (C2 + f P(f))), C1 = ln2, C2 = ln2^2 / 2 */
 #define CP_EXP2_C1_HI 0x1.62e42f8000000p-1
 #define CP_EXP2_C1_LO 0x1.be8e7bcd5e4f2p-27

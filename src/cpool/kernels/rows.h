@@ -77,7 +77,7 @@ static void NAME(stride)(void *dst, const void *src, int64_t step, int64_t n)
     }
 }
 
-/* The last pair of vectors ends where the elements do, or one before. */
+/* Here and below, the last pair of vectors ends where the elements do, or one before. */
 static void NAME(halve)(void *even, void *odd, const void *src, int64_t n)
 {
     CP_ELEMENT *to[2] = {even, odd};
@@ -101,11 +101,13 @@ static void NAME(merge)(void *dst, const void *even, const void *odd, int64_t n)
     CP_ELEMENT *d = dst;
     const CP_ELEMENT *const from[2] = {even, odd};
     int64_t i = 0;
-    for (; V(N) > 1 && i + 2 * V(N) <= n; i += 2 * V(N)) {
+    while (V(N) > 1 && n - i > 1 && n >= 2 * V(N)) {
         CP_VECTOR first, second;
+        i = n - i >= 2 * V(N) ? i : (n - 2 * V(N)) / 2 * 2;
         V(zip)(V(load)(from[0] + i / 2), V(load)(from[1] + i / 2), &first, &second);
         V(store)(d + i, first);
         V(store)(d + i + V(N), second);
+        i += 2 * V(N);
     }
     for (; i < n; i++) {
         d[i] = from[i % 2][i / 2];

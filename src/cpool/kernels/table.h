@@ -99,7 +99,8 @@ typedef struct cp_lane_kernels {
 
     /* Random numbers for the indices that u holds as integers, n of them, a multiple of CP_TAP_LANES; f64 lanes only. */
     void (*draw)(void *u, uint64_t seed, uint64_t offset, int64_t n);
-    void (*draw_run)(double *u, uint64_t seed, uint64_t offset, uint64_t first, int64_t n); /* for indices from `first` on */
+    void (*draw_run)(double *u, uint64_t seed, uint64_t offset, uint64_t first, int64_t n);   /* for indices from `first` on */
+    void (*draw_floats)(float *u, uint64_t seed, uint64_t offset, uint64_t first, int64_t n); /* within 2^-24 of those */
 
     /* Averages of whole planes, whose elements are pixels, and their gradient; f64 lanes only. */
     void (*whole)(const cp_whole *whole, const char *x, char *y);
@@ -163,14 +164,24 @@ typedef struct cp_detail {
     double eps2;
 } cp_detail;
 
+/* Sums of the terms of gradients of parameters, in virtual lanes: the term of window i, i < count, goes to place (first + i) %
+ * (CP_TERM_LANES planes) of its number's sums, and numbers are `pitch` apart. */
+enum { CP_TERM_LANES = 16 };
+typedef struct cp_tap_sums {
+    double *sums;
+    int64_t pitch, planes, first, count;
+} cp_tap_sums;
+
 /* What n windows hold from pass to pass. */
 typedef struct cp_tap_windows {
     int64_t n;
     double *state;                    /* [states][n] */
     double *y, *tap;                  /* results, and the taps selected (-1: none) */
-    const double *dy, *parameter, *u; /* parameter: beta, blend, or bias */
-    double *terms;                    /* [numbers][n]: what each window adds to the gradients of parameters */
+    const double *dy, *parameter, *u; /* dy: NULL where results alone are wanted; parameter: beta, blend, or bias */
+    double *terms;                    /* [numbers][n]: what each window adds to the gradients of parameters, but for ... */
+    cp_tap_sums sums;                 /* ... products with weights of CP_TAP_GATE and CP_TAP_TREE, which are summed at once */
     const double *weight; /* [ranks][n], or [taps of the unclipped window, or of the filter][n]; of every node such taps */
+    int32_t one_weight;   /* ... which may be [taps], one for all windows, of CP_TAP_GATE and CP_TAP_TREE */
     int64_t ranks;
     double *rank_value, *rank_tap; /* [ranks][n] */
     int64_t nodes, node_taps;      /* CP_TAP_TREE: gates in the order of a heap, leaves behind them; weights of each */
@@ -188,8 +199,11 @@ typedef struct cp_tap_kernel {
     void (*pass)(const cp_tap_windows *windows, const cp_tap_block *block, int pass);
     void (*finish)(const cp_tap_windows *windows, int pass); /* after the last block of a pass */
     void (*gradient)(const cp_tap_windows *windows, const cp_tap_block *block);
-    void (*terms)(const cp_tap_windows *windows, const cp_tap_block *block); /* adds to terms */
+    void (*terms)(const cp_tap_windows *windows, const cp_tap_block *block); /* adds to terms, or to sums */
     void (*finish_terms)(const cp_tap_windows *windows);
+    /* All of that, where the block is all of the windows: results, and gradients and terms if asked for. Returns whether it could;
+     * NULL: never. */
+    int (*at_once)(const cp_tap_windows *windows, const cp_tap_block *block, int gradients, int terms);
 } cp_tap_kernel;
 
 /* Weighted means of floats as two sums; see kernels/weighted.h. */
@@ -232,6 +246,23 @@ typedef struct cp_ranked_row {
     float weight[CP_RANKED];
     float *y;
 } cp_ranked_row;
+
+/* Of the gradient, windows of at most so many taps. */
+enum { CP_RANKED_MOST = 9 };
+
+/* n windows side by side: of each tap the elements, -infinity where there is none, and what each adds to the gradients. */
+typedef struct cp_ranked_gradient {
+    const float *tap[CP_RANKED_MOST], *there[CP_RANKED_MOST], *dy; /* `there`: 1 where there is one, else 0 */
+    int64_t n, whole_from, whole_to;                               /* those in between have all taps along the row */
+    int32_t all_rows;                                              /* ... and all windows all of its rows */
+    float weight[CP_RANKED_MOST];                                  /* 0 behind the last rank */
+    float most;                                                    /* that dy may be */
+    float *dx[CP_RANKED_MOST];                                     /* of each tap; NULL: none is wanted */
+    int32_t adds[CP_RANKED_MOST];                                  /* whether it is added to what is there */
+    int32_t ranks;
+    int64_t sums_step, period;
+    double *sums; /* [ranks][period], sums_step apart: dy times what has that rank, windows modulo period; or NULL */
+} cp_ranked_gradient;
 
 /* Elements drawn from windows of floats of at most so many taps, whose sums are 0 or larger than the other; see kernels/drawn.h. */
 enum { CP_DRAWN = 64 };
@@ -326,8 +357,9 @@ typedef struct cp_kernels {
     const cp_lp_kernels *lp;
     const cp_tap_kernel *tap[CP_DTYPES]; /* of each type [CP_TAPS] */
     const cp_weighted_kernels *weighted;
-    int (*ranked[CP_RANKED + 1])(const cp_ranked_row *row); /* by the number of taps, from two on */
-    int (*drawn)(const cp_drawn_row *row);                  /* whether a result is NaN, which then is not decided */
+    int (*ranked[CP_RANKED + 1])(const cp_ranked_row *row);   /* by the number of taps, from two on */
+    int (*ranked_gradient[2])(const cp_ranked_gradient *row); /* of up to four taps, of up to nine; those missing are absent */
+    int (*drawn)(const cp_drawn_row *row);                    /* whether a result is NaN, which then is not decided */
     const cp_norm_kernels *norm;
 } cp_kernels;
 

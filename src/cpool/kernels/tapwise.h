@@ -50,6 +50,86 @@ CP_TEMPLATE vf64 NAME_TAP(total_of_row)(const cp_tap_windows *w, int row, int64_
     return NAME_TAP(total)(NAME_TAP(get)(w, row, i), NAME_TAP(get)(w, row + 1, i));
 }
 
+/* The weight of a tap, or of a tap in a mask. */
+CP_TEMPLATE vf64 NAME_TAP(weight_at)(int one, const cp_tap_windows *w, int64_t k, int64_t i)
+{
+    return one ? vf64_set1(w->weight[k]) : vf64_load(w->weight + k * w->n + i);
+}
+
+/* ---- Sums of products over windows: gradients of weights ---- */
+
+/* sums[k] += factors of k times x, of the first `n` lanes or of all, for several numbers k. */
+CP_TEMPLATE void NAME_TAP(add_products)(int numbers, vf64 *sums, const double *factor, int64_t pitch, const double *x,
+                                        int64_t n)
+{
+    vf64 element = n >= vf64_N ? vf64_load(x) : vf64_load_n(x, n, 0.0);
+    CP_UNROLL
+    for (int k = 0; k < numbers; k++) {
+        const double *at = factor + k * pitch;
+        sums[k] = vf64_add(sums[k], vf64_mul(n >= vf64_N ? vf64_load(at) : vf64_load_n(at, n, 0.0), element));
+    }
+}
+
+/* The same of n windows one behind the other, whose virtual lanes begin with the first; sums of numbers are `to_next` apart. */
+CP_TEMPLATE void NAME_TAP(add_columns)(int numbers, double *sum, int64_t to_next, const double *factor, int64_t pitch,
+                                       const double *x, int64_t n)
+{
+    for (int64_t lane = 0; lane < CP_TERM_LANES; lane += 2 * vf64_N) {
+        vf64 a[3], b[3];
+        CP_UNROLL
+        for (int k = 0; k < numbers; k++) {
+            a[k] = vf64_load(sum + k * to_next + lane);
+            b[k] = vf64_load(sum + k * to_next + lane + vf64_N);
+        }
+        int64_t i = lane;
+        for (; i + 2 * vf64_N <= n; i += CP_TERM_LANES) {
+            NAME_TAP(add_products)(numbers, a, factor + i, pitch, x + i, vf64_N);
+            NAME_TAP(add_products)(numbers, b, factor + i + vf64_N, pitch, x + i + vf64_N, vf64_N);
+        }
+        if (i < n) {
+            NAME_TAP(add_products)(numbers, a, factor + i, pitch, x + i, n - i);
+        }
+        if (i + vf64_N < n) {
+            NAME_TAP(add_products)(numbers, b, factor + i + vf64_N, pitch, x + i + vf64_N, n - i - vf64_N);
+        }
+        CP_UNROLL
+        for (int k = 0; k < numbers; k++) {
+            vf64_store(sum + k * to_next + lane, a[k]);
+            vf64_store(sum + k * to_next + lane + vf64_N, b[k]);
+        }
+    }
+}
+
+/* Adds the products of rows of factors (up to three of them) with the elements of a tap to the sums of their numbers, of which the
+ * first is `number` and the others `between` apart. */
+CP_TEMPLATE void NAME_TAP(sum_products)(int numbers, const cp_tap_windows *w, int64_t number, int64_t between,
+                                        const double *factor, const double *x)
+{
+    const cp_tap_sums *s = &w->sums;
+    int64_t round = CP_TERM_LANES * s->planes, at = s->first, to_next = between * s->pitch;
+    double *sum = s->sums + number * s->pitch;
+    if (s->planes == 1 && at == 0) {
+        NAME_TAP(add_columns)(numbers, sum, to_next, factor, w->n, x, s->count);
+        return;
+    }
+    for (int64_t i = 0; i < s->count;) {
+        int64_t left = round - at < s->count - i ? round - at : s->count - i, n = left < vf64_N ? left : vf64_N;
+        CP_UNROLL
+        for (int k = 0; k < numbers; k++) {
+            double *to = sum + k * to_next + at;
+            vf64 total = n == vf64_N ? vf64_load(to) : vf64_load_n(to, n, 0.0);
+            NAME_TAP(add_products)(1, &total, factor + k * w->n + i, 0, x + i, n);
+            if (n == vf64_N) {
+                vf64_store(to, total);
+            } else {
+                vf64_store_n(to, total, n);
+            }
+        }
+        i += n;
+        at = at + n < round ? at + n : 0;
+    }
+}
+
 /* ---- Weighted means ---- */
 
 /* exp(t x) as mantissa and exponent. The product is taken in two doubles, so that only the rounding of the mantissa is left. Beyond
@@ -85,7 +165,7 @@ CP_TEMPLATE vf64 NAME_TAP(exp_flat)(vf64 product)
 {
     vf64 mantissa, exponent;
     NAME_TAP(exp_near)(product, &mantissa, &exponent);
-    return vf64_mul(mantissa, vf64_pow2(exponent));
+    return vf64_exp2_flat(mantissa, exponent);
 }
 
 /* Whether every lane is below a bound; NaN is not. */
@@ -521,7 +601,7 @@ enum {
     NAME_TAP(COUNT)
 };
 
-CP_TEMPLATE void NAME_TAP(blend_pass)(int kind, const cp_tap_windows *w, const cp_tap_block *b)
+CP_TEMPLATE void NAME_TAP(blend_pass)(int kind, int one, const cp_tap_windows *w, const cp_tap_block *b)
 {
     vf64 zero = vf64_set1(0.0);
     for (int64_t i = 0; i < w->n; i += vf64_N) {
@@ -539,7 +619,7 @@ CP_TEMPLATE void NAME_TAP(blend_pass)(int kind, const cp_tap_windows *w, const c
             NAME_TAP(add)(&sum, &rest, x);
             count = vf64_add(count, there);
             if (kind == CP_TAP_GATE) {
-                NAME_TAP(add)(&dot, &dot_rest, vf64_mul(vf64_load(w->weight + (int64_t)b->number[t] * w->n + i), x));
+                NAME_TAP(add)(&dot, &dot_rest, vf64_mul(NAME_TAP(weight_at)(one, w, (int64_t)b->number[t], i), x));
             }
         }
         vf64 rows[] = {best, at, sum, rest, dot, dot_rest, count};
@@ -552,13 +632,17 @@ CP_TEMPLATE void NAME_TAP(blend_pass)(int kind, const cp_tap_windows *w, const c
 static void NAME_TAP(mix_pass)(const cp_tap_windows *w, const cp_tap_block *b, int pass)
 {
     (void)pass;
-    NAME_TAP(blend_pass)(CP_TAP_MIX, w, b);
+    NAME_TAP(blend_pass)(CP_TAP_MIX, 0, w, b);
 }
 
 static void NAME_TAP(gate_pass)(const cp_tap_windows *w, const cp_tap_block *b, int pass)
 {
     (void)pass;
-    NAME_TAP(blend_pass)(CP_TAP_GATE, w, b);
+    if (w->one_weight) {
+        NAME_TAP(blend_pass)(CP_TAP_GATE, 1, w, b);
+    } else {
+        NAME_TAP(blend_pass)(CP_TAP_GATE, 0, w, b);
+    }
 }
 
 /* 1 / (1 + exp(-v)), or exp(v) / (1 + exp(v)) where v < 0. */
@@ -621,7 +705,7 @@ CP_TEMPLATE vf64 NAME_TAP(blend_gradient)(int kind, const cp_tap_windows *w, int
     return gradient;
 }
 
-CP_TEMPLATE void NAME_TAP(max_mean_gradient)(int kind, const cp_tap_windows *w, const cp_tap_block *b)
+CP_TEMPLATE void NAME_TAP(max_mean_gradient)(int kind, int one_weight, const cp_tap_windows *w, const cp_tap_block *b)
 {
     vf64 zero = vf64_set1(0.0), one = vf64_set1(1.0);
     for (int64_t i = 0; i < w->n; i += vf64_N) {
@@ -632,7 +716,7 @@ CP_TEMPLATE void NAME_TAP(max_mean_gradient)(int kind, const cp_tap_windows *w, 
             vf64_mask here = vf64_eq(at, vf64_set1((double)(b->first + t)));
             vf64 dx = vf64_add(vf64_select(here, to_max, zero), to_mean);
             if (kind == CP_TAP_GATE) {
-                dx = vf64_add(vf64_mul(to_gate, vf64_load(w->weight + (int64_t)b->number[t] * w->n + i)), dx);
+                dx = vf64_add(vf64_mul(to_gate, NAME_TAP(weight_at)(one_weight, w, (int64_t)b->number[t], i)), dx);
             }
             vf64_store(b->gradient[0] + t * b->n + i, dx);
         }
@@ -641,12 +725,16 @@ CP_TEMPLATE void NAME_TAP(max_mean_gradient)(int kind, const cp_tap_windows *w, 
 
 static void NAME_TAP(mix_gradient)(const cp_tap_windows *w, const cp_tap_block *b)
 {
-    NAME_TAP(max_mean_gradient)(CP_TAP_MIX, w, b);
+    NAME_TAP(max_mean_gradient)(CP_TAP_MIX, 0, w, b);
 }
 
 static void NAME_TAP(gate_gradient)(const cp_tap_windows *w, const cp_tap_block *b)
 {
-    NAME_TAP(max_mean_gradient)(CP_TAP_GATE, w, b);
+    if (w->one_weight) {
+        NAME_TAP(max_mean_gradient)(CP_TAP_GATE, 1, w, b);
+    } else {
+        NAME_TAP(max_mean_gradient)(CP_TAP_GATE, 0, w, b);
+    }
 }
 
 static void NAME_TAP(mix_finish_terms)(const cp_tap_windows *w)
@@ -660,12 +748,10 @@ static void NAME_TAP(mix_finish_terms)(const cp_tap_windows *w)
 static void NAME_TAP(gate_terms)(const cp_tap_windows *w, const cp_tap_block *b)
 {
     for (int64_t i = 0; i < w->n; i += vf64_N) {
-        vf64 gradient = NAME_TAP(blend_gradient)(CP_TAP_GATE, w, i);
-        vf64_store(w->terms + i, gradient);
-        for (int64_t t = 0; t < b->count; t++) {
-            vf64 term = vf64_mul(gradient, vf64_load(b->tap[t].leaf[0] + i));
-            vf64_store(w->terms + (1 + (int64_t)b->number[t]) * w->n + i, term);
-        }
+        vf64_store(w->terms + i, NAME_TAP(blend_gradient)(CP_TAP_GATE, w, i));
+    }
+    for (int64_t t = 0; t < b->count; t++) {
+        NAME_TAP(sum_products)(1, w, 1 + (int64_t)b->number[t], 0, w->terms, b->tap[t].leaf[0]);
     }
 }
 
@@ -862,7 +948,8 @@ static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
                      NAME_TAP(ratio_finish),
                      NAME_TAP(soft_gradient),
                      NAME_TAP(soft_terms),
-                     NAME_TAP(soft_finish_terms)},
+                     NAME_TAP(soft_finish_terms),
+                     NULL},
     [CP_TAP_LIP] = {3,
                     2,
                     0,
@@ -871,6 +958,7 @@ static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
                     NAME_TAP(weighted_pass),
                     NAME_TAP(ratio_finish),
                     NAME_TAP(lip_gradient),
+                    NULL,
                     NULL,
                     NULL},
     [CP_TAP_SHARE] = {3,
@@ -882,8 +970,9 @@ static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
                       NAME_TAP(ratio_finish),
                       NAME_TAP(share_gradient),
                       NULL,
+                      NULL,
                       NULL},
-    [CP_TAP_DRAW] = {1, 2, 0, {0, 0, 0}, NULL, NAME_TAP(draw_pass), NAME_TAP(draw_finish), NULL, NULL, NULL},
+    [CP_TAP_DRAW] = {1, 2, 0, {0, 0, 0}, NULL, NAME_TAP(draw_pass), NAME_TAP(draw_finish), NULL, NULL, NULL, NULL},
     [CP_TAP_MIX] = {1,
                     1,
                     0,
@@ -893,7 +982,8 @@ static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
                     NAME_TAP(mix_finish),
                     NAME_TAP(mix_gradient),
                     NULL,
-                    NAME_TAP(mix_finish_terms)},
+                    NAME_TAP(mix_finish_terms),
+                    NULL},
     [CP_TAP_GATE] = {1,
                      1,
                      0,
@@ -903,6 +993,7 @@ static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
                      NAME_TAP(gate_finish),
                      NAME_TAP(gate_gradient),
                      NAME_TAP(gate_terms),
+                     NULL,
                      NULL},
     [CP_TAP_RANK] = {1,
                      1,
@@ -913,7 +1004,8 @@ static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
                      NAME_TAP(rank_finish),
                      NAME_TAP(rank_gradient),
                      NULL,
-                     NAME_TAP(rank_finish_terms)},
+                     NAME_TAP(rank_finish_terms),
+                     NULL},
     [CP_TAP_DPP] = {1,
                     3,
                     2,
@@ -923,7 +1015,8 @@ static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
                     NAME_TAP(detail_finish),
                     NAME_TAP(detail_gradient),
                     NAME_TAP(detail_terms),
-                    NAME_TAP(detail_finish_terms)},
+                    NAME_TAP(detail_finish_terms),
+                    NAME_TAP(detail_at_once)},
     [CP_TAP_ADA] = {3,
                     3,
                     1,
@@ -933,7 +1026,8 @@ static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
                     NAME_TAP(ada_finish),
                     NAME_TAP(ada_gradient),
                     NULL,
-                    NAME_TAP(ada_finish_terms)},
+                    NAME_TAP(ada_finish_terms),
+                    NULL},
     [CP_TAP_TREE] = {1,
                      1,
                      0,
@@ -943,6 +1037,7 @@ static const cp_tap_kernel NAME_TAP(table)[CP_TAPS] = {
                      NAME_TAP(tree_finish),
                      NAME_TAP(tree_gradient),
                      NAME_TAP(tree_terms),
+                     NULL,
                      NULL},
 };
 #undef NAME_TAP

@@ -46,6 +46,13 @@ static inline int cp_is_power_of_two(double divisor)
 /* Exponents below it in magnitude have powers that are sums and products of doubles, and times floats, without scaling. */
 #define CP_TAP_FLAT 0x1p8
 
+/* Detail-preserving windows that are worked out at once have so many taps at most. They are flat where the sum of the squares of the
+ * logarithms of all powers is below the second, which keeps them apart by less than 2^726, and below the third are the reference,
+ * alpha, and eps^2 and its inverse, which keeps every square finite. */
+enum { CP_DETAIL_TAPS = 64 };
+#define CP_DETAIL_POWERS 0x1p17
+#define CP_DETAIL_MOST 0x1p300
+
 /* Of sorted windows: what few_ranks_gradient() of kernels/tapwise.h is for. */
 enum { CP_FEW_RANKS = 32 };
 
@@ -83,9 +90,11 @@ enum { CP_AHEAD = 4096 };
         } \
     }
 
-/* Before a loop of a few constant steps: it is written out. */
+/* Before a loop of a few constant steps: it is written out. One that a template leaves with a variable number of them stays a loop, of
+ * which clang would warn. */
 #if defined(__clang__)
 #  define CP_UNROLL _Pragma("clang loop unroll(full)")
+#  pragma clang diagnostic ignored "-Wpass-failed"
 #elif defined(__GNUC__)
 #  define CP_UNROLL _Pragma("GCC unroll 16")
 #else
@@ -104,7 +113,8 @@ enum { CP_AHEAD = 4096 };
 #  define CP_OUT_OF_LINE static __attribute__((noinline))
 #endif
 
-/* Asks for a cache line; any address is allowed. */
+/* Asks for a cache line; any address is allowed. In a function that does nothing else only where that is a CP_TEMPLATE: gcc takes
+ * others for functions without effect, and drops their calls. */
 #if defined(__GNUC__) || defined(__clang__)
 #  define CP_PREFETCH(address) __builtin_prefetch(address)
 #else
