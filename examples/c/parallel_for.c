@@ -1,5 +1,5 @@
-/* A program's own threads. The library hands out work by a function that the program gives it; how that is split and in which order
- * it runs is the program's business, and no bit of the result depends on it. */
+/* A program's own threads. The library hands out work by a function that the program gives it; how that is split and in which
+ * order it runs is the program's business, and no bit of the result depends on it. */
 #include "call.h"
 
 #include <pthread.h>

@@ -1,5 +1,5 @@
-/* Training: max pooling and batch norm with ReLU, forward and backward, and steps down the gradient of a squared error. The gradient
- * with respect to the input is compared with differences of the loss along it. */
+/* Training: max pooling and batch norm with ReLU, forward and backward, and steps down the gradient of a squared error. The
+ * gradient with respect to the input is compared with differences of the loss along it. */
 #include "call.h"
 
 #include <math.h>

@@ -4,9 +4,9 @@
  * it returns; none prints, aborts or raises a signal. Every function may be called from any number of threads at once, as long
  * as no two calls write the same memory.
  *
- * A call is: fill cpool_pool_params, list the arrays as cpool_arg by role, ask cpool_pool_describe for the shape of the result
- * and cpool_pool_query for the workspace, provide both, call cpool_pool_forward or cpool_pool_backward. Normalization likewise, by
- * cpool_norm_params and cpool_norm_*.
+ * A call is: fill cpool_pool_params, list the arrays as cpool_arg by role, ask cpool_pool_describe for
+ * the shape of the result and cpool_pool_query for the workspace, provide both, call cpool_pool_forward
+ * or cpool_pool_backward. Normalization likewise, by cpool_norm_params and cpool_norm_*.
  *
  * SPDX-License-Identifier: BSD-3-Clause */
 #ifndef CPOOL_CPOOL_H
@@ -44,8 +44,8 @@ typedef enum cpool_status {
     CPOOL_UNSUPPORTED = 4    /* something a newer library may know */
 } cpool_status;
 
-/* Structs that have a struct_size start from their INIT, in which reserved room is 0. It has to stay 0 in what the library reads; in
- * what it writes (cpool_error, cpool_shape, cpool_info) it stays 0 where the library does not know a use of it. */
+/* Structs that have a struct_size start from their INIT, in which reserved room is 0. It has to stay 0 in what the library
+ * reads; in what it writes (cpool_error, cpool_shape, cpool_info) it stays 0 where the library does not know a use of it. */
 
 /* What went wrong, in the vocabulary of the arguments. Owned by the caller, written only when a call fails, always terminated;
  * every function takes NULL for it. Start from CPOOL_ERROR_INIT. */
@@ -66,8 +66,8 @@ enum { CPOOL_INT = 0, CPOOL_UINT = 1, CPOOL_FLOAT = 2 };
 #define CPOOL_MAX_NDIM 64
 
 /* A borrowed array. Strides are in bytes, may be negative, zero (inputs only) or odd; NULL means C order. `data` is element
- * [0, 0, ...] and may have any alignment; it may be NULL if the array is empty, or where only the shape is read (describe, query).
- * shape and strides have ndim entries. dtype_lanes is 1; reserved is 0. */
+ * [0, 0, ...] and may have any alignment; it may be NULL if the array is empty, or where only the shape is read (describe,
+ * query). shape and strides have ndim entries. dtype_lanes is 1; reserved is 0. */
 typedef struct cpool_view {
     void *data;
     const int64_t *shape;
@@ -147,36 +147,39 @@ typedef struct cpool_arg {
  *   CPOOL_GATED            forward  X, WEIGHT (BIAS) -> Y     backward  GRAD|Y, X, WEIGHT (BIAS) -> (GRAD|X|WEIGHT|BIAS)
  *       The blend is 1 / (1 + exp(-(sum weight x + bias))), a weight for every tap. Sliding windows only.
  *   CPOOL_RANK             forward  X, WEIGHT -> Y            backward  GRAD|Y, X, WEIGHT -> (GRAD|X) (GRAD|WEIGHT)
- *       sum weight[r] x[r], x sorted downwards, equals by position and NaN first; ranks that a window does not have add nothing.
+ *       sum weight[r] x[r], x sorted downwards, equals by position and NaN first; ranks
+ *       that a window does not have add nothing.
  *   CPOOL_KMAX             forward  X (LENGTHS) -> Y (INDICES)  backward  GRAD|Y, INDICES -> GRAD|X
  *       The params.k largest along one axis (rank 1, no window) in their order there; of equals the first, NaN is largest.
  *       Elements from a length on do not exist; results that are missing are 0 with index -1.
  *   CPOOL_DPP              forward  X, ALPHA, LAMBDA (REFERENCE, or FILTER (BIAS)) -> Y
  *                          backward GRAD|Y and the same -> (GRAD| of each of them)
- *       sum w x / sum w, w = alpha + ((d^2 + params.eps2) / Z)^(lambda / 2), d = x - reference, or with CPOOL_ASYMMETRIC what of it
- *       is above 0; Z by params.variant. The reference is the mean of the window, or REFERENCE, or sum filter x + bias over windows
- *       of the filter's own sizes and padding but the same stride, in which padding is 0. With a filter sliding windows only.
+ *       sum w x / sum w, w = alpha + ((d^2 + params.eps2) / Z)^(lambda / 2), d = x - reference, or
+ *       with CPOOL_ASYMMETRIC what of it is above 0; Z by params.variant. The reference is the mean
+ *       of the window, or REFERENCE, or sum filter x + bias over windows of the filter's own sizes
+ *       and padding but the same stride, in which padding is 0. With a filter sliding windows only.
  *   CPOOL_ADA              forward  X, BLEND -> Y             backward  GRAD|Y, X, BLEND -> (GRAD|X) (GRAD|BLEND)
  *       blend * D + (1 - blend) * S; S as CPOOL_SOFT with beta = 1, D weighted by exp(2 |x m| / (x^2 + m^2)), m the mean.
  *   CPOOL_TREE             forward  X, LEAVES, GATES -> Y     backward  GRAD|Y and the same -> (GRAD| of each of them)
- *       The value of gate 0. A leaf is sum mask x; a gate s left + (1 - s) right, s = 1 / (1 + exp(-sum mask x)). Sliding windows
- *       only.
+ *       The value of gate 0. A leaf is sum mask x; a gate s left + (1 - s) right,
+ *       s = 1 / (1 + exp(-sum mask x)). Sliding windows only.
  *   CPOOL_BLUR             forward  X -> Y                    backward  GRAD|Y -> GRAD|X
  *       A binomial filter: along each axis, window numbers of Pascal's triangle (1 to 7 of them) divided by their sum, at every
  *       stride-th element from the first on, over a border that params.variant says. Sliding windows without padding.
  *   CPOOL_FRACTIONAL       forward  X (U) -> Y (INDICES)      backward  GRAD|Y, INDICES -> GRAD|X
- *       The maximum of params.output_size windows along each axis of a plane, whose distances are drawn: with a = (n - window) /
- *       (output_size - 1), window i begins at floor((i + u) a) - floor(u a), the last at n - window. One u per plane and axis, drawn
- *       for index (n C + c) rank + axis; U has the axes of x that are not spatial and then one of length rank. No padding.
+ *       The maximum of params.output_size windows along each axis of a plane, whose distances are
+ *       drawn: with a = (n - window) / (output_size - 1), window i begins at
+ *       floor((i + u) a) - floor(u a), the last at n - window. One u per plane and axis, drawn for index
+ *       (n C + c) rank + axis; U has the axes of x that are not spatial and then one of length rank. No padding.
  *   CPOOL_S3               forward  X (U) -> Y (INDICES)      backward  GRAD|Y, INDICES -> GRAD|X
- *       The maximum of windows of stride 1, of which along each axis some are kept, the same in all planes: of each params.grid
- *       neighbours ceil(grid / stride), those with the smallest u. Drawn for the number of the window along its axis, counted on
- *       from axis to axis; U has one axis, of as many. Inference is CPOOL_MAX with stride 1, then CPOOL_AVG with window and stride
- *       params.stride and padding stride / 2.
+ *       The maximum of windows of stride 1, of which along each axis some are kept, the same in all planes:
+ *       of each params.grid neighbours ceil(grid / stride), those with the smallest u. Drawn for the number
+ *       of the window along its axis, counted on from axis to axis; U has one axis, of as many. Inference is
+ *       CPOOL_MAX with stride 1, then CPOOL_AVG with window and stride params.stride and padding stride / 2.
  *   CPOOL_DPID             forward  X, LAMBDA -> Y
- *       Detail-preserving downscaling by factors, which are params.window: the mean of a window, weighted by |x - center|^lambda. The
- *       norm is over all channels, LAMBDA one number, and the center the averages of this and the neighbouring windows, weighted
- *       1 2 1 along each axis. What is left beyond whole windows is not read. */
+ *       Detail-preserving downscaling by factors, which are params.window: the mean of a window, weighted by
+ *       |x - center|^lambda. The norm is over all channels, LAMBDA one number, and the center the averages of this and
+ *       the neighbouring windows, weighted 1 2 1 along each axis. What is left beyond whole windows is not read. */
 enum {
     CPOOL_MAX = 1,
     CPOOL_MIN = 2,
@@ -201,12 +204,14 @@ enum {
     CPOOL_DPID = 21
 };
 
-/* granularity of CPOOL_MIXED_RANDOM: what shares a draw. The index drawn for is 0, n * C + c, or the linear index of the result. */
+/* granularity of CPOOL_MIXED_RANDOM: what shares a draw. The index drawn for is 0,
+ * n * C + c, or the linear index of the result. */
 enum { CPOOL_LAYER = 0, CPOOL_MAP = 1, CPOOL_REGION = 2 };
 
 /* variant of CPOOL_DPP: 1, or the mean or the sum of d^2 + eps2 over the window. */
 enum { CPOOL_DPP_PLAIN = 0, CPOOL_DPP_MEAN = 1, CPOOL_DPP_SUM = 2 };
-/* variant of CPOOL_BLUR: the input goes on beyond its border mirrored at the outermost elements, by repeating them, or with 0. */
+/* variant of CPOOL_BLUR: the input goes on beyond its border mirrored at the outermost
+ * elements, by repeating them, or with 0. */
 enum { CPOOL_REFLECT = 0, CPOOL_REPLICATE = 1, CPOOL_ZERO = 2 };
 
 /* geometry. SLIDING: window, stride, dilation, padding. ADAPTIVE: window holds the output size; bin i of an axis of length n
@@ -334,9 +339,9 @@ enum { CPOOL_FORWARD = 0, CPOOL_BACKWARD = 1 };
 
 /* Shape and dtype that `role` must have, given X (its shape and dtype; data is not read) and, for backward roles, the same X or
  * GRAD|X. CPOOL_TAPS: uint8 with 255 = none where a window has at most 255 taps, else int32, or int64 where it has more than
- * 2^31 - 1, with -1 = none. A tap is the row-major offset in the unclipped window; in adaptive windows the offset in the largest
- * bin, counted from the bin's own start; in whole windows the position in the plane. CPOOL_MASK: ndim 0 (CPOOL_LAYER), the shape
- * of x with length 1 along the spatial axes (CPOOL_MAP), or that of the result (CPOOL_REGION). */
+ * 2^31 - 1, with -1 = none. A tap is the row-major offset in the unclipped window; in adaptive windows the offset in the
+ * largest bin, counted from the bin's own start; in whole windows the position in the plane. CPOOL_MASK: ndim 0 (CPOOL_LAYER),
+ * the shape of x with length 1 along the spatial axes (CPOOL_MAP), or that of the result (CPOOL_REGION). */
 CPOOL_API cpool_status cpool_pool_describe(const cpool_pool_params *params, const cpool_arg *args, int32_t n, int32_t role,
                                            cpool_shape *out, cpool_error *error);
 
@@ -353,8 +358,8 @@ CPOOL_API cpool_status cpool_pool_forward(const cpool_pool_params *params, const
 CPOOL_API cpool_status cpool_pool_backward(const cpool_pool_params *params, const cpool_arg *args, int32_t n,
                                            const cpool_exec *exec);
 
-/* X (shape only), TAPS -> INDICES: positions in the flattened spatial plane, -1 = none. A tap that selects nothing real gives -1.
- * Needs no workspace. */
+/* X (shape only), TAPS -> INDICES: positions in the flattened spatial plane, -1 = none. A
+ * tap that selects nothing real gives -1. Needs no workspace. */
 CPOOL_API cpool_status cpool_taps_to_indices(const cpool_pool_params *params, const cpool_arg *args, int32_t n,
                                              const cpool_exec *exec);
 
@@ -368,15 +373,16 @@ CPOOL_API cpool_status cpool_taps_to_indices(const cpool_pool_params *params, co
  *   CPOOL_LAYER_NORM     those along params.norm_axes                    groups [the other axes]
  *   CPOOL_RMS_NORM       the same, with mean 0 and var the mean of x^2   groups [the other axes]
  *
- * Weight and bias have shape [C], of layer and RMS norm that of the axes; each may be absent (1, 0), and RMS norm has no bias. N is
- * the first axis that is not the channel axis. Variances are biased (divided by the count). Computed in double, rounded once.
+ * Weight and bias have shape [C], of layer and RMS norm that of the axes; each may be
+ * absent (1, 0), and RMS norm has no bias. N is the first axis that is not the channel
+ * axis. Variances are biased (divided by the count). Computed in double, rounded once.
  *
  *   forward   X (WEIGHT) (BIAS) -> Y (STATS)
  *   backward  GRAD|Y, X, STATS (WEIGHT) (BIAS) -> (GRAD|X) (GRAD|WEIGHT) (GRAD|BIAS)
  *
  * Batch norm also takes MU and VAR in the place of statistics of the batch (inference), forward, and backward where they are
- * constants that have no gradient, then in the place of STATS. It gives (MOMENTS), from which running statistics are updated. And it
- * works in stages, between which ranks that share a batch exchange what is small:
+ * constants that have no gradient, then in the place of STATS. It gives (MOMENTS), from which running statistics are updated.
+ * And it works in stages, between which ranks that share a batch exchange what is small:
  *
  *   forward   CPOOL_STAGE_STATS  X -> MOMENTS                     merge them by cpool_moments_merge
  *             CPOOL_STAGE_APPLY  X, MOMENTS (WEIGHT) (BIAS) -> Y (STATS)
@@ -385,8 +391,8 @@ CPOOL_API cpool_status cpool_taps_to_indices(const cpool_pool_params *params, co
  *
  * With CPOOL_RELU, batch norm only, y = max(0, y), NaN staying NaN, and e = dy where y > 0, else 0; without, e = dy.
  *
- * Y may be exactly X's memory unless STATS are asked for, GRAD|X exactly that of GRAD|Y. A gradient of a parameter comes with the
- * parameter, whose shape and dtype it has. */
+ * Y may be exactly X's memory unless STATS are asked for, GRAD|X exactly that of GRAD|Y.
+ * A gradient of a parameter comes with the parameter, whose shape and dtype it has. */
 enum { CPOOL_BATCH_NORM = 1, CPOOL_INSTANCE_NORM = 2, CPOOL_GROUP_NORM = 3, CPOOL_LAYER_NORM = 4, CPOOL_RMS_NORM = 5 };
 enum { CPOOL_STAGE_ALL = 0, CPOOL_STAGE_STATS = 1, CPOOL_STAGE_SUMS = 2, CPOOL_STAGE_APPLY = 3 };
 
@@ -424,8 +430,8 @@ CPOOL_API cpool_status cpool_norm_forward(const cpool_norm_params *params, const
 CPOOL_API cpool_status cpool_norm_backward(const cpool_norm_params *params, const cpool_arg *args, int32_t n,
                                            const cpool_exec *exec);
 
-/* out = the moments of everything that a and b are the moments of (Chan, Golub and LeVeque): float64 [4, C] of any strides. Count 0
- * is nothing, and merging with it changes no bit. out may be exactly a or b. Needs no workspace. */
+/* out = the moments of everything that a and b are the moments of (Chan, Golub and LeVeque): float64 [4, C] of any strides.
+ * Count 0 is nothing, and merging with it changes no bit. out may be exactly a or b. Needs no workspace. */
 CPOOL_API cpool_status cpool_moments_merge(const cpool_view *a, const cpool_view *b, const cpool_view *out, cpool_error *error);
 
 /* ---- Instruction sets -------------------------------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* The floating-point environment of a call. Callers and their threads may differ in rounding mode, flush-to-zero and trap masks
- * (any library of the process may have set them), results may not: entries, and bodies that the engine hands to parallel_for, run
- * between enter and leave, which set the default environment and put back the old one with its sticky flags.
+ * (any library of the process may have set them), results may not: entries, and bodies that the engine hands to parallel_for,
+ * run between enter and leave, which set the default environment and put back the old one with its sticky flags.
  *
  * Arithmetic on values that are read from and written to memory in between stays in between, and so do calls of functions that
  * the compiler does not see.

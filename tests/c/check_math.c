@@ -10,8 +10,8 @@
  *     cc -std=c11 -O3 -ffp-contract=off -Isrc/cpool tests/c/check_math.c check_math_*.o -lquadmath -lm -o check_math
  *     ./check_math [--time | --all]
  *
- * Prints the largest error of each function and "N passed, 0 failed". --all: the exponential of floats is checked of every float, not of
- * some, which takes minutes. */
+ * Prints the largest error of each function and "N passed, 0 failed". --all: the
+ * exponential of floats is checked of every float, not of some, which takes minutes. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Checks the normalization entries of cpool.h as a C program calls them: the worked numbers, the stages of a batch in parts, older
- * and newer callers, and that a call that fails has written nothing.
+/* Checks the normalization entries of cpool.h as a C program calls them: the worked numbers, the stages of a batch in parts,
+ * older and newer callers, and that a call that fails has written nothing.
  *
  *     python tools/run_c_tests.py norm
  *

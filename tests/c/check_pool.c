@@ -1305,7 +1305,8 @@ typedef struct scribbler {
 #endif
 
 #ifndef RACES_ARE_REPORTED
-/* The last index turns bad and good again, for long and short times: good when it is checked, bad when it is used, now and then. */
+/* The last index turns bad and good again, for long and short times: good when it is
+ * checked, bad when it is used, now and then. */
 static void *scribble(void *arg)
 {
     scribbler *s = arg;

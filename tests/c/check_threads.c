@@ -352,7 +352,8 @@ static void check_fork(void)
         c[k] = (caller){.threads = t, .stop = &stop, .workers = 3};
         check(!pthread_create(&thread[k], NULL, caller_main, &c[k]), "pthread_create");
     }
-    /* Threads that start allocate, and AddressSanitizer's allocator hands a lock that is held to the child, which waits for ever. */
+    /* Threads that start allocate, and AddressSanitizer's allocator hands a lock that is
+     * held to the child, which waits for ever. */
     for (int k = 0; k < 3; k++) {
         for (double start = now(); !c[k].calls && now() - start < 20;) {
             sleep_us(20);

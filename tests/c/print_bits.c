@@ -1,6 +1,6 @@
-/* Prints, for every operator, hashes of the bits of its results: forward and backward, float32 and float64, a channel's elements
- * together and a position's. Each is computed on every instruction set of this machine, which have to agree. tools/cross.py compares
- * what machines print; so there are no threads here, and nothing that depends on byte order.
+/* Prints, for every operator, hashes of the bits of its results: forward and backward, float32 and float64, a channel's
+ * elements together and a position's. Each is computed on every instruction set of this machine, which have to agree.
+ * tools/cross.py compares what machines print; so there are no threads here, and nothing that depends on byte order.
  *
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "cpool/cpool.h"

@@ -4,14 +4,15 @@
 #include "integers.h"
 #include "plan/layout.h"
 
-/* Binomial filters, in double: along the row first, then down, then from plane to plane, each element from +0 on and in ascending
- * order of what it reads. The gradient is the same with the roles of input and result exchanged: what an element reads are then the
- * results that read it, and a result that reads it several times, over a border, has the sum of the weights. */
+/* Binomial filters, in double: along the row first, then down, then from plane to plane, each
+ * element from +0 on and in ascending order of what it reads. The gradient is the same with the
+ * roles of input and result exchanged: what an element reads are then the results that read it,
+ * and a result that reads it several times, over a border, has the sum of the weights. */
 
 enum { READ, WRITTEN, GRIDS }; /* x and y, or dy and dx */
 
-/* Sources of a target at most; rows and planes that are kept, a power of two and no fewer: the sources of a target lie within so
- * many neighbours. */
+/* Sources of a target at most; rows and planes that are kept, a power of two and no
+ * fewer: the sources of a target lie within so many neighbours. */
 enum { SOURCES = 8 };
 enum { BUDGET = 160 * 1024, MOST_LANES = 32, ENOUGH_UNITS = 64, FEWEST_ROWS = 16 };
 

@@ -26,8 +26,8 @@ enum { FEWEST_PLANES = 8, MOST_PLANES = 64, TURN = 128 * 1024, MOST_COLUMNS = 25
 /* Where an element compares with more results than that, adding each result where it belongs is quicker. */
 enum { MOST_COMPARED = 16 };
 
-/* Windows that slide and are small: what a selection's taps are compared for, and what shares are prepared for where columns are
- * lanes. */
+/* Windows that slide and are small: what a selection's taps are compared for, and what
+ * shares are prepared for where columns are lanes. */
 static int are_small(const cp_pool *pool, const cp_axis *held)
 {
     int64_t holders = 1, taps = 1;
@@ -42,7 +42,8 @@ static int are_small(const cp_pool *pool, const cp_axis *held)
     return holders <= CP_COLLECT_HOLDERS && taps <= 255;
 }
 
-/* Any others that are next to each other, few of which hold an element: shares of pixels are added up whatever the windows are. */
+/* Any others that are next to each other, few of which hold an element: shares of pixels
+ * are added up whatever the windows are. */
 static int are_held_by_few(const cp_pool *pool, const cp_axis *held)
 {
     int64_t holders = 1;

@@ -1,5 +1,5 @@
-/* Gradients of windows few of which hold an element, where arrays lie in memory as a kernel wants them: every element collects what
- * windows that hold it have for it. */
+/* Gradients of windows few of which hold an element, where arrays lie in memory as a
+ * kernel wants them: every element collects what windows that hold it have for it. */
 #ifndef CP_DRIVE_COLLECT_H
 #define CP_DRIVE_COLLECT_H
 

@@ -6,11 +6,12 @@
 #include "plan/layout.h"
 #include "plan/parameters.h"
 
-/* Detail-preserving downscaling, window by window, in double. An element's weight is a power of its distance over all channels, so
- * channels are the lanes. Sums over a window run in row-major order, in pieces of at most SOME elements, whose sums are added.
+/* Detail-preserving downscaling, window by window, in double. An element's weight is a
+ * power of its distance over all channels, so channels are the lanes. Sums over a window
+ * run in row-major order, in pieces of at most SOME elements, whose sums are added.
  *
- * Only ratios of weights matter: distances are scaled by a power of two, so that their squares stay in range, and a weight is the
- * power of the square relative to the largest. */
+ * Only ratios of weights matter: distances are scaled by a power of two, so that their
+ * squares stay in range, and a weight is the power of the square relative to the largest. */
 
 enum { INPUT, RESULT, GRIDS };
 enum { SOME = 64, PIECE = 8192, BUDGET = 160 * 1024, ROWS = 16, SIDE = 3 }; /* SIDE: neighbours along an axis */

@@ -6,8 +6,9 @@
 #include "integers.h"
 #include "kernels/template.h"
 
-/* Results of a row and of its lanes, lanes that are worth it, bytes of results that a unit makes, roughly; distances between windows
- * and between the first and the last tap of one, bytes of rows that are kept, and how far ahead memory is told of results. */
+/* Results of a row and of its lanes, lanes that are worth it, bytes of results that a
+ * unit makes, roughly; distances between windows and between the first and the last tap
+ * of one, bytes of rows that are kept, and how far ahead memory is told of results. */
 enum { MOST_RESULTS = 512, LEAST_LANES = 16, MOST_LANES = 64, UNIT = 64 * 1024, MOST_STRIDE = 8, MOST_REACH = 64 };
 enum { KEPT = 64 * 1024, ROWS_AHEAD = 8, TOGETHER = 128 };
 enum { ON_X, ON_Y, ON_TAPS, ARRAYS };

@@ -1,5 +1,5 @@
-/* Elements drawn from small windows of floats of a plane, in float. Windows that float cannot decide are decided in double: no bit
- * depends on which is which. */
+/* Elements drawn from small windows of floats of a plane, in float. Windows that float
+ * cannot decide are decided in double: no bit depends on which is which. */
 #ifndef CP_DRIVE_DRAWN_H
 #define CP_DRIVE_DRAWN_H
 

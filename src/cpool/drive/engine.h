@@ -48,8 +48,8 @@ typedef void (*cp_body)(void *arg, int64_t lo, int64_t hi, int worker);
 /* Runs body over [0, n), which takes about `nanoseconds` in all, in the environment of fpenv.h: the calling thread is in it. */
 void cp_engine_run(const cp_engine *engine, int64_t n, double nanoseconds, cp_body body, void *arg);
 
-/* The same, where every worker has an int32_t at the beginning of its workspace, which is 0 at first: returns whether one is not
- * in the end. */
+/* The same, where every worker has an int32_t at the beginning of its workspace, which is
+ * 0 at first: returns whether one is not in the end. */
 int cp_engine_run_any(const cp_engine *engine, int64_t n, double nanoseconds, cp_body body, void *arg);
 
 /* Takes what the caller provides and runs: calls that are one body over n units. */

@@ -9,8 +9,8 @@ typedef struct cp_kept {
     int64_t at;
 } cp_kept;
 
-/* Keeps the next one, if it is among the `most` best of n that are kept and it; NaN is the best, of equals the first is better. Returns
- * how many are kept. They are offered by ascending position. */
+/* Keeps the next one, if it is among the `most` best of n that are kept and it; NaN is the best, of equals the first is better.
+ * Returns how many are kept. They are offered by ascending position. */
 int64_t cp_kept_offer(cp_kept *kept, int64_t n, int64_t most, cp_kept next);
 
 /* Sorts by position. */

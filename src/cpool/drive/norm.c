@@ -534,8 +534,8 @@ static void parameter_units(const cp_norm_work *work, int64_t lo, int64_t hi)
     }
 }
 
-/* In the order in which the elements lie where lanes run along rows: segments of a row, jobs, rows. Backwards where all has just been
- * read: the last of it may still be near. */
+/* In the order in which the elements lie where lanes run along rows: segments of a row,
+ * jobs, rows. Backwards where all has just been read: the last of it may still be near. */
 static void use_units(const cp_norm_work *work, int64_t lo, int64_t hi)
 {
     const cp_norm_walk *w = work->walk;

@@ -1,12 +1,12 @@
 /* Normalization as one problem: groups of elements, some of which lie side by side.
  *
- * A cell is what has one mean, one deviation and, where parameters go by channel, one weight: a channel, a channel of a sample, or
- * all that a layer norm normalizes. (The channels of a group norm's group are cells that are united.) Kept axes count the cells,
- * reduced ones the elements of each. Lanes run along a reduced axis or across the channels, by the strides of x alone.
+ * A cell is what has one mean, one deviation and, where parameters go by channel, one weight: a channel, a channel of a sample,
+ * or all that a layer norm normalizes. (The channels of a group norm's group are cells that are united.) Kept axes count the
+ * cells, reduced ones the elements of each. Lanes run along a reduced axis or across the channels, by the strides of x alone.
  *
- * The elements of a cell are cut into blocks by geometry alone; the sums of a block have an order of their own (kernels/moments.h),
- * blocks are merged in order within a chunk, chunks in order. A job is a run of cells whose elements fit a cache: where that is all
- * there is to a sum, one worker takes the sums and then uses them. */
+ * The elements of a cell are cut into blocks by geometry alone; the sums of a block have an order of their own
+ * (kernels/moments.h), blocks are merged in order within a chunk, chunks in order. A job is a run of cells whose elements fit a
+ * cache: where that is all there is to a sum, one worker takes the sums and then uses them. */
 #ifndef CP_DRIVE_NORM_H
 #define CP_DRIVE_NORM_H
 
@@ -85,8 +85,9 @@ void cp_norm_first_elements(const cp_norm_walk *walk, const cp_norm_job *job, in
 /* Gives a tile constants that repeat for each row of those together; n of each there are. */
 void cp_norm_repeat(const cp_norm_work *work, cp_norm_tile *tile, int64_t n);
 
-/* Makes `tile`, which has the constants and sums of a task for the first cell of the job, the part of a block that begins with
- * `row`, and moves that behind it: a row of all cells, or, across, all rows of one step. True for the last part of the block. */
+/* Makes `tile`, which has the constants and sums of a task for the first cell of the job,
+ * the part of a block that begins with `row`, and moves that behind it: a row of all
+ * cells, or, across, all rows of one step. True for the last part of the block. */
 int cp_norm_tile_at(const cp_norm_work *work, const cp_norm_job *job, int64_t block, int task, int64_t *row,
                     cp_norm_tile *tile);
 /* Runs the task over so many rows of that tile, which then begins behind them. Across and where sums are by lane, over all. */

@@ -116,7 +116,8 @@ static int32_t closest_axis(const cp_norm_path *path)
     return closest;
 }
 
-/* Lanes are what lies closest together in x. Never samples: a batch of one would be summed in another order than one of many. */
+/* Lanes are what lies closest together in x. Never samples: a batch of one would be
+ * summed in another order than one of many. */
 static void choose_kind(cp_norm_walk *w, const cp_norm *norm)
 {
     int32_t closest = closest_axis(&w->sum);
@@ -428,7 +429,8 @@ void cp_norm_repeat(const cp_norm_work *work, cp_norm_tile *t, int64_t n)
     }
 }
 
-/* Rows whose lanes lie apart pass through scratch as doubles, some lanes at a time; a sum along a row goes on from piece to piece. */
+/* Rows whose lanes lie apart pass through scratch as doubles, some lanes at a time; a sum
+ * along a row goes on from piece to piece. */
 static void run_staged(const cp_norm_work *work, int task, const cp_norm_tile *whole)
 {
     const cp_norm_walk *w = work->walk;

@@ -6,8 +6,8 @@
 
 #include "plan/pool.h"
 
-/* The same places for all planes (CPOOL_S3): the workspace that they are found in, and of the axes their starts. 0 bytes and nothing for
- * other operators. */
+/* The same places for all planes (CPOOL_S3): the workspace that they are found in, and of
+ * the axes their starts. 0 bytes and nothing for other operators. */
 size_t cp_places_bytes_for_all(const cp_pool *pool);
 void cp_places_for_all(cp_axis *axis, const cp_pool *pool, char *memory);
 

@@ -6,8 +6,8 @@
 #include "drive/engine.h"
 #include "plan/layout.h"
 
-/* Rows are split into phases, columns a stride apart side by side: a tap of neighbouring windows is a stretch of a phase. Lengths
- * of scratch are in floats. */
+/* Rows are split into phases, columns a stride apart side by side: a tap of neighbouring
+ * windows is a stretch of a phase. Lengths of scratch are in floats. */
 typedef struct cp_ranked_gradients {
     const cp_pool *pool;
     const cp_engine *engine;

@@ -1,6 +1,6 @@
-/* The gradient of a selection: dy is added where the tap says, results in ascending order. Taps are not trusted: what is none, not
- * of the window or not among the positions to be written is left out. Written once for every element type; there is nothing in it for
- * vectors. */
+/* The gradient of a selection: dy is added where the tap says, results in ascending order. Taps
+ * are not trusted: what is none, not of the window or not among the positions to be written is
+ * left out. Written once for every element type; there is nothing in it for vectors. */
 #include "drive/scatter_add.h"
 
 #include <string.h>

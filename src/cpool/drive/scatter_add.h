@@ -24,14 +24,14 @@ typedef struct cp_scatter {
         *near; /* bytes from the start of a window to each tap, all of which have a place; NULL: look where they are */
 } cp_scatter;
 
-/* Neighbouring results of a row, whose windows begin at (first[0], first[1]) and starts[column], or first[2] + column * advance;
- * `to` is position (0, 0, 0). */
+/* Neighbouring results of a row, whose windows begin at (first[0], first[1]) and
+ * starts[column], or first[2] + column * advance; `to` is position (0, 0, 0). */
 typedef void (*cp_scatter_function)(const cp_scatter *scatter, char *to, const char *dy, const char *taps, const int64_t *first,
                                     const int64_t *starts, int64_t columns);
 extern const cp_scatter_function cp_scatter_add[CP_DTYPES];
 
-/* A row of sums of elements of `size` bytes to where it belongs, or without `from` zeros, before anything is added. to_step, from_step:
- * bytes between columns, between lanes. */
+/* A row of sums of elements of `size` bytes to where it belongs, or without `from` zeros,
+ * before anything is added. to_step, from_step: bytes between columns, between lanes. */
 void cp_scatter_settle(int64_t size, char *to, const int64_t *to_step, const char *from, const int64_t *from_step,
                        int64_t columns, int64_t lanes);
 

@@ -15,8 +15,9 @@ enum { UNIT = 128 * 1024, RING = 32 * 1024, WIDEST = 2048, MOST_LANES = 2048, FE
  * that vectors of columns are well filled with, and how far apart windows that share nothing have to be. */
 enum { TURN = 320 * 1024, SMALL_TURN = 16 * 1024, FEWEST_PLANES = 8, MOST_PLANES = 64, FEWEST_COLUMNS = 8, FAR_APART = 4 };
 
-/* Shared folds: bytes of them; lanes of a pixel, and where windows along the row share nothing; lanes of a row whose columns are
- * lanes at least, as identities at its ends are folded, too; rows of these that are folded along at once, and their lanes. */
+/* Shared folds: bytes of them; lanes of a pixel, and where windows along the row share
+ * nothing; lanes of a row whose columns are lanes at least, as identities at its ends are
+ * folded, too; rows of these that are folded along at once, and their lanes. */
 enum { SHARED = 128 * 1024, SHARED_LANES = 16, APART_LANES = 128, FEWEST_SHARED = 32, MOST_AT_ONCE = 16, LANES_AT_ONCE = 512 };
 
 /* ---- Planning ---- */

@@ -1,9 +1,9 @@
 /* Operators that are worked out window by window: what is planned once, and how windows are read and their gradients put back.
  *
- * Some windows of one output row, the lanes, are worked off together: the kernel (kernels/tapwise.h) sees their taps as rows, in
- * row-major order, in blocks as large as scratch allows. Elements are mapped once (exponentials, for instance) in rows that are
- * kept while later windows want them. Gradients are added to a band of input rows in double, windows in ascending order, so the
- * cut into bands, tiles and blocks changes no bit.
+ * Some windows of one output row, the lanes, are worked off together: the kernel (kernels/tapwise.h) sees their
+ * taps as rows, in row-major order, in blocks as large as scratch allows. Elements are mapped once (exponentials,
+ * for instance) in rows that are kept while later windows want them. Gradients are added to a band of input rows
+ * in double, windows in ascending order, so the cut into bands, tiles and blocks changes no bit.
  *
  * Rows of sliding windows, kept ones and those of bands, are split into phases: columns a stride apart lie side by side, the
  * padding among them, so that a tap of neighbouring windows is a stretch of one phase. */
@@ -15,7 +15,8 @@
 #include "plan/layout.h"
 #include "plan/parameters.h"
 
-/* Grids: x, y or dy, dx, the second input and its gradient; taps, blend, mask, or the gradient of the reference; u or the reference. */
+/* Grids: x, y or dy, dx, the second input and its gradient; taps, blend, mask, or the
+ * gradient of the reference; u or the reference. */
 enum { CP_ON_X, CP_ON_Y, CP_ON_DX, CP_ON_LOGITS, CP_ON_DLOGITS, CP_ON_SIDE, CP_ON_U };
 
 typedef enum cp_tapwise_task { CP_TAPWISE_POOL, CP_TAPWISE_INPUT_GRADIENT, CP_TAPWISE_PARAMETER_GRADIENT } cp_tapwise_task;

@@ -8,8 +8,8 @@
 
 /* Unpooling, and the gradient of selections that come with indices, which is unpooling of the gradient of the result.
  *
- * Values are scattered plane by plane in row-major order, so of several for one place the last stays, or their sum has one order,
- * whatever the threads. */
+ * Values are scattered plane by plane in row-major order, so of several for one place the
+ * last stays, or their sum has one order, whatever the threads. */
 
 enum { INPUT, PLANE, INDEX }; /* grids: x or dx; y or dy; indices */
 

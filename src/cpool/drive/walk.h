@@ -1,9 +1,9 @@
 /* The walk that every pool and every gradient is: for each target position, fold the sources that its axis tables name, along
  * the row first, then down the slower axes. A walk knows positions and lanes; where sources come from is a function.
  *
- * A row of targets is worked off in tiles of `width` columns of `lanes` lanes each. Folded rows are kept as long as later rows of
- * the tile may want them. Which way a tile is read (pixels, columns or tap by tap) never changes a bit: the order of every sum is
- * in the axis tables alone. */
+ * A row of targets is worked off in tiles of `width` columns of `lanes` lanes each. Folded rows are
+ * kept as long as later rows of the tile may want them. Which way a tile is read (pixels, columns
+ * or tap by tap) never changes a bit: the order of every sum is in the axis tables alone. */
 #ifndef CP_DRIVE_WALK_H
 #define CP_DRIVE_WALK_H
 

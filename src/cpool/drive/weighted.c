@@ -6,8 +6,9 @@
 #include "kernels/template.h"
 #include "plan/parameters.h"
 
-/* Bytes of weights and weighted elements at once, roughly; lanes of pixels, columns of results; additions along both axes after which
- * a quotient of sums, and a root of one, are still as exact as they have to be; taps along an axis, and strides, that strips take. */
+/* Bytes of weights and weighted elements at once, roughly; lanes of pixels, columns of
+ * results; additions along both axes after which a quotient of sums, and a root of one, are
+ * still as exact as they have to be; taps along an axis, and strides, that strips take. */
 enum { SCRATCH = 192 * 1024, LEAST_LANES = 16, MOST_LANES = 64, MOST_COLUMNS = 1024 };
 enum { MOST_SUMS = 5, MOST_SQUARES = 2 * (CP_STRIP_SUM - 1), MOST_STRIDE = 8 };
 enum { ON_X, ON_Y, ON_LOGIT, ARRAYS };
@@ -342,8 +343,8 @@ static char *find_plane(const cp_weighted *w, int32_t g, int64_t outer, int64_t 
     return at + (together ? first * grid->batch[layout->lane] : 0);
 }
 
-/* Some planes, or some lanes; the last part along each axis is as large as the others, and makes results anew that have been stored
- * before. */
+/* Some planes, or some lanes; the last part along each axis is as large as the others,
+ * and makes results anew that have been stored before. */
 static void run_part(cp_weighted_work *work, int64_t outer, int64_t group, int64_t block, int64_t strip)
 {
     const cp_weighted *w = work->plan;

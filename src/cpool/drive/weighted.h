@@ -1,7 +1,7 @@
-/* Weighted means of floats (soft, LIP, the expectation of a draw) over small windows of a plane, as two sums in float, of weights and of
- * weighted elements, and roots of sums of squares: each element is worked out once, into scratch, where cp_strips sums it. Results of
- * windows that hold an element which float has no weight for, or no square, are left NaN: windows alone decide, not what lies beside
- * them. */
+/* Weighted means of floats (soft, LIP, the expectation of a draw) over small windows of a plane, as two
+ * sums in float, of weights and of weighted elements, and roots of sums of squares: each element is worked
+ * out once, into scratch, where cp_strips sums it. Results of windows that hold an element which float has
+ * no weight for, or no square, are left NaN: windows alone decide, not what lies beside them. */
 #ifndef CP_DRIVE_WEIGHTED_H
 #define CP_DRIVE_WEIGHTED_H
 

@@ -95,7 +95,8 @@ int64_t cp_work_run_end(const cp_work *work, int64_t from, int64_t count);
 /* Divides a row of `count` output columns by the averages' divisors. */
 void cp_work_divide(cp_work *work, char *row, int64_t d, int64_t h, int64_t count);
 
-/* Taps that a fold of the walk's tile left at -1: windows of nothing but the identity (all -inf) select their first element, empty ones none. */
+/* Taps that a fold of the walk's tile left at -1: windows of nothing but the identity
+ * (all -inf) select their first element, empty ones none. */
 void cp_work_settle_taps(const cp_work *work, const cp_walk *walk, int64_t d, int64_t h, void *taps);
 
 /* Positions in the plane of such taps, into the array of indices. */

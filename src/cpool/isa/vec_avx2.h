@@ -84,7 +84,8 @@ CP_VEC vf64_mask vf64_mask_andnot(vf64_mask a, vf64_mask b) { return _mm256_andn
 CP_VEC vf32 vf32_select(vf32_mask m, vf32 a, vf32 b) { return _mm256_blendv_ps(b, a, m); }
 CP_VEC vf64 vf64_select(vf64_mask m, vf64 a, vf64 b) { return _mm256_blendv_pd(b, a, m); }
 
-CP_VEC vf32 vf32_bits_shl(vf32 a, int n) { return _mm256_castsi256_ps(_mm256_sll_epi32(_mm256_castps_si256(a), _mm_cvtsi32_si128(n))); }
+CP_VEC vf32 vf32_bits_shl(vf32 a, int n)
+{ return _mm256_castsi256_ps(_mm256_sll_epi32(_mm256_castps_si256(a), _mm_cvtsi32_si128(n))); }
 CP_VEC vf64_int vf64_bits(vf64 a) { return _mm256_castpd_si256(a); }
 CP_VEC vf64 vf64_from_bits(vf64_int a) { return _mm256_castsi256_pd(a); }
 CP_VEC vf64_int vf64_int_set1(uint64_t x) { return _mm256_set1_epi64x((long long)x); }
@@ -98,10 +99,14 @@ CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return _mm256_srl_epi64(a, _mm
 CP_VEC vf64_int vf64_int_high32(vf64_int a) { return _mm256_shuffle_epi32(a, _MM_SHUFFLE(3, 3, 1, 1)); }
 
 /* "Not less or equal" is true of an unordered pair. */
-CP_VEC vf32_mask vf32_above(vf32 a, vf32 b) { return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_NLE_UQ), _mm256_cmp_ps(b, b, _CMP_ORD_Q)); }
-CP_VEC vf64_mask vf64_above(vf64 a, vf64 b) { return _mm256_and_pd(_mm256_cmp_pd(a, b, _CMP_NLE_UQ), _mm256_cmp_pd(b, b, _CMP_ORD_Q)); }
-CP_VEC vf32_mask vf32_below(vf32 a, vf32 b) { return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_NGE_UQ), _mm256_cmp_ps(b, b, _CMP_ORD_Q)); }
-CP_VEC vf64_mask vf64_below(vf64 a, vf64 b) { return _mm256_and_pd(_mm256_cmp_pd(a, b, _CMP_NGE_UQ), _mm256_cmp_pd(b, b, _CMP_ORD_Q)); }
+CP_VEC vf32_mask vf32_above(vf32 a, vf32 b)
+{ return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_NLE_UQ), _mm256_cmp_ps(b, b, _CMP_ORD_Q)); }
+CP_VEC vf64_mask vf64_above(vf64 a, vf64 b)
+{ return _mm256_and_pd(_mm256_cmp_pd(a, b, _CMP_NLE_UQ), _mm256_cmp_pd(b, b, _CMP_ORD_Q)); }
+CP_VEC vf32_mask vf32_below(vf32 a, vf32 b)
+{ return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_NGE_UQ), _mm256_cmp_ps(b, b, _CMP_ORD_Q)); }
+CP_VEC vf64_mask vf64_below(vf64 a, vf64 b)
+{ return _mm256_and_pd(_mm256_cmp_pd(a, b, _CMP_NGE_UQ), _mm256_cmp_pd(b, b, _CMP_ORD_Q)); }
 /* Shuffles work on halves: pairs of lanes are put in order afterwards, or before. */
 CP_VEC __m256 cp_halves_f32(__m256 a)
 {
@@ -198,7 +203,8 @@ CP_VEC void vf64_store_u8(uint8_t *p, vf64 v, int64_t n)
     __m128i bytes = _mm_shuffle_epi8(_mm256_cvtpd_epi32(v), low_bytes);
     cp_store_bytes(p, (uint64_t)_mm_cvtsi128_si64(bytes), n, 4);
 }
-CP_VEC vf32 vf32_load_u8(const uint8_t *p, int64_t n) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(cp_load_bytes(p, n, 8))); }
+CP_VEC vf32 vf32_load_u8(const uint8_t *p, int64_t n)
+{ return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(cp_load_bytes(p, n, 8))); }
 CP_VEC vf64 vf64_load_u8(const uint8_t *p, int64_t n) { return _mm256_cvtepi32_pd(_mm_cvtepu8_epi32(cp_load_bytes(p, n, 4))); }
 CP_VEC vf32 vf32_add_where(vf32_mask m, vf32 a, vf32 b) { return _mm256_add_ps(a, _mm256_and_ps(m, b)); }
 CP_VEC vf64 vf64_add_where(vf64_mask m, vf64 a, vf64 b) { return _mm256_add_pd(a, _mm256_and_pd(m, b)); }

@@ -76,7 +76,8 @@ CP_VEC vf64_mask vf64_mask_andnot(vf64_mask a, vf64_mask b) { return _kandn_mask
 CP_VEC vf32 vf32_select(vf32_mask m, vf32 a, vf32 b) { return _mm512_mask_blend_ps(m, b, a); }
 CP_VEC vf64 vf64_select(vf64_mask m, vf64 a, vf64 b) { return _mm512_mask_blend_pd(m, b, a); }
 
-CP_VEC vf32 vf32_bits_shl(vf32 a, int n) { return _mm512_castsi512_ps(_mm512_sll_epi32(_mm512_castps_si512(a), _mm_cvtsi32_si128(n))); }
+CP_VEC vf32 vf32_bits_shl(vf32 a, int n)
+{ return _mm512_castsi512_ps(_mm512_sll_epi32(_mm512_castps_si512(a), _mm_cvtsi32_si128(n))); }
 CP_VEC vf64_int vf64_bits(vf64 a) { return _mm512_castpd_si512(a); }
 CP_VEC vf64 vf64_from_bits(vf64_int a) { return _mm512_castsi512_pd(a); }
 CP_VEC vf64_int vf64_int_set1(uint64_t x) { return _mm512_set1_epi64((long long)x); }
@@ -90,10 +91,14 @@ CP_VEC vf64_int vf64_int_shr(vf64_int a, int n) { return _mm512_srl_epi64(a, _mm
 CP_VEC vf64_int vf64_int_high32(vf64_int a) { return _mm512_shuffle_epi32(a, _MM_PERM_DDBB); }
 
 /* "Not less or equal" is true of an unordered pair. */
-CP_VEC vf32_mask vf32_above(vf32 a, vf32 b) { return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(b, b, _CMP_ORD_Q), a, b, _CMP_NLE_UQ); }
-CP_VEC vf64_mask vf64_above(vf64 a, vf64 b) { return _mm512_mask_cmp_pd_mask(_mm512_cmp_pd_mask(b, b, _CMP_ORD_Q), a, b, _CMP_NLE_UQ); }
-CP_VEC vf32_mask vf32_below(vf32 a, vf32 b) { return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(b, b, _CMP_ORD_Q), a, b, _CMP_NGE_UQ); }
-CP_VEC vf64_mask vf64_below(vf64 a, vf64 b) { return _mm512_mask_cmp_pd_mask(_mm512_cmp_pd_mask(b, b, _CMP_ORD_Q), a, b, _CMP_NGE_UQ); }
+CP_VEC vf32_mask vf32_above(vf32 a, vf32 b)
+{ return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(b, b, _CMP_ORD_Q), a, b, _CMP_NLE_UQ); }
+CP_VEC vf64_mask vf64_above(vf64 a, vf64 b)
+{ return _mm512_mask_cmp_pd_mask(_mm512_cmp_pd_mask(b, b, _CMP_ORD_Q), a, b, _CMP_NLE_UQ); }
+CP_VEC vf32_mask vf32_below(vf32 a, vf32 b)
+{ return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(b, b, _CMP_ORD_Q), a, b, _CMP_NGE_UQ); }
+CP_VEC vf64_mask vf64_below(vf64 a, vf64 b)
+{ return _mm512_mask_cmp_pd_mask(_mm512_cmp_pd_mask(b, b, _CMP_ORD_Q), a, b, _CMP_NGE_UQ); }
 CP_VEC void vf32_unzip(vf32 a, vf32 b, vf32 *even, vf32 *odd)
 {
     const __m512i first = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);

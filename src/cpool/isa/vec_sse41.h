@@ -127,8 +127,10 @@ CP_VEC void vf32_unzip(vf32 a, vf32 b, vf32 *even, vf32 *odd)
     *odd = _mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1));
 }
 CP_VEC void vf64_unzip(vf64 a, vf64 b, vf64 *even, vf64 *odd) { *even = _mm_unpacklo_pd(a, b); *odd = _mm_unpackhi_pd(a, b); }
-CP_VEC void vf32_zip(vf32 even, vf32 odd, vf32 *a, vf32 *b) { *a = _mm_unpacklo_ps(even, odd); *b = _mm_unpackhi_ps(even, odd); }
-CP_VEC void vf64_zip(vf64 even, vf64 odd, vf64 *a, vf64 *b) { *a = _mm_unpacklo_pd(even, odd); *b = _mm_unpackhi_pd(even, odd); }
+CP_VEC void vf32_zip(vf32 even, vf32 odd, vf32 *a, vf32 *b)
+{ *a = _mm_unpacklo_ps(even, odd); *b = _mm_unpackhi_ps(even, odd); }
+CP_VEC void vf64_zip(vf64 even, vf64 odd, vf64 *a, vf64 *b)
+{ *a = _mm_unpacklo_pd(even, odd); *b = _mm_unpackhi_pd(even, odd); }
 /* clang-format on */
 
 #define CP_LANE f32

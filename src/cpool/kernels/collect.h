@@ -1,6 +1,6 @@
-/* Gradients whose results come to an element from windows that hold it: each element collects, from +0 and in ascending order of
- * the results, along the row first for shares. Where neighbouring columns are lanes, results are prepared in scratch with a margin
- * of such as hold nothing, so that no border is special. */
+/* Gradients whose results come to an element from windows that hold it: each element collects, from +0 and in ascending order
+ * of the results, along the row first for shares. Where neighbouring columns are lanes, results are prepared in scratch with a
+ * margin of such as hold nothing, so that no border is special. */
 
 /* ---- Preparing ---- */
 
@@ -74,7 +74,8 @@ static void NAME(collect_margins)(const cp_collect *c, void *scratch)
 
 /* ---- Neighbouring lanes of a row, and results are prepared ---- */
 
-/* What result k places before `at` has for its lanes in tap number `tap`; `k` counts down, `first` if it is the first of the row. */
+/* What result k places before `at` has for its lanes in tap number `tap`; `k` counts
+ * down, `first` if it is the first of the row. */
 CP_TEMPLATE void NAME(collect_result)(int select, int first, const cp_collect *c, const CP_ELEMENT *at, int64_t tap,
                                       CP_VECTOR *acc, CP_VECTOR *sum)
 {
@@ -87,8 +88,8 @@ CP_TEMPLATE void NAME(collect_result)(int select, int first, const cp_collect *c
     }
 }
 
-/* `blocks` vectors of elements, in acc: one behind the other, or with a stride of 2 the elements in tap `parity`, which result `from`
- * holds first, and those in the other one. window: 0 if it is not known here. */
+/* `blocks` vectors of elements, in acc: one behind the other, or with a stride of 2 the elements in tap `parity`, which result
+ * `from` holds first, and those in the other one. window: 0 if it is not known here. */
 CP_TEMPLATE void NAME(collect_columns)(int select, int64_t window, int stride, int parity, int blocks, const cp_collect *c,
                                        const cp_collect_row *row, const CP_ELEMENT *from, CP_VECTOR *acc)
 {
@@ -222,7 +223,8 @@ CP_TEMPLATE void NAME(collect_apart)(int select, int stride, const cp_collect *c
         }
         plane = a == 0 ? sum : V(add)(plane, sum);
     }
-    /* A tap that the window does not have selects nothing: codes of 8 bits are of the next row, of which value is not an element. */
+    /* A tap that the window does not have selects nothing: codes of 8 bits are of the
+     * next row, of which value is not an element. */
     CP_EACH(t, stride, { acc[t] = t >= c->window ? zero : V(add)(select ? acc[t] : plane, zero); });
 }
 

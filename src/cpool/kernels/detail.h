@@ -1,8 +1,8 @@
 /* Detail-preserving pooling, window by window: part of kernels/tapwise.h. */
 
 /* What is known of windows, each a row of the state between two passes; most are sums with their rests. The reference is a sum,
- * then hi + lo; scale is Z; weights are kept times 2^-top, and their sum becomes its inverse; share is sum (x - y) rho / W, then
- * its part in every du; pull is what all d together pull at the reference. The last two are without dy. */
+ * then hi + lo; scale is Z; weights are kept times 2^-top, and their sum becomes its inverse; share is sum (x - y) rho / W,
+ * then its part in every du; pull is what all d together pull at the reference. The last two are without dy. */
 #define CP_DETAIL_ROWS(ROW) \
     ROW(count) \
     ROW(reference) \
@@ -489,10 +489,10 @@ static void NAME_TAP(detail_finish_terms)(const cp_tap_windows *w)
 
 /* ---- At once ---- */
 
-/* Windows whose taps are all here, in registers; what was made of each tap is kept. Its longest way, logarithm and power, is cut
- * in two: more taps are under way at a time in short loops.
- * Flat windows of floats need no top: what others divide by its power differs by that power alone, in no other bit. If one turns
- * out not to be flat, 0 is returned, and nothing that was written counts. */
+/* Windows whose taps are all here, in registers; what was made of each tap is kept. Its longest way,
+ * logarithm and power, is cut in two: more taps are under way at a time in short loops. Flat windows
+ * of floats need no top: what others divide by its power differs by that power alone, in no other
+ * bit. If one turns out not to be flat, 0 is returned, and nothing that was written counts. */
 CP_TEMPLATE int NAME_TAP(details_at_once)(cp_detail how, int flat, int gradients, const cp_tap_windows *w,
                                           const cp_tap_block *b, int terms)
 {

@@ -1,5 +1,6 @@
-/* Elements drawn from small windows of floats, in float lanes: the sums that are compared are so near those in double that only windows
- * in which two of them lie next to each other could be decided otherwise. These become NaN, as windows that float cannot sum do. */
+/* Elements drawn from small windows of floats, in float lanes: the sums that are compared
+ * are so near those in double that only windows in which two of them lie next to each other
+ * could be decided otherwise. These become NaN, as windows that float cannot sum do. */
 
 #define NAME_DRAWN(kernel) CP_GLUE(CP_GLUE(drawn_, kernel), CP_GLUE(_, CP_ISA_NAME))
 
@@ -9,9 +10,9 @@ CP_TEMPLATE vf32 NAME_DRAWN(share)(const float *tap, int64_t n)
     return vf32_max(n == vf32_N ? vf32_load(tap) : vf32_load_n(tap, n, 0.0f), vf32_set1(0.0f));
 }
 
-/* Windows from the i-th on, n of them, at most a vector; returns what is drawn. Of k taps both sums are
- * within (k - 1) 2^-24 of the whole, u and its product within 2^-24 each, and what the comparisons round is 3 of these: all together
- * less than (k + 1) 2^-22. Taps are written out `each` at a time, which divides them. */
+/* Windows from the i-th on, n of them, at most a vector; returns what is drawn. Of k taps both sums are within (k - 1) 2^-24 of
+ * the whole, u and its product within 2^-24 each, and what the comparisons round is 3 of these: all together less than (k + 1)
+ * 2^-22. Taps are written out `each` at a time, which divides them. */
 CP_TEMPLATE vf32 NAME_DRAWN(vector)(int64_t taps, int each, const cp_drawn_row *row, int64_t i, int64_t n)
 {
     vf32 zero = vf32_set1(0.0f), one = vf32_set1(1.0f), slack = vf32_set1((float)(taps + 1) * 0x1p-22f);

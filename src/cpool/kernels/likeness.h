@@ -1,8 +1,9 @@
 /* Weights that grow with the likeness to the mean, blended with exponentials: part of kernels/tapwise.h. */
 
-/* Rows of the state behind those of the weighted means: the number of elements; the largest magnitude, then a power of two that
- * elements are multiplied with (s does not change, and what is next to 0 keeps its digits); of such elements the sum, then the mean,
- * and the sums of the weights and of the weighted elements, then D; what all elements pull at the mean. MEAN, of such elements too, is S. */
+/* Rows of the state behind those of the weighted means: the number of elements; the largest magnitude,
+ * then a power of two that elements are multiplied with (s does not change, and what is next to 0
+ * keeps its digits); of such elements the sum, then the mean, and the sums of the weights and of the
+ * weighted elements, then D; what all elements pull at the mean. MEAN, of such elements too, is S. */
 enum {
     NAME_TAP(ADA_COUNT) = NAME_TAP(TERM_REST) + 1,
     NAME_TAP(ADA_FACTOR),
@@ -16,8 +17,8 @@ enum {
     NAME_TAP(ADA_PULL_REST)
 };
 
-/* An element, the weight exp(s), s = 2 t / (1 + t^2), t the smaller magnitude of x and the mean over the larger; and the slopes of s
- * by x and by the mean times x - D, which next to 0 are ordinary numbers as products alone. */
+/* An element, the weight exp(s), s = 2 t / (1 + t^2), t the smaller magnitude of x and the mean over the larger; and the slopes
+ * of s by x and by the mean times x - D, which next to 0 are ordinary numbers as products alone. */
 typedef struct NAME_TAP(alike) {
     vf64 x, weight, by_x, by_mean;
 } NAME_TAP(alike);

@@ -46,8 +46,8 @@ CP_VEC vf64 vf64_pow2(vf64 e)
     return vf64_from_bits(vf64_int_shl(vf64_bits(vf64_add(e, vf64_set1(0x1p52 + 1023.0))), 52));
 }
 
-/* x = mantissa * 2^exponent, exactly, with the mantissa in [base, 2 base), 1/2 <= base <= 1, of a normal x; `bias` is 2^52 + 1023, and
- * as much more as the exponent is to be less. */
+/* x = mantissa * 2^exponent, exactly, with the mantissa in [base, 2 base), 1/2 <= base <= 1,
+ * of a normal x; `bias` is 2^52 + 1023, and as much more as the exponent is to be less. */
 CP_VEC void vf64_reduce_normal(vf64 x, vf64 bias, uint64_t base_bits, vf64 *mantissa, vf64 *exponent)
 {
     vf64_int bits = vf64_bits(x), biased = vf64_int_shr(vf64_int_add(bits, vf64_int_set1(CP_ONE_BITS - base_bits)), 52);
@@ -264,8 +264,8 @@ CP_VEC int vf32_any_nan(vf32 x)
     return any;
 }
 
-/* e^(x + rest) in float, |x| <= 64, |rest| below half an ulp of x, within 1.6 * 2^-24 of it: the integer next to x log2 e is the
- * exponent, and comes with its bias to the place of one by way of the last bits of a large float. */
+/* e^(x + rest) in float, |x| <= 64, |rest| below half an ulp of x, within 1.6 * 2^-24 of it: the integer next to x log2 e is
+ * the exponent, and comes with its bias to the place of one by way of the last bits of a large float. */
 CP_VEC vf32 vf32_exp(vf32 x, vf32 rest)
 {
     vf32 one = vf32_set1(1.0f), large = vf32_set1(0x3p22f + 127.0f);

@@ -1,8 +1,8 @@
 /* Sums of normalization, f64 lanes: moments forward, their gradients backward, and what becomes of them for each group.
  *
- * The order of every sum is fixed here and by the blocks that the driver makes of geometry: along a row in 16 virtual lanes, which
- * are folded by halves, whatever the lanes of the machine; across rows one after another. Differences are taken in double and from a
- * value of the group itself, so that a mean a million times the deviation costs no digits. */
+ * The order of every sum is fixed here and by the blocks that the driver makes of geometry: along a row in 16 virtual lanes,
+ * which are folded by halves, whatever the lanes of the machine; across rows one after another. Differences are taken in double
+ * and from a value of the group itself, so that a mean a million times the deviation costs no digits. */
 
 #define NORM(kernel) CP_GLUE(norm_##kernel##_, CP_ISA_NAME)
 
@@ -357,8 +357,8 @@ CP_TEMPLATE vf64 NORM(quotient)(vf64 a, vf64 b, vf64 *rest)
     return quotient;
 }
 
-/* Folds a sum of so many cells by halves: first the vectors of each, then vectors of half of the cells into those of the others,
- * lanes of both in turn. */
+/* Folds a sum of so many cells by halves: first the vectors of each, then vectors of half
+ * of the cells into those of the others, lanes of both in turn. */
 CP_TEMPLATE void NORM(fold_row)(const double *sums, double *to, double *to_lost, int64_t cells, int exact)
 {
     const int64_t step = CP_SUM_ROWS * CP_SUM_LANES;

@@ -1,5 +1,5 @@
-/* Random numbers by counter: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011).
- * What is drawn for an index depends on seed and offset alone, never on threads or order. */
+/* Random numbers by counter: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3", SC
+ * 2011). What is drawn for an index depends on seed and offset alone, never on threads or order. */
 #ifndef CP_KERNELS_PHILOX_H
 #define CP_KERNELS_PHILOX_H
 

@@ -1,5 +1,5 @@
-/* Few sorted floats, in float lanes: sums of them times the weights of their ranks, of which what is not finite becomes NaN, and
- * the gradients of those sums. */
+/* Few sorted floats, in float lanes: sums of them times the weights of their ranks, of
+ * which what is not finite becomes NaN, and the gradients of those sums. */
 
 #define NAME_RANKED(kernel) CP_GLUE(CP_GLUE(ranked_, kernel), CP_GLUE(_, CP_ISA_NAME))
 
@@ -140,8 +140,8 @@ CP_TEMPLATE void NAME_RANKED(add_terms)(int taps, const vf32 *x, vf32 dy, double
     }
 }
 
-/* Absent taps are -infinity, so they are behind all elements but those that are the same: of windows with such, all elements are
- * brought before the absent taps first. Returns whether there are any. */
+/* Absent taps are -infinity, so they are behind all elements but those that are the same: of windows with such, all elements
+ * are brought before the absent taps first. Returns whether there are any. */
 CP_OUT_OF_LINE int NAME_RANKED(part)(int taps, vf32 *there, vf32 *x, vf32_mask *moved)
 {
     vf32 same = vf32_set1(0.0f), least = vf32_set1((float)-cp_infinity());

@@ -156,8 +156,8 @@ CP_TEMPLATE int64_t NAME(shared_slots)(const cp_strip *s, int level, int64_t row
     return left < most ? left : most;
 }
 
-/* Makes the folds of rows downwards whose last one is among `count` from `row` on, all of which are in their slots; rows from `from`
- * on are known. Rows have n lanes. */
+/* Makes the folds of rows downwards whose last one is among `count` from `row` on, all of
+ * which are in their slots; rows from `from` on are known. Rows have n lanes. */
 CP_TEMPLATE void NAME(shared_down)(int fold, const cp_strip *s, int64_t from, int64_t row, int64_t count, CP_ELEMENT *memory,
                                    int64_t n)
 {

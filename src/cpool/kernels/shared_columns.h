@@ -1,9 +1,9 @@
-/* The same where neighbouring columns are lanes, in steps of 1: what is absent of a row is there as identities, so that all windows of
- * a row are of one size. Some rows at once are folded along, level after level, as if they were one: what has just been stored is not
- * read at another place right away, which processors wait for. */
+/* The same where neighbouring columns are lanes, in steps of 1: what is absent of a row is there as identities, so that all
+ * windows of a row are of one size. Some rows at once are folded along, level after level, as if they were one: what has just
+ * been stored is not read at another place right away, which processors wait for. */
 
-/* Identities around the rows, and the numbers that their elements have. Absent elements have that of the first one: it is selected
- * where all are the identity. */
+/* Identities around the rows, and the numbers that their elements have. Absent elements
+ * have that of the first one: it is selected where all are the identity. */
 CP_TEMPLATE void NAME(columns_prepare)(int fold, const cp_strip *s, CP_ELEMENT *memory)
 {
     const cp_strip_levels *levels = s->levels;

@@ -1,5 +1,6 @@
-/* Windows of planes that lie in memory as a kernel wants them, in one sweep: along the row in registers, down over rows of a small
- * ring, the result straight to its place. Which planes those are is the driver's; the order of every fold is that of the walk. */
+/* Windows of planes that lie in memory as a kernel wants them, in one sweep: along the
+ * row in registers, down over rows of a small ring, the result straight to its place.
+ * Which planes those are is the driver's; the order of every fold is that of the walk. */
 
 /* Border blocks whose lanes are worked out once per call, and loads of one block. */
 enum { NAME(BORDERS) = 6, NAME(LOADS) = CP_STRIP_WINDOW };

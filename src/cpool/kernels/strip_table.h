@@ -4,11 +4,11 @@
 
 #include <stdint.h>
 
-/* Along the row: the elements of a pixel are lanes (channels last), or neighbouring columns are, by window and stride; strides
- * are powers of two. "3 by 2" is 3 rows and columns in steps of 2, in planes of one, f32 lanes only. Pixels: windows of one
- * plane that share no source row; of one plane, at most three rows; of any depth; of one plane, with what windows share folded
- * once; columns likewise, in steps of 1. Thinned: rows are folded in steps of 1, of which the targets are taken: for other strides,
- * and for rows of pixels of few lanes. */
+/* Along the row: the elements of a pixel are lanes (channels last), or neighbouring columns are, by window and
+ * stride; strides are powers of two. "3 by 2" is 3 rows and columns in steps of 2, in planes of one, f32 lanes
+ * only. Pixels: windows of one plane that share no source row; of one plane, at most three rows; of any depth;
+ * of one plane, with what windows share folded once; columns likewise, in steps of 1. Thinned: rows are folded
+ * in steps of 1, of which the targets are taken: for other strides, and for rows of pixels of few lanes. */
 enum {
     CP_STRIP_PIXELS_FRESH,
     CP_STRIP_PIXELS_KEPT,
@@ -119,9 +119,9 @@ typedef struct cp_strip {
     int64_t first_row, source_rows; /* source row of tap 0 of the first target row, also where it is absent; all there are */
     int64_t target_row, taps_row;   /* bytes from one row to the next */
 
-    /* Shared: what is read of a source row, in pixels of `span` lanes: `there` of them behind `before` that are absent; taps lie
-     * `second` lanes behind their values. A pixel's source counts pixels, rows count from first_row, and their source is that
-     * row. Columns: pixels of `step` lanes. */
+    /* Shared: what is read of a source row, in pixels of `span` lanes: `there` of them behind `before`
+     * that are absent; taps lie `second` lanes behind their values. A pixel's source counts pixels,
+     * rows count from first_row, and their source is that row. Columns: pixels of `step` lanes. */
     int64_t reach, before, there, span, second;
     const cp_strip_levels *levels;
 

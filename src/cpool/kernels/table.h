@@ -36,8 +36,8 @@ enum {
 };
 enum { CP_FOLD_TAPS = 64 }; /* taps of one call at most */
 
-/* Taps as positions: tap j of axis a lies weight[a] * j behind the window's first; near[t] is the sum for the first 256 taps, NaN
- * for those that the window does not have. */
+/* Taps as positions: tap j of axis a lies weight[a] * j behind the window's first; near[t]
+ * is the sum for the first 256 taps, NaN for those that the window does not have. */
 typedef struct cp_tap_map {
     int64_t taps[3];
     double weight[3]; /* of an absent tap it may be beyond every integer */
@@ -193,16 +193,16 @@ typedef struct cp_tap_windows {
 typedef struct cp_tap_kernel {
     int32_t leaves, passes, gradient_passes; /* the latter are run for gradients only, behind the others */
     double absent[CP_TAP_LEAVES];            /* what stands in a leaf for an absent tap */
-    /* An element once: the last leaf holds x, leaf[1] the logit; the leaves take their places. `parameter`: beta. Returns whether all
-     * are flat: numbers that need no power of two, whose leaf is 0. */
+    /* An element once: the last leaf holds x, leaf[1] the logit; the leaves take their places. `parameter`: beta. Returns
+     * whether all are flat: numbers that need no power of two, whose leaf is 0. */
     int (*map)(double *const *leaf, const double *parameter, int64_t n);
     void (*pass)(const cp_tap_windows *windows, const cp_tap_block *block, int pass);
     void (*finish)(const cp_tap_windows *windows, int pass); /* after the last block of a pass */
     void (*gradient)(const cp_tap_windows *windows, const cp_tap_block *block);
     void (*terms)(const cp_tap_windows *windows, const cp_tap_block *block); /* adds to terms, or to sums */
     void (*finish_terms)(const cp_tap_windows *windows);
-    /* All of that, where the block is all of the windows: results, and gradients and terms if asked for. Returns whether it could;
-     * NULL: never. */
+    /* All of that, where the block is all of the windows: results, and gradients and
+     * terms if asked for. Returns whether it could; NULL: never. */
     int (*at_once)(const cp_tap_windows *windows, const cp_tap_block *block, int gradients, int terms);
 } cp_tap_kernel;
 
@@ -239,7 +239,8 @@ typedef struct cp_weighted_kernels {
 /* Sorted floats of windows of at most so many taps; see kernels/ranked.h. */
 enum { CP_RANKED = 4 };
 
-/* Columns of `lanes` results each, one behind the other, and of each tap its elements, `step` bytes from one column to the next. */
+/* Columns of `lanes` results each, one behind the other, and of each tap its elements,
+ * `step` bytes from one column to the next. */
 typedef struct cp_ranked_row {
     const char *tap[CP_RANKED];
     int64_t step, columns, lanes;
@@ -264,7 +265,8 @@ typedef struct cp_ranked_gradient {
     double *sums; /* [ranks][period], sums_step apart: dy times what has that rank, windows modulo period; or NULL */
 } cp_ranked_gradient;
 
-/* Elements drawn from windows of floats of at most so many taps, whose sums are 0 or larger than the other; see kernels/drawn.h. */
+/* Elements drawn from windows of floats of at most so many taps, whose sums are 0 or
+ * larger than the other; see kernels/drawn.h. */
 enum { CP_DRAWN = 64 };
 #define CP_DRAWN_LEAST 0x1p-100f
 
@@ -331,8 +333,8 @@ typedef struct cp_norm_kernels {
     void (*fold)(const double *sums, double *to, int64_t pitch, int64_t n, int exact);
     /* Folds sums across of which each lane has so many, n lanes behind n lanes, into the first n; rows as above. */
     void (*fold_across)(double *sums, int64_t pitch, int64_t n, int64_t together, int exact);
-    /* Adds a block of `count` to groups of `before`: from sums of d and d^2, d = x - shift, and, exact, their losses, pitch apart.
-     * Without mean: of x and x^2, shift 0. */
+    /* Adds a block of `count` to groups of `before`: from sums of d and d^2, d = x - shift,
+     * and, exact, their losses, pitch apart. Without mean: of x and x^2, shift 0. */
     void (*block)(const cp_norm_groups *groups, int64_t n, double before, const double *sums, int64_t pitch,
                   const double *shift, double count, int with_mean, int exact);
     /* Adds moments to moments. */
@@ -363,8 +365,7 @@ typedef struct cp_kernels {
     const cp_norm_kernels *norm;
 } cp_kernels;
 
-/* clang-format off */
-extern const cp_kernels cp_kernels_scalar, cp_kernels_sse41, cp_kernels_avx2, cp_kernels_avx512, cp_kernels_neon, cp_kernels_wasm;
-/* clang-format on */
+extern const cp_kernels cp_kernels_scalar, cp_kernels_sse41, cp_kernels_avx2, cp_kernels_avx512, cp_kernels_neon,
+    cp_kernels_wasm;
 
 #endif

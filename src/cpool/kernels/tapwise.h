@@ -1,12 +1,13 @@
-/* Operators that look at their windows tap by tap, f64 lanes: a lane is a window, a row a tap, and n a multiple of every vector.
- * Taps come in row-major order, all at once or block after block; where a block ends changes no bit. Written once for elements
- * that are floats and for doubles, for which alone CP_TAP_EXACT is 1. */
+/* Operators that look at their windows tap by tap, f64 lanes: a lane is a window, a row a tap, and n a multiple of every
+ * vector. Taps come in row-major order, all at once or block after block; where a block ends changes no bit. Written once for
+ * elements that are floats and for doubles, for which alone CP_TAP_EXACT is 1. */
 
 #define NAME_TAP(kernel) CP_GLUE(CP_GLUE(tap_##kernel##_, CP_TAP_ELEMENT), CP_GLUE(_, CP_ISA_NAME))
 
 /* ---- Sums ---- */
 
-/* sum + rest with the rounding errors of the sum in `rest`, whatever the number of terms (Neumaier); of floats there is no rest. */
+/* sum + rest with the rounding errors of the sum in `rest`, whatever the number of terms
+ * (Neumaier); of floats there is no rest. */
 CP_TEMPLATE void NAME_TAP(add)(vf64 *sum, vf64 *rest, vf64 term)
 {
     if (!CP_TAP_EXACT) {
@@ -100,8 +101,8 @@ CP_TEMPLATE void NAME_TAP(add_columns)(int numbers, double *sum, int64_t to_next
     }
 }
 
-/* Adds the products of rows of factors (up to three of them) with the elements of a tap to the sums of their numbers, of which the
- * first is `number` and the others `between` apart. */
+/* Adds the products of rows of factors (up to three of them) with the elements of a tap to the
+ * sums of their numbers, of which the first is `number` and the others `between` apart. */
 CP_TEMPLATE void NAME_TAP(sum_products)(int numbers, const cp_tap_windows *w, int64_t number, int64_t between,
                                         const double *factor, const double *x)
 {
@@ -132,9 +133,10 @@ CP_TEMPLATE void NAME_TAP(sum_products)(int numbers, const cp_tap_windows *w, in
 
 /* ---- Weighted means ---- */
 
-/* exp(t x) as mantissa and exponent. The product is taken in two doubles, so that only the rounding of the mantissa is left. Beyond
- * 2^51 there is no fraction left to compute with: the larger takes all, equals share. There the exponent is the product itself, but
- * for something that keeps it above those of smaller products, and no two products have the same but for overflow. */
+/* exp(t x) as mantissa and exponent. The product is taken in two doubles, so that only the
+ * rounding of the mantissa is left. Beyond 2^51 there is no fraction left to compute with: the
+ * larger takes all, equals share. There the exponent is the product itself, but for something that
+ * keeps it above those of smaller products, and no two products have the same but for overflow. */
 CP_TEMPLATE void NAME_TAP(exp)(vf64 t, vf64 x, vf64 *mantissa, vf64 *exponent)
 {
     vf64 zero = vf64_set1(0.0), least = vf64_set1(CP_NOTHING), most = vf64_set1(-CP_NOTHING), huge = vf64_set1(0x1p900);
@@ -280,8 +282,8 @@ enum {
     NAME_TAP(TERM_REST)
 };
 
-/* a factor times the weight of a tap as a part of the whole; 0 where there is none. The power of two is taken in two steps: what is left of
- * a huge factor after a tiny weight is not lost. */
+/* a factor times the weight of a tap as a part of the whole; 0 where there is none. The power of two is taken in two steps:
+ * what is left of a huge factor after a tiny weight is not lost. */
 CP_TEMPLATE vf64 NAME_TAP(weighted)(const cp_tap_windows *w, const cp_tap_block *b, int flat, int64_t t, int64_t i, vf64 a,
                                     vf64 factor)
 {
@@ -298,8 +300,8 @@ CP_TEMPLATE vf64 NAME_TAP(weighted)(const cp_tap_windows *w, const cp_tap_block 
     return vf64_mul(vf64_mul(vf64_mul(part, a), factor), vf64_pow2_down(second));
 }
 
-/* The same of floats, without a division per tap: the largest exponent, then sums of weights, weighted elements, and squares. Of flat
- * weights the exponent is 0, and multiplying with its power changes nothing. */
+/* The same of floats, without a division per tap: the largest exponent, then sums of weights, weighted elements, and squares.
+ * Of flat weights the exponent is 0, and multiplying with its power changes nothing. */
 CP_TEMPLATE void NAME_TAP(plain_ratio_pass)(int kind, int flat, const cp_tap_windows *w, const cp_tap_block *b, int pass)
 {
     if (flat && pass == 0) {
@@ -503,9 +505,9 @@ static void NAME_TAP(soft_finish_terms)(const cp_tap_windows *w)
 
 /* ---- Draws ---- */
 
-/* Rows of the state: the sum of max(x, 0), and of the same times 2^-64, which is taken where the first overflows; number and value of
- * the first NaN, else the first infinity (-1: none); then the running sum, what it is to exceed, the factor, and the last positive
- * element. */
+/* Rows of the state: the sum of max(x, 0), and of the same times 2^-64, which is taken where
+ * the first overflows; number and value of the first NaN, else the first infinity (-1: none);
+ * then the running sum, what it is to exceed, the factor, and the last positive element. */
 enum {
     NAME_TAP(PLAIN),
     NAME_TAP(SCALED),
@@ -589,8 +591,8 @@ static void NAME_TAP(draw_finish)(const cp_tap_windows *w, int pass)
 
 /* ---- Maximum and mean ---- */
 
-/* Rows of the state: the maximum, how many taps came before it (-1: none), the sum, the weighted sum, the number of elements; then the
- * mean in the place of the sum and the blend in that of the weighted sum. */
+/* Rows of the state: the maximum, how many taps came before it (-1: none), the sum, the weighted sum, the number of elements;
+ * then the mean in the place of the sum and the blend in that of the weighted sum. */
 enum {
     NAME_TAP(BEST),
     NAME_TAP(BEST_AT),
@@ -778,7 +780,8 @@ CP_TEMPLATE int64_t NAME_TAP(taps_of_all_ranks)(const cp_tap_windows *w, const c
     return b->first == 0 && b->count == w->ranks ? b->count : 0;
 }
 
-/* Few ranks of as many taps, in registers: behind the place of the one that comes, which is behind its equals, all move on by one. */
+/* Few ranks of as many taps, in registers: behind the place of the one that comes, which
+ * is behind its equals, all move on by one. */
 CP_TEMPLATE void NAME_TAP(rank_all)(int taps, const cp_tap_windows *w, const cp_tap_block *b)
 {
     for (int64_t i = 0; i < w->n; i += vf64_N) {

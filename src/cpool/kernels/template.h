@@ -1,6 +1,6 @@
 /* How a kernel is written once for every lane type and instruction set: V(add) is the primitive of the lane at hand, NAME(fold)
- * the instance (fold_f32_avx2), and a CP_TEMPLATE function with a constant argument is expanded where it is called. A CP_OUT_OF_LINE one
- * never is: it is large, and called from many places. */
+ * the instance (fold_f32_avx2), and a CP_TEMPLATE function with a constant argument is expanded where it is called. A
+ * CP_OUT_OF_LINE one never is: it is large, and called from many places. */
 #ifndef CP_KERNELS_TEMPLATE_H
 #define CP_KERNELS_TEMPLATE_H
 
@@ -46,9 +46,9 @@ static inline int cp_is_power_of_two(double divisor)
 /* Exponents below it in magnitude have powers that are sums and products of doubles, and times floats, without scaling. */
 #define CP_TAP_FLAT 0x1p8
 
-/* Detail-preserving windows that are worked out at once have so many taps at most. They are flat where the sum of the squares of the
- * logarithms of all powers is below the second, which keeps them apart by less than 2^726, and below the third are the reference,
- * alpha, and eps^2 and its inverse, which keeps every square finite. */
+/* Detail-preserving windows that are worked out at once have so many taps at most. They are flat where the sum of the squares
+ * of the logarithms of all powers is below the second, which keeps them apart by less than 2^726, and below the third are the
+ * reference, alpha, and eps^2 and its inverse, which keeps every square finite. */
 enum { CP_DETAIL_TAPS = 64 };
 #define CP_DETAIL_POWERS 0x1p17
 #define CP_DETAIL_MOST 0x1p300
@@ -65,8 +65,8 @@ static inline char *cp_behind(char *base, int64_t offset)
     return base == NULL ? NULL : base + offset;
 }
 
-/* The cache line of an address that will be written; any address will do. Memory that is written and not read is several times slower
- * without: a line is told of CP_AHEAD bytes before it is stored to. */
+/* The cache line of an address that will be written; any address will do. Memory that is written and not read is several times
+ * slower without: a line is told of CP_AHEAD bytes before it is stored to. */
 enum { CP_AHEAD = 4096 };
 #if defined(__GNUC__)
 #  define CP_PREFETCH_WRITE(address) __builtin_prefetch((address), 1, 3)
@@ -90,8 +90,8 @@ enum { CP_AHEAD = 4096 };
         } \
     }
 
-/* Before a loop of a few constant steps: it is written out. One that a template leaves with a variable number of them stays a loop, of
- * which clang would warn. */
+/* Before a loop of a few constant steps: it is written out. One that a template leaves
+ * with a variable number of them stays a loop, of which clang would warn. */
 #if defined(__clang__)
 #  define CP_UNROLL _Pragma("clang loop unroll(full)")
 #  pragma clang diagnostic ignored "-Wpass-failed"
@@ -113,8 +113,8 @@ enum { CP_AHEAD = 4096 };
 #  define CP_OUT_OF_LINE static __attribute__((noinline))
 #endif
 
-/* Asks for a cache line; any address is allowed. In a function that does nothing else only where that is a CP_TEMPLATE: gcc takes
- * others for functions without effect, and drops their calls. */
+/* Asks for a cache line; any address is allowed. In a function that does nothing else only where that is a CP_TEMPLATE: gcc
+ * takes others for functions without effect, and drops their calls. */
 #if defined(__GNUC__) || defined(__clang__)
 #  define CP_PREFETCH(address) __builtin_prefetch(address)
 #else

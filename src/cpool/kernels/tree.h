@@ -56,8 +56,8 @@ static void NAME_TAP(tree_pass)(const cp_tap_windows *w, const cp_tap_block *b, 
     }
 }
 
-/* From sums to values, the leaves first; and for gradients, from the root on to what a gradient of 1 passes to the sum of each node,
- * which takes the place of its value once its children have their share. node_rest holds the blend of a gate. */
+/* From sums to values, the leaves first; and for gradients, from the root on to what a gradient of 1 passes to the sum of each
+ * node, which takes the place of its value once its children have their share. node_rest holds the blend of a gate. */
 static void NAME_TAP(tree_finish)(const cp_tap_windows *w, int pass)
 {
     (void)pass;

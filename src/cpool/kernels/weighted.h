@@ -1,6 +1,6 @@
-/* Weighted means of floats as two sums, of weights and of weighted elements, and roots of sums of squares: what is done with one
- * element, and with the sums, in float lanes. An element whose weight, weighted value or square is too large or too small for float has
- * none: it is NaN, and so is the result of every window that holds it. */
+/* Weighted means of floats as two sums, of weights and of weighted elements, and roots of sums of squares: what is done with
+ * one element, and with the sums, in float lanes. An element whose weight, weighted value or square is too large or too small
+ * for float has none: it is NaN, and so is the result of every window that holds it. */
 
 #define NAME_WEIGHTED(kernel) CP_GLUE(CP_GLUE(weighted_, kernel), CP_GLUE(_, CP_ISA_NAME))
 

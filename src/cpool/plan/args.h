@@ -35,12 +35,12 @@ static inline const cpool_view *cp_args_view(const cp_args *args, int32_t role)
 {
     return role & CPOOL_GRAD ? args->grad[role - CPOOL_GRAD] : args->array[role];
 }
-/* That the required ones are there, with data, and that results overlap neither themselves nor any other array; in_place names a
- * role that may be exactly the memory of its result, as bits of both. */
+/* That the required ones are there, with data, and that results overlap neither themselves nor any other array; in_place names
+ * a role that may be exactly the memory of its result, as bits of both. */
 cpool_status cp_args_ready(const cp_args *args, uint64_t required, uint64_t results, uint64_t in_place, cpool_error *error);
 
-/* Parameters of `size` bytes by their struct_size: what the caller's struct has of them, the rest from `init`, which callers know
- * as `name`. */
+/* Parameters of `size` bytes by their struct_size: what the caller's struct has of them,
+ * the rest from `init`, which callers know as `name`. */
 cpool_status cp_take_struct(void *to, const void *init, size_t size, size_t least, const void *params, const char *name,
                             cpool_error *error);
 /* An axis of x, counted from the end where it is negative. */

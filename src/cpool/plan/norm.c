@@ -311,7 +311,8 @@ static cpool_status check_values(const cp_norm *norm, cpool_error *error)
     return CPOOL_OK;
 }
 
-/* Moments and sums that come from a caller: counts are numbers of elements, m2 is not negative (NaN is what NaN in x makes it). */
+/* Moments and sums that come from a caller: counts are numbers of elements, m2 is not
+ * negative (NaN is what NaN in x makes it). */
 static cpool_status check_counts(const cpool_view *view, int32_t role, int may_be_empty, cpool_error *error)
 {
     int64_t strides[CPOOL_MAX_NDIM];

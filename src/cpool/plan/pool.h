@@ -52,8 +52,8 @@ cpool_status cp_pool_ready_indices(cp_pool *pool, cpool_error *error);
 /* Shape and dtype of a role. */
 cpool_status cp_pool_shape(const cp_pool *pool, int32_t role, cpool_shape *out, cpool_error *error);
 
-/* Number of elements that an average counts along one axis, and what its divisor is the product of over the axes: these numbers,
- * or for a given divisor 1 and, along the row, this divisor. */
+/* Number of elements that an average counts along one axis, and what its divisor is the product of over the axes: these
+ * numbers, or for a given divisor 1 and, along the row, this divisor. */
 int64_t cp_pool_count_along(const cp_pool *pool, int32_t axis, int64_t output);
 double cp_pool_divisor_along(const cp_pool *pool, int32_t axis, int64_t output);
 
