@@ -253,48 +253,111 @@ CP_TEMPLATE void NAME(collect_rows_apart)(int select, int stride, const cp_colle
 
 /* ---- The elements of a pixel are lanes ---- */
 
-/* N lanes, n of which there are: of all results that hold an element, or of those that selected it. */
-CP_TEMPLATE void NAME(collect_lanes)(int select, int blocks, const cp_collect *c, const NAME(lines) *lines,
-                                     const cp_collect_column *column, int64_t dy_column, int64_t l, int64_t n, CP_ELEMENT *dx)
+/* Vectors of n lanes. */
+CP_TEMPLATE void NAME(save_lanes)(CP_ELEMENT *dx, const CP_VECTOR *acc, int blocks, int64_t n)
+{
+    CP_EACH(u, blocks, {
+        CP_PREFETCH_WRITE((const char *)(dx + u * V(N))+CP_AHEAD);
+        NAME(save)(dx + u * V(N), V(add)(acc[u], V(set1)(0)), n);
+    });
+}
+
+/* Result k of a row that holds the element in taps from `tap` downwards, where it selected that. */
+CP_TEMPLATE void NAME(add_selected)(int blocks, const cp_collect *c, const char *dy, const char *taps, int64_t tap, int64_t k,
+                                    int64_t n, CP_VECTOR *acc)
+{
+    const CP_ELEMENT *values = (const CP_ELEMENT *)(const void *)(dy + k * c->column_step[0]);
+    const uint8_t *codes = (const uint8_t *)taps + k * c->column_step[1], code = (uint8_t)(tap - k * c->stride);
+    CP_EACH(u, blocks, {
+        CP_VECTOR value = NAME(load)(values + u * V(N), n, 0.0);
+        acc[u] = V(add_where)(V(eq_u8)(codes + u * V(N), n, code), acc[u], value);
+    });
+}
+
+/* count: of the row's results, if it is known here, else 0. */
+CP_TEMPLATE void NAME(add_selected_row)(int blocks, int64_t count, const cp_collect *c, const NAME(lines) *lines, int64_t line,
+                                        const cp_collect_column *column, int64_t l, int64_t n, CP_VECTOR *acc)
+{
+    const char *dy = lines->dy[line] + column->first * c->column_step[0] + l * (int64_t)sizeof(CP_ELEMENT);
+    const char *taps = lines->taps[line] + column->first * c->column_step[1] + l;
+    const int64_t tap = lines->tap[line] + column->tap;
+    if (count == 0) {
+        for (int64_t k = 0; k < column->count; k++) {
+            NAME(add_selected)(blocks, c, dy, taps, tap, k, n, acc);
+        }
+    } else {
+        CP_EACH(k, count, NAME(add_selected)(blocks, c, dy, taps, tap, k, n, acc));
+    }
+}
+
+/* Of those that selected it; rows: of results that hold the element, if it is known here, else 0. */
+CP_TEMPLATE void NAME(collect_selected)(int blocks, int64_t rows, int64_t count, const cp_collect *c, const NAME(lines) *lines,
+                                        const cp_collect_column *column, int64_t l, int64_t n, CP_ELEMENT *dx)
+{
+    CP_VECTOR acc[4];
+    CP_EACH(u, blocks, acc[u] = V(set1)(0));
+    if (rows == 0) {
+        for (int64_t line = 0; line < lines->planes * lines->rows; line++) {
+            NAME(add_selected_row)(blocks, count, c, lines, line, column, l, n, acc);
+        }
+    } else {
+        CP_EACH(line, rows, NAME(add_selected_row)(blocks, count, c, lines, line, column, l, n, acc));
+    }
+    NAME(save_lanes)(dx + l, acc, blocks, n);
+}
+
+/* Few results hold an element where windows are as far apart as they are long, or nearly: for one or two of one or two rows there
+ * are ways without loops. */
+CP_TEMPLATE void NAME(choose_selected)(int blocks, const cp_collect *c, const NAME(lines) *lines,
+                                       const cp_collect_column *column, int64_t l, int64_t n, CP_ELEMENT *dx)
+{
+    switch (lines->planes == 1 && lines->rows <= 2 && column->count <= 2 ? 3 * lines->rows + column->count : 0) {
+    case 3 * 1 + 1: NAME(collect_selected)(blocks, 1, 1, c, lines, column, l, n, dx); break;
+    case 3 * 1 + 2: NAME(collect_selected)(blocks, 1, 2, c, lines, column, l, n, dx); break;
+    case 3 * 2 + 1: NAME(collect_selected)(blocks, 2, 1, c, lines, column, l, n, dx); break;
+    case 3 * 2 + 2: NAME(collect_selected)(blocks, 2, 2, c, lines, column, l, n, dx); break;
+    default: NAME(collect_selected)(blocks, 0, 0, c, lines, column, l, n, dx);
+    }
+}
+
+/* Of all of them: along the row first, then down, then from plane to plane. */
+CP_TEMPLATE void NAME(collect_shares)(int blocks, const cp_collect *c, const NAME(lines) *lines,
+                                      const cp_collect_column *column, int64_t l, int64_t n, CP_ELEMENT *dx)
 {
     CP_VECTOR acc[4], plane[4], sum[4];
     CP_EACH(u, blocks, acc[u] = plane[u] = sum[u] = V(set1)(0));
     for (int64_t a = 0, line = 0; a < lines->planes; a++) {
         for (int64_t b = 0; b < lines->rows; b++, line++) {
-            const char *at = lines->dy[line] + column->first * dy_column;
-            const uint8_t *taps = (const uint8_t *)lines->taps[line] + column->first * c->column_step[1] + l;
-            int64_t tap = lines->tap[line] + column->tap;
-            for (int64_t k = 0; k < column->count; k++) {
-                const CP_ELEMENT *values = (const CP_ELEMENT *)(const void *)at + l;
+            const CP_ELEMENT *values = (const CP_ELEMENT *)(const void *)lines->dy[line] + column->first * c->lanes + l;
+            for (int64_t k = 0; k < column->count; k++, values += c->lanes) {
                 CP_EACH(u, blocks, {
                     CP_VECTOR value = NAME(load)(values + u * V(N), n, 0.0);
-                    if (select) {
-                        acc[u] = V(add_where)(V(eq_u8)(taps + u * V(N), n, (uint8_t)tap), acc[u], value);
-                    } else {
-                        sum[u] = k == 0 ? value : V(add)(sum[u], value);
-                    }
+                    sum[u] = k == 0 ? value : V(add)(sum[u], value);
                 });
-                at += dy_column;
-                taps += c->column_step[1];
-                tap -= c->stride;
             }
             CP_EACH(u, blocks, plane[u] = b == 0 ? sum[u] : V(add)(plane[u], sum[u]));
         }
-        if (!select) {
-            CP_EACH(u, blocks, acc[u] = a == 0 ? plane[u] : V(add)(acc[u], plane[u]));
-        }
+        CP_EACH(u, blocks, acc[u] = a == 0 ? plane[u] : V(add)(acc[u], plane[u]));
     }
-    CP_EACH(u, blocks, {
-        CP_PREFETCH_WRITE((const char *)(dx + l + u * V(N))+CP_AHEAD);
-        NAME(save)(dx + l + u * V(N), V(add)(acc[u], V(set1)(0)), n);
-    });
+    NAME(save_lanes)(dx + l, acc, blocks, n);
+}
+
+/* N lanes, n of which there are. */
+CP_TEMPLATE void NAME(collect_lanes)(int select, int blocks, const cp_collect *c, const NAME(lines) *lines,
+                                     const cp_collect_column *column, int64_t l, int64_t n, CP_ELEMENT *dx)
+{
+    if (select) {
+        NAME(choose_selected)(blocks, c, lines, column, l, n, dx);
+    } else {
+        NAME(collect_shares)(blocks, c, lines, column, l, n, dx);
+    }
 }
 
 CP_TEMPLATE void NAME(collect_pixels)(int select, const cp_collect *c, const char *dy, const char *taps,
                                       const CP_ELEMENT *scratch, char *dx)
 {
     const int64_t size = (int64_t)sizeof(CP_ELEMENT), row_step[2] = {c->pitch * size, 0};
-    const int64_t plane_step[2] = {c->results * row_step[0], 0}, dy_column = select ? c->column_step[0] : c->lanes * size;
+    const int64_t plane_step[2] = {c->results * row_step[0], 0};
     for (int64_t r = 0; r < c->row_count; r++) {
         NAME(lines) lines;
         if (select) {
@@ -303,16 +366,17 @@ CP_TEMPLATE void NAME(collect_pixels)(int select, const cp_collect *c, const cha
             NAME(find_lines)(&lines, c, &c->rows[r], (const char *)(scratch + c->margin), NULL, plane_step, row_step);
         }
         for (int64_t i = 0; i < c->width; i++) {
+            const cp_collect_column *column = &c->columns[i];
             CP_ELEMENT *target = (CP_ELEMENT *)(void *)(dx + c->rows[r].target + i * c->target_column);
             int64_t l = 0;
             for (; l + 4 * V(N) <= c->lanes; l += 4 * V(N)) {
-                NAME(collect_lanes)(select, 4, c, &lines, &c->columns[i], dy_column, l, V(N), target);
+                NAME(collect_lanes)(select, 4, c, &lines, column, l, V(N), target);
             }
-            for (; l + V(N) <= c->lanes; l += V(N)) {
-                NAME(collect_lanes)(select, 1, c, &lines, &c->columns[i], dy_column, l, V(N), target);
+            for (; l + 2 * V(N) <= c->lanes; l += 2 * V(N)) {
+                NAME(collect_lanes)(select, 2, c, &lines, column, l, V(N), target);
             }
-            if (l < c->lanes) {
-                NAME(collect_lanes)(select, 1, c, &lines, &c->columns[i], dy_column, l, c->lanes - l, target);
+            for (; l < c->lanes; l += V(N)) {
+                NAME(collect_lanes)(select, 1, c, &lines, column, l, c->lanes - l < V(N) ? c->lanes - l : V(N), target);
             }
         }
     }
