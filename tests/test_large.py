@@ -105,9 +105,11 @@ def test_long_axes(dtype):
 
 
 def test_many_batch_axes():
-    x = np.broadcast_to(np.float32(2), (1,) * 40 + (3, 1, 2) + (1,) * 17 + (4, 1 << 40))
+    most = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32  # that NumPy has
+    batch = (1,) * (most - 24) + (3, 1, 2) + (1,) * 17
+    x = np.broadcast_to(np.float32(2), (*batch, 4, 1 << 40))
     y = cpool.avg_pool(x, (2, 2), stride=(2, 1 << 39))
-    assert y.shape == (1,) * 40 + (3, 1, 2) + (1,) * 17 + (2, 2)
+    assert y.shape == (*batch, 2, 2)
     assert np.all(y == 2)
 
 
