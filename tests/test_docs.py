@@ -67,4 +67,5 @@ def test_help_reads_well():
     import pydoc
 
     text = pydoc.plain(pydoc.render_doc(cpool.lp_pool))
-    assert "__call__(self, x" in text.replace("\n", "") and "Learned-Norm Pooling" in text
+    # Long signatures have a line for each argument since Python 3.13.
+    assert "__call__(self,x" in "".join(text.replace("|", "").split()) and "Learned-Norm Pooling" in text
