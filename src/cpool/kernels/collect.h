@@ -306,8 +306,8 @@ CP_TEMPLATE void NAME(collect_selected)(int blocks, int64_t rows, int64_t count,
     NAME(save_lanes)(dx + l, acc, blocks, n);
 }
 
-/* Few results hold an element where windows are as far apart as they are long, or nearly: for one or two of one or two rows there
- * are ways without loops. */
+/* Few results hold an element where windows are as far apart as they are long, or nearly: for one or two of one or two rows
+ * there are ways without loops. */
 CP_TEMPLATE void NAME(choose_selected)(int blocks, const cp_collect *c, const NAME(lines) *lines,
                                        const cp_collect_column *column, int64_t l, int64_t n, CP_ELEMENT *dx)
 {
