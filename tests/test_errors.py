@@ -166,7 +166,7 @@ import numpy as np, cpool
 op = cpool.{op.__name__}
 x = np.random.default_rng(0).normal(size=(1, 2, 4, 4))
 assert np.allclose(op(x, {value}, padding={value // 2}), op(x, cpool.whole))
-y, saved = op.forward(x, (8, 2**31), padding=(7, 2**30))
+y, saved = op.forward(x, (8, 2**40), padding=(7, 2**39))
 assert np.allclose(y[..., 0, 0], op(x[..., :1, :], cpool.whole)[..., 0, 0])
 assert op.backward(y, saved, wrt="x").shape == x.shape
 """
