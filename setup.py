@@ -41,6 +41,9 @@ else:
     # wheel, and nothing is faster by that.
     FLAGS = ["-std=c11", "-O2", "-g0", "-ffp-contract=off", "-fno-tree-vectorize", "-fvisibility=hidden", "-pthread"]
     WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion"] + ["-Werror"] * (os.environ.get("CPOOL_WERROR") == "1")
+# These have vectors: the scalar kernels run on x86 of before 2008 or for who asks for them, and are a third smaller like this.
+HAS_VECTORS = sysconfig.get_platform().endswith(("x86_64", "amd64", "aarch64", "arm64"))
+SMALL = ["/O1" if WINDOWS else "-Os"]
 FLAGS_OF_ENVIRONMENT = shlex.split(os.environ.get("CFLAGS", ""))
 
 # A free-threaded Python has no stable ABI of this kind.
@@ -78,9 +81,10 @@ class build_ext(_build_ext):
         os.makedirs(folder, exist_ok=True)
 
         def compile_one(source):
+            size = SMALL * (HAS_VECTORS and Path(source).name == "scalar.c")
             return compiler.compile([source], output_dir=self.build_temp, include_dirs=["include", "src/cpool"],
                                     macros=[("CPOOL_BUILD", None)],
-                                    extra_postargs=FLAGS + WARNINGS + FLAGS_OF_ENVIRONMENT)[0]
+                                    extra_postargs=FLAGS + size + WARNINGS + FLAGS_OF_ENVIRONMENT)[0]
 
         if WINDOWS:
             # The compiler object of MSVC starts itself up with its first call, which is not to happen twice at once.

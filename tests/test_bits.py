@@ -250,6 +250,25 @@ def test_pieces(pieces, dtype):
             assert_same(actual, expected, (operator, layout, isa, threads))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 7, 8, 9, 12, 15])
+def test_few_channels(channels, dtype):
+    """Rows of pixels that are smaller than vectors, or a little larger, and windows in steps; what is expected comes element
+    by element."""
+    geometries = [((5, 41), 3, {"stride": 2, "padding": 1}), ((6, 50), 2, {}), ((5, 38), 3, {"stride": (1, 2)}),
+                  ((7, 33), (2, 5), {"stride": (2, 3), "padding": (0, 2)}), ((5, 75), 2, {"stride": (3, 8)}),
+                  ((4, 24), (3, 2), {"stride": (2, 5), "padding": 1, "ceil_mode": True}), ((3, 7), 3, {"stride": 4}),
+                  ((3, 40), (1, 16), {"stride": (1, 6), "padding": (0, 8)}), ((1, 300), (1, 4), {"stride": (1, 2)})]
+    for spatial, window, kwargs in geometries:
+        x = wide((2, channels, *spatial), dtype)
+        dy = wide(cpool.max_pool.output_shape(x.shape, window, **kwargs), dtype, 1)
+        for operator in ("max", "min", "avg", "avg with padding"):
+            expected = run(operator, x, dy, window, kwargs, layout="first, sliced")
+            for layout, isa in product(("first", "last"), ISAS):
+                actual = run(operator, x, dy, window, kwargs, layout=layout, isa=isa)
+                assert_same(actual, expected, (operator, spatial, window, kwargs, layout, isa))
+
+
 @pytest.mark.parametrize("kind", ["subnormal", "large", "nan", "nan and inf", "-inf", "zeros", "equal", "close"])
 @pytest.mark.parametrize("geometry", ["stride 1", "tree", "few columns", "adaptive", "empty windows", "large, stride 1"])
 def test_kinds_of_data(geometry, kind):

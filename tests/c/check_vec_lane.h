@@ -131,6 +131,24 @@ static void LANE(check_order)(void)
     }
 }
 
+/* Pixels of 1 to N lanes, some of them apart, of two vectors. */
+static void LANE(check_pick)(int lanes, int apart)
+{
+    const int n = LANE(LANES);
+    int32_t index[CHECK_LANES];
+    CP_ELEMENT out[CHECK_LANES];
+    for (int lane = 0; lane < n; lane++) {
+        index[lane] = (lane / lanes * apart + lane % lanes) % (2 * n);
+    }
+    for (int k = 0; k + 2 * n <= CHECK_PAIRS; k += 97) {
+        V(store)(out, V(pick)(V(load)(A + k), V(load)(A + k + n), V(places_from)(index)));
+        for (int lane = 0; lane < n; lane++) {
+            const CP_ELEMENT *want = A + k + index[lane];
+            LANE(expect)("pick", LANE(same_bits)(out[lane], *want), want, want, out[lane], *want);
+        }
+    }
+}
+
 /* Lanes lo to hi - 1 of a vector at `place`, of which nothing else is there. */
 static void LANE(check_lanes)(int lo, int hi)
 {
@@ -311,6 +329,11 @@ static void LANE(check)(void)
     LANE(check_masks)();
     LANE(check_memory)();
     LANE(check_order)();
+    for (int lanes = 1; lanes <= LANE(LANES); lanes++) {
+        for (int apart = lanes; apart <= 3 * lanes; apart++) {
+            LANE(check_pick)(lanes, apart);
+        }
+    }
     for (int lo = -CHECK_LANES - 2; lo <= CHECK_LANES + 2; lo++) {
         for (int hi = -CHECK_LANES - 2; hi <= CHECK_LANES + 2; hi++) {
             LANE(check_lanes)(lo, hi);

@@ -84,12 +84,9 @@ static int choose_lanes(cp_collects *c)
     if (c->select && c->held[0].taps * c->held[1].taps * c->held[2].taps > MOST_COMPARED) {
         return 0;
     }
-    if (layout->lanes > 1) { /* a row of pixels is one long row */
-        c->spread = along->stride;
-    } else {
-        c->apart = (along->stride == 2 || along->stride == 4) && along->taps <= along->stride && along->pad == 0;
-        c->spread = c->apart || (along->stride <= 2 && along->stride <= along->taps) ? 1 : along->stride;
-    }
+    c->apart =
+        layout->lanes == 1 && (along->stride == 2 || along->stride == 4) && along->taps <= along->stride && along->pad == 0;
+    c->spread = c->apart || (along->stride <= 2 && along->stride <= along->taps) ? 1 : along->stride;
     return c->spread <= MOST_SPREAD && cp_layout_is_dense(layout, layout->lanes);
 }
 

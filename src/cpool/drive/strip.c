@@ -8,7 +8,7 @@
 #include "kernels/template.h"
 
 /* Bytes of results that a unit makes, roughly, and of folded rows that it keeps; lanes of targets of a row,
- * of a pixel at once; the stride of a row that is thinned at most. */
+ * of a pixel at once; the stride at most where targets are picked. */
 enum { UNIT = 128 * 1024, RING = 32 * 1024, WIDEST = 2048, MOST_LANES = 2048, FEWEST_LANES = 16, MOST_STRIDE = 8 };
 
 /* Planes that become lanes: bytes of them in scratch, and of scratch that is quick for small ones; planes, results of a row
@@ -81,6 +81,14 @@ static int pixel_form(const cp_strips *s)
                                                          : CP_STRIP_PIXELS_DEEP;
 }
 
+/* Pixels of few lanes, or columns in any steps. */
+static int picked_form(const cp_strips *s)
+{
+    int64_t window = s->pool->axis[2].taps;
+    int has_own = s->lane_kind == CP_LANE_f32 && is_usual(s) && is_low(s->pool);
+    return has_own && window == 2 ? CP_STRIP_2_PICKED : has_own && window == 3 ? CP_STRIP_3_PICKED : CP_STRIP_ANY_PICKED;
+}
+
 static int column_form(const cp_strips *s, int64_t stride)
 {
     if (stride == 1 && is_shared(s) && cp_min64(s->pool->out[2], FEWEST_SHARED) * s->row_lanes >= FEWEST_SHARED) {
@@ -96,14 +104,19 @@ static int column_form(const cp_strips *s, int64_t stride)
     case 1: return square && window == 3 ? CP_STRIP_3_BY_1 : CP_STRIP_ANY_BY_1;
     case 2: return square && window == 2 ? CP_STRIP_2_BY_2 : square && window == 3 ? CP_STRIP_3_BY_2 : CP_STRIP_ANY_BY_2;
     case 4: return CP_STRIP_ANY_BY_4;
-    case 8: return usual ? CP_STRIP_ANY_BY_8 : CP_STRIP_THINNED;
-    default: return CP_STRIP_THINNED;
+    case 8: return usual ? CP_STRIP_ANY_BY_8 : picked_form(s);
+    default: return picked_form(s);
     }
 }
 
 static int shares_folds(const cp_strips *s)
 {
     return s->form == CP_STRIP_PIXELS_SHARED || s->form == CP_STRIP_COLUMNS_SHARED;
+}
+
+static int is_picked(const cp_strips *s)
+{
+    return s->form >= CP_STRIP_2_PICKED && s->form <= CP_STRIP_ANY_PICKED;
 }
 
 static int is_pixels(const cp_strips *s)
@@ -120,8 +133,7 @@ static int has_small_taps(const cp_pool *pool)
 static int suits_columns(const cp_strips *s)
 {
     const cp_axis *axis = s->pool->axis;
-    return axis[2].kind == CP_AXIS_SLIDING &&
-           (s->form != CP_STRIP_THINNED || (axis[2].stride <= MOST_STRIDE && axis[1].taps < CP_STRIP_WINDOW));
+    return axis[2].kind == CP_AXIS_SLIDING && (!is_picked(s) || axis[2].stride <= MOST_STRIDE);
 }
 
 /* Whether the form has room for as many taps. */
@@ -147,7 +159,7 @@ static int choose_form(cp_strips *s)
         s->row_lanes = layout->length[dim];
         s->form = pixel_form(s);
         if (s->row_lanes < FEWEST_LANES) { /* a row of pixels is one long row */
-            s->form = along->stride == 1 ? column_form(s, 1) : CP_STRIP_THINNED;
+            s->form = along->stride == 1 ? column_form(s, 1) : picked_form(s);
         }
         cp_layout_take_lanes(layout, dim);
         s->run = cp_layout_run(layout, s->run_step);
@@ -161,7 +173,7 @@ static int choose_form(cp_strips *s)
     int suits = suits_columns(s) && holds_taps(s);
     s->run = cp_layout_run(layout, s->run_step);
     if (s->run >= FEWEST_PLANES &&
-        (!suits || s->form == CP_STRIP_THINNED || (is_shared(s) && s->form != CP_STRIP_COLUMNS_SHARED) ||
+        (!suits || is_picked(s) || (is_shared(s) && s->form != CP_STRIP_COLUMNS_SHARED) ||
          (s->pool->out[2] < FEWEST_COLUMNS && (shares_rows(s->pool) || along->stride >= FAR_APART)))) {
         s->turned = 1;
         s->row_lanes = FEWEST_LANES;
@@ -314,14 +326,8 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
     s->units = s->row_lanes == 0 ? 0 : s->runs * s->groups * s->tiles * s->strips * s->blocks;
     s->row_bytes = cp_row_bytes(s->height, sizeof(cp_strip_row));
     s->column_bytes = pixels ? cp_row_bytes(s->width, sizeof(cp_strip_pixel)) : cp_row_bytes(s->width * s->tile, size);
-    s->wide = 0;
-    if (s->form == CP_STRIP_THINNED) {
-        s->wide = (int64_t)cp_row_bytes(((s->width - 1) * axis[2].stride + 1) * s->tile + FEWEST_LANES, size) / size;
-    }
-    s->wide_row = lines / rows * s->pitch;
-    s->wide_bytes = cp_row_bytes(s->wide, size);
-    s->ring_bytes = cp_row_bytes(shared ? plan_shared(s, s->width) : s->wide_row + rows * s->wide, size);
-    s->bytes = s->row_bytes + s->column_bytes + s->wide_bytes + s->ring_bytes;
+    s->ring_bytes = cp_row_bytes(shared ? plan_shared(s, s->width) : lines / rows * s->pitch, size);
+    s->bytes = s->row_bytes + s->column_bytes + s->ring_bytes;
     for (int g = 0; g < CP_STRIP_GRIDS; g++) {
         s->bytes += s->turn_bytes[g];
     }
@@ -340,7 +346,7 @@ typedef struct cp_strip_work {
     cp_strip_row *rows;
     cp_strip_pixel *pixels;
     char *columns; /* of every target the first tap where taps are carried, the count where they are not */
-    void *wide, *ring;
+    void *ring;
 } cp_strip_work;
 
 static int is_mean(const cp_strips *s)
@@ -413,19 +419,6 @@ static void fill_rows(cp_strip_work *w, int64_t block)
     }
 }
 
-/* The first taps of targets in steps of 1. */
-static void fill_wide(cp_strip_work *w, int64_t begin, int64_t end)
-{
-    const cp_strips *s = w->strips;
-    const cp_axis *along = &s->pool->axis[2];
-    const cp_lane_kernels *kernels = s->engine->kernels->lane[s->lane_kind];
-    int64_t first = begin * along->stride, count = (end - 1 - begin) * along->stride + 1;
-    for (int64_t i = 0; i < count; i++) {
-        double tap = (double)cp_max64(0, along->pad - (first + i));
-        kernels->fill((char *)w->wide + i * s->tile * s->lane_size, tap, s->tile);
-    }
-}
-
 /* What is read of a source row where windows share folds: from *first on, which may be absent. */
 static void find_reach(cp_strip_work *w, int64_t begin, int64_t end, int64_t *first)
 {
@@ -473,9 +466,6 @@ static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
             kernels->fill(at, !carries_tap(s) ? count : (double)(shared ? i - begin : span.lo), s->tile);
         }
     }
-    if (s->form == CP_STRIP_THINNED && carries_tap(s)) {
-        fill_wide(w, begin, end);
-    }
     w->strip.begin = s->turned ? 0 : begin * (is_pixels(s) ? 1 : s->tile);
     w->strip.end = s->turned ? end - begin : end * (is_pixels(s) ? 1 : s->tile);
 }
@@ -485,7 +475,6 @@ static void begin_strip(cp_strip_work *w)
     const cp_strips *s = w->strips;
     const cp_pool *pool = s->pool;
     const cp_axis *along = &pool->axis[2];
-    int64_t stride = s->form == CP_STRIP_THINNED ? 1 : along->stride;
     cp_strip *strip = &w->strip; /* no initializer: it would clear what is set below, block by block and strip by strip */
     strip->form = s->form;
     strip->rows = w->rows;
@@ -499,11 +488,11 @@ static void begin_strip(cp_strip_work *w)
     strip->pad = along->pad * s->tile;
     strip->window = along->taps;
     strip->step = s->tile;
-    strip->loads = stride == 0 ? 0 : cp_ceil_div(along->taps, stride) * stride;
+    strip->loads = along->stride == 0 ? 0 : cp_ceil_div(along->taps, along->stride) * along->stride;
+    if (is_picked(s)) {
+        strip->loads = 2 * along->taps;
+    }
     strip->stride = along->stride;
-    strip->wide = s->wide;
-    strip->wide_row = s->wide_row;
-    strip->wide_first_tap = w->wide;
     strip->source_rows = pool->in[1];
     strip->target_row = s->space[1][1];
     strip->taps_row = s->space[2][1];
@@ -616,9 +605,8 @@ void cp_strips_run(void *arg, int64_t lo, int64_t hi, int worker)
     w.rows = (cp_strip_row *)(void *)memory;
     w.pixels = (cp_strip_pixel *)(void *)(memory + s->row_bytes);
     w.columns = memory + s->row_bytes;
-    w.wide = memory + s->row_bytes + s->column_bytes;
-    w.ring = memory + s->row_bytes + s->column_bytes + s->wide_bytes;
-    char *turn = memory + s->row_bytes + s->column_bytes + s->wide_bytes + s->ring_bytes;
+    w.ring = memory + s->row_bytes + s->column_bytes;
+    char *turn = memory + s->row_bytes + s->column_bytes + s->ring_bytes;
     for (int g = 0; g < CP_STRIP_GRIDS; turn += s->turn_bytes[g++]) {
         w.turn[g] = turn;
     }

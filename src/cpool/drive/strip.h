@@ -24,11 +24,10 @@ typedef struct cp_strips {
     int64_t space[CP_STRIP_GRIDS][CP_SPACE]; /* bytes from one element to the next, where the kernel works */
     int64_t span, second;                    /* what neighbouring windows share: as in cp_strip */
     cp_strip_levels levels;
-    int64_t wide, wide_row;          /* thinned: lanes of a row in steps of 1, and where in the ring's memory it is */
     int64_t run, run_step[CP_GRIDS]; /* planes at equal distances, and these */
     int64_t runs;                    /* how many times so many planes there are */
     int64_t units;
-    size_t row_bytes, column_bytes, wide_bytes, ring_bytes, turn_bytes[CP_STRIP_GRIDS], bytes; /* per worker */
+    size_t row_bytes, column_bytes, ring_bytes, turn_bytes[CP_STRIP_GRIDS], bytes; /* per worker */
 } cp_strips;
 
 /* Whether a forward pool can be done this way, in lanes of its elements. */

@@ -135,6 +135,29 @@ CP_VEC void vf64_zip(vf64 even, vf64 odd, vf64 *a, vf64 *b)
     *b = _mm256_permute2f128_pd(low, high, 0x31);
 }
 
+/* Of 32 bits each, also of doubles; the sign says which of two vectors. */
+typedef __m256i vf32_places;
+typedef __m256i vf64_places;
+CP_VEC vf32_places vf32_places_from(const int32_t *index)
+{
+    __m256i at = _mm256_loadu_si256((const __m256i *)(const void *)index);
+    return _mm256_or_si256(at, _mm256_slli_epi32(at, 28));
+}
+CP_VEC vf64_places vf64_places_from(const int32_t *index)
+{
+    const __m256i twice = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3), half = _mm256_setr_epi32(0, 1, 0, 1, 0, 1, 0, 1);
+    __m256i at = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)index));
+    at = _mm256_add_epi32(_mm256_slli_epi32(_mm256_permutevar8x32_epi32(at, twice), 1), half);
+    return _mm256_or_si256(at, _mm256_slli_epi32(at, 28));
+}
+CP_VEC vf32 vf32_pick(vf32 a, vf32 b, vf32_places places)
+{
+    __m256 of_a = _mm256_permutevar8x32_ps(a, places), of_b = _mm256_permutevar8x32_ps(b, places);
+    return _mm256_blendv_ps(of_a, of_b, _mm256_castsi256_ps(places));
+}
+CP_VEC vf64 vf64_pick(vf64 a, vf64 b, vf64_places places)
+{ return _mm256_castps_pd(vf32_pick(_mm256_castpd_ps(a), _mm256_castpd_ps(b), places)); }
+
 typedef __m256i vf32_lanes;
 typedef __m256i vf64_lanes;
 CP_VEC int cp_clamp_lane(int64_t lane) { return lane < 0 ? 0 : lane > 16 ? 16 : (int)lane; }

@@ -124,6 +124,14 @@ CP_VEC void vf64_zip(vf64 even, vf64 odd, vf64 *a, vf64 *b)
     *b = _mm512_permutex2var_pd(even, _mm512_add_epi64(first, _mm512_set1_epi64(4)), odd);
 }
 
+typedef __m512i vf32_places;
+typedef __m512i vf64_places;
+CP_VEC vf32_places vf32_places_from(const int32_t *index) { return _mm512_loadu_si512(index); }
+CP_VEC vf64_places vf64_places_from(const int32_t *index)
+{ return _mm512_cvtepi32_epi64(_mm256_loadu_si256((const __m256i *)(const void *)index)); }
+CP_VEC vf32 vf32_pick(vf32 a, vf32 b, vf32_places places) { return _mm512_permutex2var_ps(a, places, b); }
+CP_VEC vf64 vf64_pick(vf64 a, vf64 b, vf64_places places) { return _mm512_permutex2var_pd(a, places, b); }
+
 typedef __mmask16 vf32_lanes;
 typedef __mmask8 vf64_lanes;
 CP_VEC unsigned cp_first_lanes(int64_t n) { return n <= 0 ? 0u : n >= 16 ? 0xffffu : (1u << n) - 1u; }

@@ -1,5 +1,27 @@
 /* Primitives that an instruction set without masks has lane by lane, for the lane type at hand. */
 
+typedef struct V(places) {
+    int32_t index[V(N)];
+} V(places);
+
+CP_VEC V(places) V(places_from)(const int32_t *index)
+{
+    V(places) places;
+    memcpy(places.index, index, sizeof places.index);
+    return places;
+}
+
+CP_VEC CP_VECTOR V(pick)(CP_VECTOR a, CP_VECTOR b, V(places) places)
+{
+    CP_ELEMENT row[2 * V(N)], picked[V(N)];
+    V(store)(row, a);
+    V(store)(row + V(N), b);
+    for (int l = 0; l < V(N); l++) {
+        picked[l] = row[places.index[l]];
+    }
+    return V(load)(picked);
+}
+
 typedef struct V(lanes) {
     int lo, hi;
 } V(lanes);

@@ -18,6 +18,8 @@
  *   below(a, b)                   likewise with a < b
  *   unzip(a, b, &even, &odd)      of the 2 N lanes a, b: those at even places, and those at odd ones
  *   zip(even, odd, &a, &b)        the inverse
+ *   vL_places, places_from(index) N integers, each of 0 to 2 N - 1
+ *   pick(a, b, places)            of the 2 N lanes a, b: those at these places
  *   vL_lanes, lanes_from(lo, hi)  lanes lo to hi - 1, of any two integers
  *   load_lanes(p, lanes, fill)    these lanes of N elements, the others from the vector `fill`; touches nothing else
  *   eq_u8(p, n, code)             lanes below n where byte p[lane] is code; false beyond, 0 < n <= N

@@ -89,11 +89,10 @@ CP_TEMPLATE void NAME(collect_result)(int select, int first, const cp_collect *c
 }
 
 /* `blocks` vectors of elements, in acc: one behind the other, or with a stride of 2 the elements in tap `parity`, which result
- * `from` holds first, and those in the other one. window: 0 if it is not known here. */
-CP_TEMPLATE void NAME(collect_columns)(int select, int64_t window, int stride, int parity, int blocks, const cp_collect *c,
-                                       const cp_collect_row *row, const CP_ELEMENT *from, CP_VECTOR *acc)
+ * `from` holds first, and those in the other one. window: 0 if it is not known here; step: lanes of a pixel. */
+CP_TEMPLATE void NAME(collect_columns)(int select, int64_t window, int stride, int parity, int64_t step, int blocks,
+                                       const cp_collect *c, const cp_collect_row *row, const CP_ELEMENT *from, CP_VECTOR *acc)
 {
-    const int64_t step = stride == 1 ? c->lanes : 1;
     CP_VECTOR plane[4], sum[4]; /* CP_EACH has four, some of them idle */
     CP_EACH(u, blocks, acc[u] = plane[u] = sum[u] = V(set1)(0));
     for (int64_t a = 0; a < row->planes; a++) {
@@ -102,7 +101,7 @@ CP_TEMPLATE void NAME(collect_columns)(int select, int64_t window, int stride, i
         for (int64_t b = 0; b < row->rows; b++, line += c->pitch, tap -= c->tap_row) {
             CP_EACH(u, blocks, {
                 const int first = stride == 1 ? 0 : u == 0 ? parity : 1 - parity;
-                const CP_ELEMENT *at = line + (stride == 1 ? u * V(N) : u * parity);
+                const CP_ELEMENT *at = line + (stride == 1 ? u * V(N) : u * parity * step);
                 const int64_t before = ((window == 0 ? c->window : window) - 1 - first) / stride;
                 if (window == 0) {
                     for (int64_t k = before; k >= 0; k--) {
@@ -133,27 +132,83 @@ CP_TEMPLATE void NAME(save_elements)(CP_ELEMENT *dx, CP_VECTOR v, int64_t n)
     }
 }
 
-/* `parity`: of the padding; decides which tap of the results the first element is in. */
-CP_TEMPLATE void NAME(collect_rows)(int select, int64_t window, int stride, int parity, const cp_collect *c,
-                                    const CP_ELEMENT *scratch, char *dx)
+CP_TEMPLATE void NAME(collect_rows_by_1)(int select, int64_t window, const cp_collect *c, const CP_ELEMENT *scratch, char *dx)
 {
     for (int64_t r = 0; r < c->row_count; r++) {
         CP_ELEMENT *to = (CP_ELEMENT *)(void *)(dx + c->rows[r].target);
         for (int64_t i = 0; i < c->width; i += 2 * V(N)) {
-            /* Element i is in tap (i + pad) % stride of result (i + pad) / stride, among others. */
-            const CP_ELEMENT *from = scratch + c->margin + (i + c->pad) / stride;
+            /* Element i is in tap 0 of result i + pad, among others. */
+            const CP_ELEMENT *from = scratch + c->margin + i + c->pad;
             const int64_t n = c->width - i;
             CP_VECTOR found[4];
-            if (stride == 1 && n <= V(N)) {
-                NAME(collect_columns)(select, window, 1, 0, 1, c, &c->rows[r], from, found);
+            if (n <= V(N)) {
+                NAME(collect_columns)(select, window, 1, 0, c->lanes, 1, c, &c->rows[r], from, found);
                 NAME(save_elements)(to + i, found[0], n);
                 continue;
             }
-            NAME(collect_columns)(select, window, stride, parity, 2, c, &c->rows[r], from, found);
-            if (stride == 2) {
-                V(zip)(found[0], found[1], &found[0], &found[1]);
-            }
+            NAME(collect_columns)(select, window, 1, 0, c->lanes, 2, c, &c->rows[r], from, found);
             NAME(save_elements)(to + i, found[0], n);
+            NAME(save_elements)(to + i + V(N), found[1], n - V(N));
+        }
+    }
+}
+
+/* Of a vector of even pixels and one of odd ones: how many lanes are whole pixels, or the part of one that is larger than a
+ * vector, and where in the two the pixels in turn are. */
+typedef struct NAME(turns) {
+    int64_t width;
+    V(places) first, second;
+} NAME(turns);
+
+CP_TEMPLATE void NAME(find_turns)(NAME(turns) *found, int64_t lanes)
+{
+    NAME(turns) turns = {.width = V(N) / lanes * lanes};
+    int32_t index[2 * V(N)];
+    if (lanes == 1) {
+        found->width = V(N);
+        return;
+    }
+    for (int64_t width = V(N); turns.width == 0; width--) {
+        turns.width = lanes % width == 0 ? width : 0;
+    }
+    for (int64_t l = 0; l < 2 * V(N); l++) {
+        const int64_t pixel = l / lanes;
+        index[l] =
+            l < 2 * turns.width && turns.width >= lanes ? (int32_t)(pixel % 2 * V(N) + pixel / 2 * lanes + l % lanes) : 0;
+    }
+    turns.first = V(places_from)(index);
+    turns.second = V(places_from)(index + V(N));
+    *found = turns;
+}
+
+/* `parity`: of the padding; decides which tap of the results the first pixel is in. */
+CP_TEMPLATE void NAME(collect_rows_by_2)(int select, int64_t window, int parity, int64_t lanes, const cp_collect *c,
+                                         const CP_ELEMENT *scratch, char *dx)
+{
+    const int64_t even = (c->width / lanes + 1) / 2 * lanes, shift = c->pad / lanes / 2 * lanes;
+    NAME(turns) turns;
+    NAME(find_turns)(&turns, lanes);
+    for (int64_t r = 0; r < c->row_count; r++) {
+        CP_ELEMENT *to = (CP_ELEMENT *)(void *)(dx + c->rows[r].target);
+        for (int64_t h = 0; h < even; h += turns.width) {
+            /* Pixel p is in tap (p + pad) % 2 of result (p + pad) / 2, among others; h counts lanes of even pixels. */
+            const CP_ELEMENT *from = scratch + c->margin + shift + h;
+            const int64_t i = 2 * h - h % lanes, n = c->width - i;
+            CP_VECTOR found[4], turned;
+            NAME(collect_columns)(select, window, 2, parity, lanes, 2, c, &c->rows[r], from, found);
+            if (lanes > 1 && turns.width <= lanes) {
+                NAME(save_elements)(to + i, found[0], turns.width);
+                NAME(save_elements)(to + i + lanes, found[1], n > lanes ? turns.width : 0);
+                continue;
+            }
+            if (lanes == 1) {
+                V(zip)(found[0], found[1], &turned, &found[1]);
+            } else {
+                turned = V(pick)(found[0], found[1], turns.first);
+                found[1] = V(pick)(found[0], found[1], turns.second);
+            }
+            /* What is behind the pixels at hand is written again with the next ones. */
+            NAME(save_elements)(to + i, turned, n);
             NAME(save_elements)(to + i + V(N), found[1], n - V(N));
         }
     }
@@ -161,17 +216,25 @@ CP_TEMPLATE void NAME(collect_rows)(int select, int64_t window, int stride, int 
 
 CP_TEMPLATE void NAME(collect_plane_columns)(int select, const cp_collect *c, const CP_ELEMENT *scratch, char *dx)
 {
-    const int parity = (int)(c->pad % c->stride);
+    const int parity = (int)(c->pad / c->lanes % 2);
     if (c->stride == 1 && c->window == 3) {
-        NAME(collect_rows)(select, 3, 1, 0, c, scratch, dx);
+        NAME(collect_rows_by_1)(select, 3, c, scratch, dx);
     } else if (c->stride == 1) {
-        NAME(collect_rows)(select, 0, 1, 0, c, scratch, dx);
+        NAME(collect_rows_by_1)(select, 0, c, scratch, dx);
+    } else if (c->lanes > 1 && c->window == 2 && parity == 0) {
+        NAME(collect_rows_by_2)(select, 2, 0, c->lanes, c, scratch, dx);
+    } else if (c->lanes > 1 && c->window == 3 && parity == 0) {
+        NAME(collect_rows_by_2)(select, 3, 0, c->lanes, c, scratch, dx);
+    } else if (c->lanes > 1 && c->window == 3) {
+        NAME(collect_rows_by_2)(select, 3, 1, c->lanes, c, scratch, dx);
+    } else if (c->lanes > 1) {
+        NAME(collect_rows_by_2)(select, 0, parity, c->lanes, c, scratch, dx);
     } else if (c->window == 3 && parity == 0) {
-        NAME(collect_rows)(select, 3, 2, 0, c, scratch, dx);
+        NAME(collect_rows_by_2)(select, 3, 0, 1, c, scratch, dx);
     } else if (c->window == 3) {
-        NAME(collect_rows)(select, 3, 2, 1, c, scratch, dx);
+        NAME(collect_rows_by_2)(select, 3, 1, 1, c, scratch, dx);
     } else {
-        NAME(collect_rows)(select, 0, 2, parity, c, scratch, dx);
+        NAME(collect_rows_by_2)(select, 0, parity, 1, c, scratch, dx);
     }
 }
 

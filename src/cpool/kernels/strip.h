@@ -3,13 +3,16 @@
  * Which planes those are is the driver's; the order of every fold is that of the walk. */
 
 /* Border blocks whose lanes are worked out once per call, and loads of one block. */
-enum { NAME(BORDERS) = 6, NAME(LOADS) = CP_STRIP_WINDOW };
+enum { NAME(BORDERS) = 6, NAME(LOADS) = 2 * CP_STRIP_WINDOW };
+
+/* Instead of the logarithm of a stride: targets are picked from two vectors for each tap. */
+enum { NAME(PICKED) = 4 };
 
 /* Source elements read for N targets, of stride 2^log_stride, from vectors one after another to one per tap. */
 CP_TEMPLATE void NAME(separate)(int log_stride, CP_VECTOR *v)
 {
     CP_VECTOR even[4], odd[4];
-    if (log_stride == 0) {
+    if (log_stride == 0 || log_stride == NAME(PICKED)) {
         return;
     }
     for (int k = 0; k < 1 << (log_stride - 1); k++) {
@@ -38,25 +41,38 @@ CP_TEMPLATE void NAME(separate)(int log_stride, CP_VECTOR *v)
 /* N lanes of targets at work, or fewer at a border. */
 enum { NAME(FULL), NAME(SOME_LANES), NAME(FIRST_LANES) };
 typedef struct NAME(place) {
-    int64_t source;        /* bytes from the start of a source row to where tap 0 of lane 0 is */
-    int64_t window, step;  /* taps, and bytes from one to the next */
-    int64_t ring;          /* lanes from the start of a row of the ring */
-    int64_t n;             /* lanes that are targets */
-    const V(lanes) *there; /* SOME_LANES: of each load */
-    CP_VECTOR first_tap;   /* number of the first tap that is there */
+    int64_t source;          /* bytes from the start of a source row to where tap 0 of lane 0 is */
+    int64_t window, step;    /* taps, and bytes from one to the next */
+    int64_t ring;            /* lanes from the start of a row of the ring */
+    int64_t n;               /* lanes that are targets */
+    const V(lanes) *there;   /* SOME_LANES: of each load */
+    const V(places) *places; /* PICKED: of two vectors; NULL: the first one as it is */
+    CP_VECTOR first_tap;     /* number of the first tap that is there */
 } NAME(place);
+
+/* Of targets that are picked, those of tap j. */
+CP_TEMPLATE CP_VECTOR NAME(pick_targets)(int extent, const CP_ELEMENT *p, const NAME(place) *at, int64_t j, CP_VECTOR fill)
+{
+    const int some = extent == NAME(SOME_LANES);
+    CP_VECTOR a = some ? V(load_lanes)(p, at->there[2 * j], fill) : V(load)(p);
+    if (at->places == NULL) {
+        return a;
+    }
+    return V(pick)(a, some ? V(load_lanes)(p + V(N), at->there[2 * j + 1], fill) : V(load)(p + V(N)), *at->places);
+}
 
 CP_TEMPLATE NAME(element)
     NAME(along)(int fold, int extent, int64_t window, int log_stride, const char *row, const NAME(place) *at)
 {
-    const int stride = 1 << log_stride;
+    const int picked = log_stride == NAME(PICKED), stride = picked ? 1 : 1 << log_stride;
     CP_VECTOR fill = V(set1)((CP_ELEMENT)cp_fold_identity(fold, 0)), v[8];
     NAME(element) acc = {fill, at->first_tap};
     for (int64_t j = 0; j < window; j += stride) {
         for (int k = 0; k < stride; k++) {
-            int64_t offset = log_stride == 0 ? j * at->step : (j + k * V(N))*(int64_t)sizeof(CP_ELEMENT);
+            int64_t offset = stride == 1 ? j * at->step : (j + k * V(N))*(int64_t)sizeof(CP_ELEMENT);
             const CP_ELEMENT *p = (const CP_ELEMENT *)(const void *)(row + at->source + offset);
-            v[k] = extent == NAME(FULL)         ? V(load)(p)
+            v[k] = picked                       ? NAME(pick_targets)(extent, p, at, j, fill)
+                   : extent == NAME(FULL)       ? V(load)(p)
                    : extent == NAME(SOME_LANES) ? V(load_lanes)(p, at->there[j + k], fill)
                                                 : NAME(load)(p, at->n, 0.0);
         }
@@ -181,25 +197,77 @@ typedef struct NAME(block) {
     V(lanes) there[NAME(LOADS)];
 } NAME(block);
 
-CP_TEMPLATE void NAME(find_block)(NAME(block) *block, const cp_strip *s, int log_stride, int64_t i)
+/* How targets become the lanes of a block. */
+typedef struct NAME(lanes) {
+    int log_stride;          /* a constant, or PICKED */
+    int64_t width;           /* targets of a block */
+    const V(places) *places; /* PICKED: where they are in two vectors; NULL: side by side */
+    V(places) picked;
+} NAME(lanes);
+
+/* As many pixels as two vectors hold, or a part of one that is larger than a vector. */
+CP_TEMPLATE void NAME(find_lanes)(NAME(lanes) *lanes, const cp_strip *s, int log_stride)
 {
-    const int64_t size = (int64_t)sizeof(CP_ELEMENT), first = (i << log_stride) - s->pad;
+    lanes->log_stride = log_stride;
+    lanes->width = V(N);
+    lanes->places = NULL;
+    if (log_stride != NAME(PICKED)) {
+        return;
+    }
+    const int64_t apart = s->stride * s->step, whole = V(N) / s->step,
+                  read = s->step <= 2 * V(N) ? (2 * V(N) - s->step) / apart + 1 : 0;
+    const int64_t pixels = whole < read ? whole : read;
+    lanes->width = pixels * s->step;
+    if (pixels == 0) {
+        for (lanes->width = V(N); s->step % lanes->width != 0;) {
+            lanes->width--;
+        }
+    } else if (pixels > 1) {
+        int32_t index[V(N)];
+        for (int32_t l = 0; l < V(N); l++) {
+            index[l] = l < lanes->width ? (int32_t)(l / s->step * apart + l % s->step) : 0;
+        }
+        lanes->picked = V(places_from)(index);
+        lanes->places = &lanes->picked;
+    }
+}
+
+/* How many lanes behind tap 0 of its first target a block's load j is. */
+CP_TEMPLATE int64_t NAME(load_offset)(const cp_strip *s, const NAME(lanes) *lanes, int64_t j)
+{
+    if (lanes->log_stride == NAME(PICKED)) {
+        return j / 2 * s->step + j % 2 * V(N);
+    }
+    const int64_t group = j >> lanes->log_stride << lanes->log_stride;
+    return lanes->log_stride == 0 ? j * s->step : group + (j - group) * V(N);
+}
+
+/* The lane of a source row where tap 0 of target i is. */
+CP_TEMPLATE int64_t NAME(first_source)(const cp_strip *s, const NAME(lanes) *lanes, int64_t i)
+{
+    return (lanes->log_stride == NAME(PICKED) ? i / s->step * s->stride * s->step + i % s->step : i << lanes->log_stride) -
+           s->pad;
+}
+
+CP_TEMPLATE void NAME(find_block)(NAME(block) *block, const cp_strip *s, const NAME(lanes) *lanes, int64_t i)
+{
+    const int64_t size = (int64_t)sizeof(CP_ELEMENT);
     block->i = i;
-    block->at.source = first * size;
+    block->at.source = NAME(first_source)(s, lanes, i) * size;
     block->at.window = s->window;
     block->at.step = s->step * size;
     block->at.ring = i - s->begin;
-    block->at.n = s->end - i < V(N) ? s->end - i : V(N);
+    block->at.n = s->end - i < lanes->width ? s->end - i : lanes->width;
     block->at.there = NULL;
+    block->at.places = lanes->places;
     block->at.first_tap = V(set1)(0);
 }
 
-CP_TEMPLATE void NAME(find_border)(int fold, NAME(block) *block, const cp_strip *s, int log_stride, int64_t i)
+CP_TEMPLATE void NAME(find_border)(int fold, NAME(block) *block, const cp_strip *s, const NAME(lanes) *lanes, int64_t i)
 {
-    NAME(find_block)(block, s, log_stride, i);
+    NAME(find_block)(block, s, lanes, i);
     for (int64_t j = 0; j < NAME(LOADS) &&j < s->loads; j++) {
-        int64_t group = j >> log_stride << log_stride, from = (i << log_stride) - s->pad;
-        from += log_stride == 0 ? j * s->step : group + (j - group) * V(N);
+        const int64_t from = NAME(first_source)(s, lanes, i) + NAME(load_offset)(s, lanes, j);
         block->there[j] = V(lanes_from)(-from, s->length - from);
     }
     block->at.there = block->there;
@@ -230,21 +298,25 @@ CP_TEMPLATE void NAME(fold_columns)(int fold, int extent, int64_t window, int lo
                  extent == NAME(FULL) ? V(N) : block->at.n);
 }
 
-CP_TEMPLATE int64_t NAME(down_to)(int64_t n)
+CP_TEMPLATE int64_t NAME(whole_blocks)(const NAME(lanes) *lanes, int64_t n)
 {
-    return n < 0 ? 0 : n / V(N) *V(N);
+    return n < 0 ? 0 : (n + lanes->width - 1) / lanes->width * lanes->width;
 }
 
 /* Blocks from *lo to *hi read no absent element. */
-CP_TEMPLATE void NAME(full_blocks)(const cp_strip *s, int log_stride, int64_t *lo, int64_t *hi)
+CP_TEMPLATE void NAME(full_blocks)(const cp_strip *s, const NAME(lanes) *lanes, int64_t *lo, int64_t *hi)
 {
-    const int64_t begin = s->begin, stride = INT64_C(1) << log_stride;
-    const int64_t reach = log_stride == 0 ? (s->window - 1) * s->step + V(N) : s->loads - stride + stride * V(N);
-    int64_t padded = (s->pad + stride - 1) / stride - begin, last = s->length + s->pad - reach;
-    int64_t end = last < 0 ? begin : last / stride + 1;
+    const int picked = lanes->log_stride == NAME(PICKED);
+    const int64_t begin = s->begin, pixel = picked ? s->step : 1,
+                  stride = picked ? s->stride * pixel : INT64_C(1) << lanes->log_stride;
+    const int64_t reach = picked                   ? s->window * s->step + 2 * V(N)
+                          : lanes->log_stride == 0 ? (s->window - 1) * s->step + V(N)
+                                                   : s->loads - stride + stride * V(N);
+    int64_t padded = (s->pad + stride - 1) / stride * pixel - begin, last = s->length + s->pad - reach;
+    int64_t end = last < 0 ? begin : (last / stride + 1) * pixel;
     end = end < s->end - V(N) + 1 ? end : s->end - V(N) + 1;
-    *lo = begin + NAME(down_to)(padded + V(N) - 1);
-    *hi = begin + NAME(down_to)(end - begin + V(N) - 1);
+    *lo = begin + NAME(whole_blocks)(lanes, padded);
+    *hi = begin + NAME(whole_blocks)(lanes, end - begin);
     if (*lo >= *hi) {
         *lo = *hi = s->end;
     }
@@ -255,28 +327,30 @@ CP_TEMPLATE void NAME(columns)(int fold, int64_t window, int log_stride, int dep
 {
     const int64_t begin = s->begin;
     int64_t full_lo, full_hi;
-    NAME(full_blocks)(s, log_stride, &full_lo, &full_hi);
+    NAME(lanes) lanes;
+    NAME(find_lanes)(&lanes, s, log_stride);
+    NAME(full_blocks)(s, &lanes, &full_lo, &full_hi);
     NAME(block) borders[NAME(BORDERS) + 1];
     int known = 0;
-    for (int64_t i = begin; i < s->end && known < NAME(BORDERS); i += V(N)) {
+    for (int64_t i = begin; i < s->end && known < NAME(BORDERS); i += lanes.width) {
         if (i == full_lo) {
             i = full_hi;
             if (i >= s->end) {
                 break;
             }
         }
-        NAME(find_border)(fold, &borders[known++], s, log_stride, i);
+        NAME(find_border)(fold, &borders[known++], s, &lanes, i);
     }
     for (int64_t p = 0; p < planes->count; p++) {
         for (int64_t r = 0; r < s->row_count; r++) {
             NAME(line) line;
             NAME(find_line)(&line, s, planes, p, r, depth, ring);
             int border = 0;
-            for (int64_t i = begin; i < s->end; i += V(N)) {
+            for (int64_t i = begin; i < s->end; i += lanes.width) {
                 if (i == full_lo) {
                     NAME(block) block;
-                    for (; i < full_hi; i += V(N)) {
-                        NAME(find_block)(&block, s, log_stride, i);
+                    for (; i < full_hi; i += lanes.width) {
+                        NAME(find_block)(&block, s, &lanes, i);
                         NAME(fold_columns)(fold, NAME(FULL), window, log_stride, depth, s, &line, &block);
                     }
                     if (i >= s->end) {
@@ -284,79 +358,11 @@ CP_TEMPLATE void NAME(columns)(int fold, int64_t window, int log_stride, int dep
                     }
                 }
                 if (border >= known) {
-                    NAME(find_border)(fold, &borders[NAME(BORDERS)], s, log_stride, i);
+                    NAME(find_border)(fold, &borders[NAME(BORDERS)], s, &lanes, i);
                 }
                 NAME(fold_columns)(fold, NAME(SOME_LANES), window, log_stride, depth, s, &line,
                                    &borders[border < known ? border : NAME(BORDERS)]);
                 border++;
-            }
-        }
-    }
-}
-
-/* ---- The same, of a row that is thinned ---- */
-
-/* `count` pixels side by side. What is behind the last one may change, up to a fourth lane: there is room. */
-CP_TEMPLATE void NAME(keep_pixels)(int64_t lanes, int64_t count, const CP_ELEMENT *from, int64_t from_step, CP_ELEMENT *to)
-{
-    if (lanes == 1 || lanes > 4) {
-        NAME(move)(lanes, count, from, from_step, to, lanes);
-        return;
-    }
-    for (int64_t i = 0; i < count; i++, from += from_step, to += lanes) {
-        memcpy(to, from, 4 * sizeof(CP_ELEMENT));
-    }
-}
-
-/* Folds a source row along in steps of 1, and keeps those that are targets. */
-CP_TEMPLATE void NAME(thin_row)(int fold, const cp_strip *s, const cp_strip *wide, const char *source, CP_ELEMENT *row,
-                                CP_ELEMENT *slot)
-{
-    const int64_t count = (s->end - s->begin) / s->step, second = s->ring_pitch / 2, apart = s->stride * s->step;
-    int64_t full_lo, full_hi;
-    NAME(full_blocks)(wide, 0, &full_lo, &full_hi);
-    for (int64_t i = wide->begin; i < wide->end; i += V(N)) {
-        NAME(block) block;
-        NAME(element) x;
-        if (i >= full_lo && i < full_hi) {
-            NAME(find_block)(&block, wide, 0, i);
-            x = NAME(along)(fold, NAME(FULL), s->window, 0, source, &block.at);
-        } else {
-            NAME(find_border)(fold, &block, wide, 0, i);
-            x = NAME(along)(fold, NAME(SOME_LANES), s->window, 0, source, &block.at);
-        }
-        V(store)(row + i - wide->begin, x.value);
-        if (NAME(carries_tap)(fold)) {
-            V(store)(row + i - wide->begin + s->wide, x.tap);
-        }
-    }
-    NAME(keep_pixels)(s->step, count, row, apart, slot);
-    if (NAME(carries_tap)(fold)) {
-        NAME(keep_pixels)(s->step, count, row + s->wide, apart, slot + second);
-    }
-}
-
-CP_TEMPLATE void NAME(thinned)(int fold, const cp_strip *s, const cp_strip_planes *planes, CP_ELEMENT *ring)
-{
-    cp_strip wide = *s;
-    wide.begin = s->begin * s->stride;
-    wide.end = wide.begin + ((s->end - s->begin) / s->step - 1) * s->stride * s->step + s->step;
-    wide.first_tap = s->wide_first_tap;
-    for (int64_t p = 0; p < planes->count; p++) {
-        for (int64_t r = 0; r < s->row_count; r++) {
-            NAME(line) line;
-            NAME(find_line)(&line, s, planes, p, r, NAME(DEEP), ring);
-            for (int64_t plane = 0; plane < line.planes; plane++) {
-                for (int64_t t = line.kept; t < line.rows; t++) {
-                    NAME(thin_row)(fold, s, &wide, line.source + plane * line.source_plane + t * line.source_row,
-                                   ring + s->wide_row, line.slot[t] + plane * line.slots_of_plane);
-                }
-            }
-            line.kept = line.rows;
-            for (int64_t i = s->begin; i < s->end; i += V(N)) {
-                NAME(block) block;
-                NAME(find_block)(&block, s, 0, i);
-                NAME(fold_columns)(fold, NAME(SOME_LANES), s->window, 0, NAME(DEEP), s, &line, &block);
             }
         }
     }
@@ -437,7 +443,9 @@ CP_TEMPLATE void NAME(march_all)(int fold, int window, int log_stride, int step,
 {
     NAME(block) block[NAME(MARCH)];
     int64_t full_lo, full_hi;
-    NAME(full_blocks)(s, log_stride, &full_lo, &full_hi);
+    NAME(lanes) lanes;
+    NAME(find_lanes)(&lanes, s, log_stride);
+    NAME(full_blocks)(s, &lanes, &full_lo, &full_hi);
     for (int64_t i = s->begin, next; i < s->end; i = next) {
         int64_t left = (s->end - i + V(N) - 1) / V(N), full = i >= full_lo ? (full_hi - i) / V(N) : 0;
         int extent = full >= NAME(MARCH) || (full > 0 && full == left) ? NAME(FULL) : NAME(SOME_LANES);
@@ -445,7 +453,7 @@ CP_TEMPLATE void NAME(march_all)(int fold, int window, int log_stride, int step,
         int blocks = most >= NAME(MARCH) ? NAME(MARCH) : most >= 2 ? 2 : 1;
         next = i + blocks * V(N);
         for (int u = 0; u < blocks; u++) {
-            NAME(find_border)(fold, &block[u], s, log_stride, i + u * V(N));
+            NAME(find_border)(fold, &block[u], s, &lanes, i + u * V(N));
         }
         for (int64_t p = 0; p < planes->count; p++) {
             if (extent == NAME(FULL) &&blocks == NAME(MARCH)) {
@@ -469,7 +477,8 @@ CP_TEMPLATE void NAME(fold_pixel)(int fold, int64_t window, int depth, const cp_
     double count = pixel->count * line->row->count;
     int is_inverse = cp_is_power_of_two(count);
     CP_VECTOR divisor = V(set1)((CP_ELEMENT)(is_inverse ? 1.0 / count : count));
-    NAME(place) at = {pixel->source, window, s->step_bytes, index * s->lanes, V(N), NULL, V(set1)((CP_ELEMENT)pixel->tap)};
+    NAME(place) at = {pixel->source, window, s->step_bytes, index * s->lanes,
+                      V(N),          NULL,   NULL,          V(set1)((CP_ELEMENT)pixel->tap)};
     CP_ELEMENT *target = (CP_ELEMENT *)(void *)(line->target + (s->begin + index) * s->target_pixel);
     char *taps = line->taps + (s->begin + index) * s->taps_pixel;
     int64_t c = 0;
@@ -518,7 +527,7 @@ CP_TEMPLATE void NAME(strip)(int fold, const cp_strip *given, const cp_strip_pla
     case CP_STRIP_ANY_BY_1: NAME(columns)(fold, s->window, 0, NAME(DEEP), s, planes, ring); break;
     case CP_STRIP_ANY_BY_2: NAME(columns)(fold, s->window, 1, NAME(DEEP), s, planes, ring); break;
     case CP_STRIP_ANY_BY_4: NAME(columns)(fold, s->window, 2, NAME(DEEP), s, planes, ring); break;
-    case CP_STRIP_THINNED: NAME(thinned)(fold, s, planes, ring); break;
+    case CP_STRIP_ANY_PICKED: NAME(columns)(fold, s->window, NAME(PICKED), NAME(DEEP), s, planes, ring); break;
     case CP_STRIP_PIXELS_FRESH:
         if (is_usual) {
             NAME(pixels)(fold, NAME(FRESH), s, planes, ring);
@@ -530,6 +539,16 @@ CP_TEMPLATE void NAME(strip)(int fold, const cp_strip *given, const cp_strip_pla
         }
         break;
 #ifndef CP_LANE_IS_F64
+    case CP_STRIP_2_PICKED:
+        if (is_usual) {
+            NAME(columns)(fold, 2, NAME(PICKED), NAME(KEPT), s, planes, ring);
+        }
+        break;
+    case CP_STRIP_3_PICKED:
+        if (is_usual) {
+            NAME(columns)(fold, 3, NAME(PICKED), NAME(KEPT), s, planes, ring);
+        }
+        break;
     case CP_STRIP_ANY_BY_8:
         if (is_usual) {
             NAME(columns)(fold, s->window, 3, NAME(DEEP), s, planes, ring);

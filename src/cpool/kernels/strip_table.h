@@ -7,8 +7,8 @@
 /* Along the row: the elements of a pixel are lanes (channels last), or neighbouring columns are, by window and
  * stride; strides are powers of two. "3 by 2" is 3 rows and columns in steps of 2, in planes of one, f32 lanes
  * only. Pixels: windows of one plane that share no source row; of one plane, at most three rows; of any depth;
- * of one plane, with what windows share folded once; columns likewise, in steps of 1. Thinned: rows are folded
- * in steps of 1, of which the targets are taken: for other strides, and for rows of pixels of few lanes. */
+ * of one plane, with what windows share folded once; columns likewise, in steps of 1. Picked: of two vectors for
+ * each tap the targets are taken: for other strides, and for rows of pixels of few lanes. */
 enum {
     CP_STRIP_PIXELS_FRESH,
     CP_STRIP_PIXELS_KEPT,
@@ -21,8 +21,10 @@ enum {
     CP_STRIP_ANY_BY_2,
     CP_STRIP_ANY_BY_4,
     CP_STRIP_ANY_BY_8,
-    CP_STRIP_COLUMNS_SHARED,
-    CP_STRIP_THINNED
+    CP_STRIP_2_PICKED,
+    CP_STRIP_3_PICKED,
+    CP_STRIP_ANY_PICKED,
+    CP_STRIP_COLUMNS_SHARED
 };
 
 /* Taps along an axis at most, and of sums, whose order changes there; of those down in forms of the second kind. */
@@ -104,16 +106,11 @@ typedef struct cp_strip {
     int64_t tap_row, tap_plane;       /* taps of a row, of a plane */
 
     /* Columns as lanes: tap j of target i is source i * stride - pad + j * step, of `length` sources. */
-    int64_t length, pad, window, step;
+    int64_t length, pad, window, step, stride;
     int32_t uniform;       /* all targets of the row have the full count */
     int64_t loads;         /* vectors read for a block of targets */
     const void *first_tap; /* lanes, per target, if taps are carried: the first; shared: the target's number from `begin` on */
     const void *counts;    /* lanes, per target, if averages are made: elements to count along the row */
-
-    /* Thinned: the stride; the room for a row in steps of 1, which begins at the first target, and where in the ring's memory
-     * it is, in lanes; the first taps of such a row. */
-    int64_t stride, wide, wide_row;
-    const void *wide_first_tap;
 
     /* Windows as high as wide, rows of one plane in order. */
     int64_t first_row, source_rows; /* source row of tap 0 of the first target row, also where it is absent; all there are */
