@@ -35,6 +35,12 @@ CP_VEC V(lanes) V(lanes_from)(int64_t lo, int64_t hi)
 CP_VEC CP_VECTOR V(load_lanes)(const CP_ELEMENT *p, V(lanes) lanes, CP_VECTOR fill)
 {
     CP_ELEMENT row[V(N)];
+    if (lanes.hi - lanes.lo == V(N)) {
+        return V(load)(p);
+    }
+    if (lanes.hi <= lanes.lo) {
+        return fill;
+    }
     V(store)(row, fill);
     for (int l = lanes.lo; l < lanes.hi; l++) {
         memcpy(row + l, (const void *)(p + l), sizeof *row);

@@ -303,8 +303,19 @@ CP_TEMPLATE int64_t NAME(whole_blocks)(const NAME(lanes) *lanes, int64_t n)
     return n < 0 ? 0 : (n + lanes->width - 1) / lanes->width * lanes->width;
 }
 
-/* Blocks from *lo to *hi read no absent element. */
-CP_TEMPLATE void NAME(full_blocks)(const cp_strip *s, const NAME(lanes) *lanes, int64_t *lo, int64_t *hi)
+/* A block of targets that ends with the row if it would end behind it: some of them are made twice. */
+CP_TEMPLATE int64_t NAME(block_at)(const cp_strip *s, const NAME(lanes) *lanes, int64_t i)
+{
+    const int64_t last = s->end - V(N);
+    return lanes->log_stride != NAME(PICKED) &&i > last && last >= s->begin ? last : i;
+}
+
+/* Which blocks read no absent element: those at `first` to `last`, and of blocks side by side the ones from lo to hi. */
+typedef struct NAME(full) {
+    int64_t first, last, lo, hi;
+} NAME(full);
+
+CP_TEMPLATE NAME(full) NAME(full_blocks)(const cp_strip *s, const NAME(lanes) *lanes)
 {
     const int picked = lanes->log_stride == NAME(PICKED);
     const int64_t begin = s->begin, pixel = picked ? s->step : 1,
@@ -312,34 +323,35 @@ CP_TEMPLATE void NAME(full_blocks)(const cp_strip *s, const NAME(lanes) *lanes, 
     const int64_t reach = picked                   ? s->window * s->step + 2 * V(N)
                           : lanes->log_stride == 0 ? (s->window - 1) * s->step + V(N)
                                                    : s->loads - stride + stride * V(N);
-    int64_t padded = (s->pad + stride - 1) / stride * pixel - begin, last = s->length + s->pad - reach;
-    int64_t end = last < 0 ? begin : (last / stride + 1) * pixel;
+    const int64_t there = s->length + s->pad - reach;
+    int64_t end = there < 0 ? begin : (there / stride + 1) * pixel;
     end = end < s->end - V(N) + 1 ? end : s->end - V(N) + 1;
-    *lo = begin + NAME(whole_blocks)(lanes, padded);
-    *hi = begin + NAME(whole_blocks)(lanes, end - begin);
-    if (*lo >= *hi) {
-        *lo = *hi = s->end;
+    const int64_t first = (s->pad + stride - 1) / stride * pixel;
+    NAME(full) full = {first, end - 1, begin + NAME(whole_blocks)(lanes, first - begin),
+                       begin + NAME(whole_blocks)(lanes, end - begin)};
+    if (full.lo >= full.hi) {
+        full.lo = full.hi = s->end;
     }
+    return full;
 }
 
 CP_TEMPLATE void NAME(columns)(int fold, int64_t window, int log_stride, int depth, const cp_strip *s,
                                const cp_strip_planes *planes, CP_ELEMENT *ring)
 {
     const int64_t begin = s->begin;
-    int64_t full_lo, full_hi;
     NAME(lanes) lanes;
     NAME(find_lanes)(&lanes, s, log_stride);
-    NAME(full_blocks)(s, &lanes, &full_lo, &full_hi);
+    const NAME(full) full = NAME(full_blocks)(s, &lanes);
     NAME(block) borders[NAME(BORDERS) + 1];
     int known = 0;
     for (int64_t i = begin; i < s->end && known < NAME(BORDERS); i += lanes.width) {
-        if (i == full_lo) {
-            i = full_hi;
+        if (i == full.lo) {
+            i = full.hi;
             if (i >= s->end) {
                 break;
             }
         }
-        NAME(find_border)(fold, &borders[known++], s, &lanes, i);
+        NAME(find_border)(fold, &borders[known++], s, &lanes, NAME(block_at)(s, &lanes, i));
     }
     for (int64_t p = 0; p < planes->count; p++) {
         for (int64_t r = 0; r < s->row_count; r++) {
@@ -347,9 +359,9 @@ CP_TEMPLATE void NAME(columns)(int fold, int64_t window, int log_stride, int dep
             NAME(find_line)(&line, s, planes, p, r, depth, ring);
             int border = 0;
             for (int64_t i = begin; i < s->end; i += lanes.width) {
-                if (i == full_lo) {
+                if (i == full.lo) {
                     NAME(block) block;
-                    for (; i < full_hi; i += lanes.width) {
+                    for (; i < full.hi; i += lanes.width) {
                         NAME(find_block)(&block, s, &lanes, i);
                         NAME(fold_columns)(fold, NAME(FULL), window, log_stride, depth, s, &line, &block);
                     }
@@ -358,7 +370,7 @@ CP_TEMPLATE void NAME(columns)(int fold, int64_t window, int log_stride, int dep
                     }
                 }
                 if (border >= known) {
-                    NAME(find_border)(fold, &borders[NAME(BORDERS)], s, &lanes, i);
+                    NAME(find_border)(fold, &borders[NAME(BORDERS)], s, &lanes, NAME(block_at)(s, &lanes, i));
                 }
                 NAME(fold_columns)(fold, NAME(SOME_LANES), window, log_stride, depth, s, &line,
                                    &borders[border < known ? border : NAME(BORDERS)]);
@@ -442,19 +454,19 @@ CP_TEMPLATE void NAME(march_all)(int fold, int window, int log_stride, int step,
                                  const cp_strip_planes *planes)
 {
     NAME(block) block[NAME(MARCH)];
-    int64_t full_lo, full_hi;
     NAME(lanes) lanes;
     NAME(find_lanes)(&lanes, s, log_stride);
-    NAME(full_blocks)(s, &lanes, &full_lo, &full_hi);
+    const NAME(full) full = NAME(full_blocks)(s, &lanes);
     for (int64_t i = s->begin, next; i < s->end; i = next) {
-        int64_t left = (s->end - i + V(N) - 1) / V(N), full = i >= full_lo ? (full_hi - i) / V(N) : 0;
-        int extent = full >= NAME(MARCH) || (full > 0 && full == left) ? NAME(FULL) : NAME(SOME_LANES);
-        int64_t most = extent == NAME(FULL) ? full : left;
-        int blocks = most >= NAME(MARCH) ? NAME(MARCH) : most >= 2 ? 2 : 1;
+        const int64_t left = (s->end - i + V(N) - 1) / V(N);
+        /* Masks of few lanes take longer than a block by itself. */
+        const int alone = V(N) <= 4 && i < full.first;
+        const int blocks = alone ? 1 : left >= NAME(MARCH) ? NAME(MARCH) : left >= 2 ? 2 : 1;
         next = i + blocks * V(N);
         for (int u = 0; u < blocks; u++) {
-            NAME(find_border)(fold, &block[u], s, &lanes, i + u * V(N));
+            NAME(find_border)(fold, &block[u], s, &lanes, NAME(block_at)(s, &lanes, i + u * V(N)));
         }
+        const int extent = block[0].i >= full.first && block[blocks - 1].i <= full.last ? NAME(FULL) : NAME(SOME_LANES);
         for (int64_t p = 0; p < planes->count; p++) {
             if (extent == NAME(FULL) &&blocks == NAME(MARCH)) {
                 NAME(march)(fold, NAME(FULL), window, log_stride, step, NAME(MARCH), s, planes, p, block);
@@ -466,6 +478,61 @@ CP_TEMPLATE void NAME(march_all)(int fold, int window, int log_stride, int step,
                 NAME(march)(fold, NAME(SOME_LANES), window, log_stride, step, 1, s, planes, p, block);
             }
         }
+    }
+}
+
+/* ---- Windows of 2x2 side by side, two rows of results in a vector ---- */
+
+/* Whether rows of results are so short, nothing is absent, and all results lie one behind the other. */
+CP_TEMPLATE int NAME(fits_pairs)(const cp_strip *s, const cp_strip_planes *planes)
+{
+    const int64_t results = s->end, rows = s->row_count, row = results * (int64_t)sizeof(CP_ELEMENT);
+    return s->begin == 0 && 2 * results <= V(N) &&s->pad == 0 && s->length >= 2 * results && s->first_row >= 0 &&
+           s->first_row + 2 * rows <= s->source_rows && s->target_row == row &&
+           (planes->count == 1 || planes->target_step == rows * row) &&
+           (planes->taps == NULL || (s->taps_row == results && (planes->count == 1 || planes->taps_step == rows * results)));
+}
+
+/* The fold of a source row of either row of results. */
+CP_TEMPLATE NAME(element)
+    NAME(pair_source)(int fold, const char *first, const char *second, V(lanes) there, const V(places) *places, double tap)
+{
+    const CP_VECTOR zero = V(set1)(0), a = V(load_lanes)((const CP_ELEMENT *)(const void *)first, there, zero);
+    const CP_VECTOR b = V(load_lanes)((const CP_ELEMENT *)(const void *)second, there, zero);
+    NAME(element) even = {V(pick)(a, b, places[0]), V(set1)((CP_ELEMENT)tap)};
+    NAME(element) odd = {V(pick)(a, b, places[1]), V(set1)((CP_ELEMENT)(tap + 1))};
+    return NAME(combine_elements)(fold, even, odd);
+}
+
+CP_TEMPLATE void NAME(march_pairs)(int fold, const cp_strip *s, const cp_strip_planes *planes)
+{
+    const int64_t results = s->end, rows = planes->count * s->row_count;
+    const V(lanes) there = V(lanes_from)(0, 2 * results);
+    const CP_VECTOR divisor = V(set1)((CP_ELEMENT)s->rows[0].divisor);
+    int32_t index[2][V(N)];
+    for (int32_t l = 0; l < V(N); l++) {
+        index[0][l] = l < 2 * results ? (int32_t)(l / results * V(N) + l % results * 2) : 0;
+        index[1][l] = index[0][l] + 1;
+    }
+    const V(places) places[2] = {V(places_from)(index[0]), V(places_from)(index[1])};
+    CP_ELEMENT *target = (CP_ELEMENT *)(void *)(planes->target + s->rows[0].target);
+    char *taps = cp_behind(planes->taps, s->rows[0].taps);
+    const char *plane = planes->source + s->first_row * s->source_row, *source[2];
+    for (int64_t r = 0, of_plane = 0; r < rows; r += 2, target += 2 * results, taps = cp_behind(taps, 2 * results)) {
+        const int64_t there_are = rows - r < 2 ? 1 : 2;
+        for (int64_t k = 0; k < 2; k++) {
+            source[k] = k < there_are ? plane + 2 * of_plane * s->source_row : source[0];
+            of_plane += k < there_are;
+            if (of_plane == s->row_count) {
+                of_plane = 0;
+                plane += planes->source_step;
+            }
+        }
+        NAME(element) acc = NAME(pair_source)(fold, source[0], source[1], there, places, 0);
+        const double tap_row = (double)s->tap_row;
+        acc = NAME(combine_elements)(
+            fold, acc, NAME(pair_source)(fold, source[0] + s->source_row, source[1] + s->source_row, there, places, tap_row));
+        NAME(finish)(fold, acc, divisor, s->rows[0].is_inverse, 0.0, target, taps, there_are * results);
     }
 }
 
@@ -555,7 +622,9 @@ CP_TEMPLATE void NAME(strip)(int fold, const cp_strip *given, const cp_strip_pla
         }
         break;
     case CP_STRIP_2_BY_2:
-        if (is_usual) {
+        if (is_usual && NAME(fits_pairs)(s, planes)) {
+            NAME(march_pairs)(fold, s, planes);
+        } else if (is_usual) {
             NAME(march_all)(fold, 2, 1, 2, s, planes);
         }
         break;
