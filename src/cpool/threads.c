@@ -436,7 +436,8 @@ static void close_gate(cpool_threads *t)
     }
     if (gate & INSIDE) {
         lock(&t->mutex);
-        store(&t->caller_sleeps, 1);
+        /* Not a store: qemu 7.2 lets those of ARM pass the load behind them, sequentially consistent or not. */
+        fetch_add(&t->caller_sleeps, 1);
         while (load(&t->gate) & INSIDE) {
             wait_for(&t->emptied, &t->mutex);
         }
