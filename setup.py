@@ -41,7 +41,8 @@ else:
     # wheel, and nothing is faster by that.
     FLAGS = ["-std=c11", "-O2", "-g0", "-ffp-contract=off", "-fno-tree-vectorize", "-fvisibility=hidden", "-pthread"]
     WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion"] + ["-Werror"] * (os.environ.get("CPOOL_WERROR") == "1")
-# These have vectors: the scalar kernels run on x86 of before 2008 or for who asks for them, and are a third smaller like this.
+# These have vectors: the scalar kernels run on x86 of before 2008, for who asks for them, and for calls of a few windows, whose
+# time is that of the call; they are a third smaller like this.
 HAS_VECTORS = sysconfig.get_platform().endswith(("x86_64", "amd64", "aarch64", "arm64"))
 SMALL = ["/O1" if WINDOWS else "-Os"]
 FLAGS_OF_ENVIRONMENT = shlex.split(os.environ.get("CFLAGS", ""))

@@ -230,6 +230,11 @@ PIECES = {
     "few columns, windows too deep": ((1, 9, 16, 16, 17), (16, 16, 16), {"stride": 1}),
     "bins of many planes": ((1, 24, 40, 900), cpool.adaptive(7, 130), {}),
     "bins of many columns": ((1, 1, 30, 9000), cpool.adaptive(3, 7), {}),
+    "deep windows of one plane": ((2, 3, 1, 9, 40), (2, 3, 3), {"stride": 1, "padding": 1}),
+    "deep windows of one plane, one result": ((1, 2, 1, 8, 40), (3, 2, 2), {"stride": (1, 2, 2), "padding": (1, 0, 0)}),
+    "deep windows of one plane, several results": ((1, 2, 1, 8, 40), (2, 2, 2), {"stride": (1, 2, 2), "padding": (1, 0, 0)}),
+    "deep windows of one plane, in steps": ((1, 2, 1, 8, 41), (3, 3, 3), {"stride": (1, 2, 2), "padding": 1}),
+    "bins of one plane": ((1, 2, 1, 8, 40), cpool.adaptive(3, 4, 20), {}),
 }
 
 

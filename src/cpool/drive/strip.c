@@ -28,6 +28,12 @@ static int is_low(const cp_pool *pool)
     return pool->axis[0].taps == 1 && pool->axis[1].taps <= CP_STRIP_KEPT;
 }
 
+/* Planes of which each has results of its own, by windows as deep as it is. */
+static int is_flat(const cp_pool *pool)
+{
+    return pool->in[0] == 1 && pool->out[0] == 1 && pool->axis[0].taps == 1;
+}
+
 static int shares_rows(const cp_pool *pool)
 {
     const cp_axis *down = &pool->axis[1];
@@ -99,7 +105,7 @@ static int column_form(const cp_strips *s, int64_t stride)
     int64_t window = axis[2].taps;
     int usual = s->lane_kind == CP_LANE_f32 && is_usual(s);
     int square =
-        usual && axis[1].kind == CP_AXIS_SLIDING && axis[1].taps == window && axis[1].stride == stride && pool->in[0] == 1;
+        usual && axis[1].kind == CP_AXIS_SLIDING && axis[1].taps == window && axis[1].stride == stride && is_flat(pool);
     switch (stride) {
     case 1: return square && window == 3 ? CP_STRIP_3_BY_1 : CP_STRIP_ANY_BY_1;
     case 2: return square && window == 2 ? CP_STRIP_2_BY_2 : square && window == 3 ? CP_STRIP_3_BY_2 : CP_STRIP_ANY_BY_2;

@@ -160,25 +160,15 @@ typedef struct NAME(turns) {
     V(places) first, second;
 } NAME(turns);
 
-CP_TEMPLATE void NAME(find_turns)(NAME(turns) *found, int64_t lanes)
+CP_TEMPLATE NAME(turns) NAME(find_turns)(int64_t lanes)
 {
-    NAME(turns) turns = {.width = V(N) / lanes * lanes};
-    int32_t index[2 * V(N)];
-    if (lanes == 1) {
-        found->width = V(N);
-        return;
+    const int64_t width = lanes > V(N) ? V(N) : V(N) / lanes * lanes;
+    int32_t index[2 * V(N)] = {0};
+    for (int64_t l = 0; lanes > 1 && lanes <= width && l < 2 * width; l++) {
+        index[l] = (int32_t)(l / lanes % 2 * V(N) + l / lanes / 2 * lanes + l % lanes);
     }
-    for (int64_t width = V(N); turns.width == 0; width--) {
-        turns.width = lanes % width == 0 ? width : 0;
-    }
-    for (int64_t l = 0; l < 2 * V(N); l++) {
-        const int64_t pixel = l / lanes;
-        index[l] =
-            l < 2 * turns.width && turns.width >= lanes ? (int32_t)(pixel % 2 * V(N) + pixel / 2 * lanes + l % lanes) : 0;
-    }
-    turns.first = V(places_from)(index);
-    turns.second = V(places_from)(index + V(N));
-    *found = turns;
+    NAME(turns) turns = {width, V(places_from)(index), V(places_from)(index + V(N))};
+    return turns;
 }
 
 /* `parity`: of the padding; decides which tap of the results the first pixel is in. */
@@ -186,12 +176,13 @@ CP_TEMPLATE void NAME(collect_rows_by_2)(int select, int64_t window, int parity,
                                          const CP_ELEMENT *scratch, char *dx)
 {
     const int64_t even = (c->width / lanes + 1) / 2 * lanes, shift = c->pad / lanes / 2 * lanes;
-    NAME(turns) turns;
-    NAME(find_turns)(&turns, lanes);
+    const NAME(turns) turns = NAME(find_turns)(lanes);
+    const int is_part = turns.width < lanes;
     for (int64_t r = 0; r < c->row_count; r++) {
         CP_ELEMENT *to = (CP_ELEMENT *)(void *)(dx + c->rows[r].target);
-        for (int64_t h = 0; h < even; h += turns.width) {
+        for (int64_t part = 0; part < even; part = is_part ? cp_part_behind(part, turns.width, lanes) : part + turns.width) {
             /* Pixel p is in tap (p + pad) % 2 of result (p + pad) / 2, among others; h counts lanes of even pixels. */
+            const int64_t h = is_part ? cp_part_at(part, turns.width, lanes) : part;
             const CP_ELEMENT *from = scratch + c->margin + shift + h;
             const int64_t i = 2 * h - h % lanes, n = c->width - i;
             CP_VECTOR found[4], turned;

@@ -25,7 +25,7 @@ typedef struct cp_collect {
     const cp_collect_row *rows;
     int64_t row_count, width;     /* of elements; without pixels, width and pad count lanes */
     int64_t lanes, target_column; /* of a pixel; bytes from one to the next */
-    int64_t window, stride, pad;  /* along the row; without pixels, stride is 1 or 2 */
+    int64_t window, stride, pad;  /* along the row; without pixels, stride is 1 or 2, apart 2 or 4 */
     int32_t tap_row, tap_plane;   /* what the number of a tap falls by, from one row or plane of results to the next */
     const cp_collect_column *columns;
 

@@ -201,28 +201,28 @@ typedef struct NAME(block) {
 typedef struct NAME(lanes) {
     int log_stride;          /* a constant, or PICKED */
     int64_t width;           /* targets of a block */
+    int64_t unit;            /* a multiple of which a block begins at, or the pixel that several blocks make */
     const V(places) *places; /* PICKED: where they are in two vectors; NULL: side by side */
     V(places) picked;
 } NAME(lanes);
 
-/* As many pixels as two vectors hold, or a part of one that is larger than a vector. */
+/* As many pixels as two vectors hold, or a part of one that is larger than a vector; its last part ends with it. */
 CP_TEMPLATE void NAME(find_lanes)(NAME(lanes) *lanes, const cp_strip *s, int log_stride)
 {
     lanes->log_stride = log_stride;
-    lanes->width = V(N);
+    lanes->width = lanes->unit = V(N);
     lanes->places = NULL;
     if (log_stride != NAME(PICKED)) {
         return;
     }
-    const int64_t apart = s->stride * s->step, whole = V(N) / s->step,
-                  read = s->step <= 2 * V(N) ? (2 * V(N) - s->step) / apart + 1 : 0;
+    lanes->unit = s->step;
+    if (s->step > V(N)) {
+        return;
+    }
+    const int64_t apart = s->stride * s->step, whole = V(N) / s->step, read = (2 * V(N) - s->step) / apart + 1;
     const int64_t pixels = whole < read ? whole : read;
-    lanes->width = pixels * s->step;
-    if (pixels == 0) {
-        for (lanes->width = V(N); s->step % lanes->width != 0;) {
-            lanes->width--;
-        }
-    } else if (pixels > 1) {
+    lanes->width = lanes->unit = pixels * s->step;
+    if (pixels > 1) {
         int32_t index[V(N)];
         for (int32_t l = 0; l < V(N); l++) {
             index[l] = l < lanes->width ? (int32_t)(l / s->step * apart + l % s->step) : 0;
@@ -300,14 +300,22 @@ CP_TEMPLATE void NAME(fold_columns)(int fold, int extent, int64_t window, int lo
 
 CP_TEMPLATE int64_t NAME(whole_blocks)(const NAME(lanes) *lanes, int64_t n)
 {
-    return n < 0 ? 0 : (n + lanes->width - 1) / lanes->width * lanes->width;
+    return n < 0 ? 0 : (n + lanes->unit - 1) / lanes->unit * lanes->unit;
 }
 
-/* A block of targets that ends with the row if it would end behind it: some of them are made twice. */
+/* A block of targets that ends with the row, or with its pixel, if it would end behind it: some of them are made twice. */
 CP_TEMPLATE int64_t NAME(block_at)(const cp_strip *s, const NAME(lanes) *lanes, int64_t i)
 {
     const int64_t last = s->end - V(N);
-    return lanes->log_stride != NAME(PICKED) &&i > last && last >= s->begin ? last : i;
+    if (lanes->log_stride == NAME(PICKED)) {
+        return lanes->unit == lanes->width ? i : cp_part_at(i, lanes->width, lanes->unit);
+    }
+    return i > last && last >= s->begin ? last : i;
+}
+
+CP_TEMPLATE int64_t NAME(block_behind)(const NAME(lanes) *lanes, int64_t i)
+{
+    return lanes->unit == lanes->width ? i + lanes->width : cp_part_behind(i, lanes->width, lanes->unit);
 }
 
 /* Which blocks read no absent element: those at `first` to `last`, and of blocks side by side the ones from lo to hi. */
@@ -344,7 +352,7 @@ CP_TEMPLATE void NAME(columns)(int fold, int64_t window, int log_stride, int dep
     const NAME(full) full = NAME(full_blocks)(s, &lanes);
     NAME(block) borders[NAME(BORDERS) + 1];
     int known = 0;
-    for (int64_t i = begin; i < s->end && known < NAME(BORDERS); i += lanes.width) {
+    for (int64_t i = begin; i < s->end && known < NAME(BORDERS); i = NAME(block_behind)(&lanes, i)) {
         if (i == full.lo) {
             i = full.hi;
             if (i >= s->end) {
@@ -358,11 +366,11 @@ CP_TEMPLATE void NAME(columns)(int fold, int64_t window, int log_stride, int dep
             NAME(line) line;
             NAME(find_line)(&line, s, planes, p, r, depth, ring);
             int border = 0;
-            for (int64_t i = begin; i < s->end; i += lanes.width) {
+            for (int64_t i = begin; i < s->end; i = NAME(block_behind)(&lanes, i)) {
                 if (i == full.lo) {
                     NAME(block) block;
-                    for (; i < full.hi; i += lanes.width) {
-                        NAME(find_block)(&block, s, &lanes, i);
+                    for (; i < full.hi; i = NAME(block_behind)(&lanes, i)) {
+                        NAME(find_block)(&block, s, &lanes, lanes.unit == lanes.width ? i : NAME(block_at)(s, &lanes, i));
                         NAME(fold_columns)(fold, NAME(FULL), window, log_stride, depth, s, &line, &block);
                     }
                     if (i >= s->end) {

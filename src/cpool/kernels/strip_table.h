@@ -5,10 +5,10 @@
 #include <stdint.h>
 
 /* Along the row: the elements of a pixel are lanes (channels last), or neighbouring columns are, by window and
- * stride; strides are powers of two. "3 by 2" is 3 rows and columns in steps of 2, in planes of one, f32 lanes
+ * stride, a power of two. "3 by 2" is 3 rows and columns in steps of 2, in planes of one, f32 lanes
  * only. Pixels: windows of one plane that share no source row; of one plane, at most three rows; of any depth;
  * of one plane, with what windows share folded once; columns likewise, in steps of 1. Picked: of two vectors for
- * each tap the targets are taken: for other strides, and for rows of pixels of few lanes. */
+ * each tap the targets are taken: for any strides, and for rows of pixels of few lanes. */
 enum {
     CP_STRIP_PIXELS_FRESH,
     CP_STRIP_PIXELS_KEPT,

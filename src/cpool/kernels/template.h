@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "integers.h"
 #include "kernels/philox.h"
 
 /* Not from math.h: nothing here depends on it. */
