@@ -54,18 +54,4 @@ static inline size_t cp_row_bytes(int64_t lanes, int64_t lane_size)
     return cp_round_up((size_t)lanes * (size_t)lane_size);
 }
 
-/* Parts of a whole, the last of which ends with it, for wholes one behind the other: where the part is that i is at or in, and
- * the place to ask for the next one. */
-static inline int64_t cp_part_at(int64_t i, int64_t part, int64_t whole)
-{
-    int64_t at = i % whole;
-    return at + part > whole ? i - at + whole - part : i;
-}
-
-static inline int64_t cp_part_behind(int64_t i, int64_t part, int64_t whole)
-{
-    int64_t at = i % whole;
-    return at + part >= whole ? i - at + whole : i + part;
-}
-
 #endif

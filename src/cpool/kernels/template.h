@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "integers.h"
 #include "kernels/philox.h"
 
 /* Not from math.h: nothing here depends on it. */
@@ -64,6 +63,20 @@ enum { CP_FEW_RANKS = 32 };
 static inline char *cp_behind(char *base, int64_t offset)
 {
     return base == NULL ? NULL : base + offset;
+}
+
+/* Parts of a whole, the last of which ends with it, for wholes one behind the other: where the part is that i is at or in, and
+ * the place to ask for the next one. */
+static inline int64_t cp_part_at(int64_t i, int64_t part, int64_t whole)
+{
+    int64_t at = i % whole;
+    return at + part > whole ? i - at + whole - part : i;
+}
+
+static inline int64_t cp_part_behind(int64_t i, int64_t part, int64_t whole)
+{
+    int64_t at = i % whole;
+    return at + part >= whole ? i - at + whole : i + part;
 }
 
 /* The cache line of an address that will be written; any address will do. Memory that is written and not read is several times
