@@ -206,6 +206,10 @@ PIECES = {
     "many channels and columns": ((1, 40, 3, 2300), (3, 3), {"stride": 2, "padding": 1}),
     "many small planes": ((3, 700, 7, 7), (3, 3), {"stride": 1, "padding": 1}),
     "many whole planes": ((3, 700, 7, 5), cpool.whole, {"axes": (-2, -1)}),
+    "whole planes of many elements": ((2, 19, 70, 60), cpool.whole, {}),
+    "whole planes of more elements": ((1, 2, 3, 100, 301), cpool.whole, {"axes": (-3, -2, -1)}),
+    "whole planes of few channels": ((2, 3, 33, 31), cpool.whole, {}),
+    "whole planes of many channels": ((1, 500, 9, 15), cpool.whole, {}),
     "large windows, many rows": ((1, 2, 300, 130), (9, 10), {"stride": (1, 2), "padding": (4, 5)}),
     "large windows, wide rows": ((1, 1, 1, 70000), (1, 9), {"stride": (1, 3), "padding": (0, 4)}),
     "large windows, many channels": ((2, 70, 21, 20), (9, 12), {"stride": (2, 1), "padding": (4, 6)}),
@@ -216,6 +220,10 @@ PIECES = {
     "large windows, rows in pieces": ((1, 2, 20, 2300), (9, 13), {"stride": 1, "padding": (4, 6)}),
     "large windows, rows apart": ((1, 2, 70, 90), (12, 9), {"stride": (5, 1), "padding": (6, 4)}),
     "large windows, long rows of few channels": ((2, 3, 40, 50), (9, 13), {"stride": 1, "padding": (4, 6)}),
+    "large windows, short rows": ((1, 40, 20, 20), 13, {"stride": 1, "padding": 6}),
+    "large windows, one row of results": ((1, 2, 12, 90), (12, 13), {"stride": (5, 1), "padding": (0, 2), "ceil_mode": True}),
+    "large windows, nothing absent": ((1, 32, 30, 70), (17, 20), {"stride": 1}),
+    "large bins": ((1, 20, 66, 70), cpool.adaptive(3, 4), {}),
     "large windows, several planes": ((1, 2, 5, 50, 60), (1, 13, 5), {"stride": 1, "padding": (0, 6, 2)}),
     "windows beyond 64": ((1, 2, 90, 140), (65, 127), {"stride": 1, "padding": (32, 63)}),
     "windows beyond 64 down": ((1, 3, 200, 40), (100, 5), {"stride": (3, 1), "padding": (50, 2)}),
@@ -247,12 +255,54 @@ def test_pieces(pieces, dtype):
     flat = {name: value for name, value in kwargs.items() if name != "axes"}
     dy = wide(cpool.max_pool.output_shape(shape, window, **kwargs), dtype, 1)
     layouts = ("first", "last") if x.ndim > 3 else ("first",)
-    for operator in ("max", "min", "avg", "avg with padding"):
+    large = "large" in pieces or "beyond" in pieces or "whole" in pieces
+    for operator in ("max", "min", "avg", "avg with padding") + (("avg by 0.1",) if large else ()):
         expected = run(operator, x, dy, window, kwargs, layout="first, sliced")
         for threads, layout, isa in product((1, 2), layouts, (ISAS[0], ISAS[-1])):
             with cpool.num_threads(threads):
                 actual = run(operator, x, dy, window, flat if layout == "last" else kwargs, layout=layout, isa=isa)
             assert_same(actual, expected, (operator, layout, isa, threads))
+
+
+def sum_of_whole(elements):
+    """As docs/NUMERICS.md says: blocks of 64 in 8 lanes, which are folded by halves; blocks in a tree of powers of 4."""
+    blocks = np.zeros((-(-len(elements) // 64), 8, 8))
+    blocks.reshape(-1)[: len(elements)] = elements
+    lanes = np.zeros((len(blocks), 8))
+    for i in range(8):
+        lanes += blocks[:, i]
+    for half in (4, 2, 1):
+        lanes = lanes[:, :half] + lanes[:, half:]
+    sums, size = [float(value) for value in lanes[:, 0]], 1
+    while size * 4 <= len(sums):
+        size *= 4
+
+    def tree(values):
+        if len(values) == 1:
+            return values[0]
+        a, b, c, d = (tree(part) for part in np.split(np.array(values), 4))
+        return (a + b) + (c + d)
+
+    total = 0.0
+    while sums:
+        while len(sums) >= size:
+            total += tree(sums[:size])
+            sums = sums[size:]
+        size //= 4
+    return total
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("plane", [(1, 1), (7, 7), (8, 8), (5, 13), (16, 16), (9, 100), (33, 31), (64, 65), (11, 700)])
+def test_order_of_whole_planes(plane, dtype):
+    x = wide((3, 10, *plane), dtype)
+    expected = [[sum_of_whole(p.reshape(-1).astype(np.float64)) / p.size for p in sample] for sample in x]
+    for layout, isa in product(LAYOUTS, ISAS):
+        flags, arrange, restore = LAYOUTS[layout]
+        axes = {"axes": (1, 2)} if flags else {}
+        with cpool.using_isa(isa):
+            y = restore(cpool.avg_pool(arrange(x), cpool.whole, **axes))
+        assert_same({"y": y[..., 0, 0]}, {"y": np.array(expected, dtype)}, (layout, isa))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

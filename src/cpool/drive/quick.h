@@ -5,6 +5,7 @@
 #include "drive/collect.h"
 #include "drive/few.h"
 #include "drive/scatter.h"
+#include "drive/shares.h"
 #include "drive/strip.h"
 #include "drive/whole.h"
 
@@ -18,6 +19,7 @@ typedef struct cp_quick {
         cp_strips strips;
         cp_scatters scatters;
         cp_collects collects;
+        cp_shares shares;
         cp_wholes wholes;
     } way;
 } cp_quick;

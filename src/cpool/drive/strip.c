@@ -15,10 +15,17 @@ enum { UNIT = 128 * 1024, RING = 32 * 1024, WIDEST = 2048, MOST_LANES = 2048, FE
  * that vectors of columns are well filled with, and how far apart windows that share nothing have to be. */
 enum { TURN = 320 * 1024, SMALL_TURN = 16 * 1024, FEWEST_PLANES = 8, MOST_PLANES = 64, FEWEST_COLUMNS = 8, FAR_APART = 4 };
 
-/* Shared folds: bytes of them; lanes of a pixel, and where windows along the row share
- * nothing; lanes of a row whose columns are lanes at least, as identities at its ends are
- * folded, too; rows of these that are folded along at once, and their lanes. */
-enum { SHARED = 128 * 1024, SHARED_LANES = 16, APART_LANES = 128, FEWEST_SHARED = 32, MOST_AT_ONCE = 16, LANES_AT_ONCE = 512 };
+/* Shared folds: bytes of them, and lanes where the elements of a pixel are lanes; lanes of a pixel where windows along the row
+ * share nothing; lanes of a row whose columns are lanes at least, as identities at its ends are folded, too; rows of these that
+ * are folded along at once, and their lanes. */
+enum {
+    SHARED = 256 * 1024,
+    SHARED_LANES = 32 * 1024,
+    APART_LANES = 128,
+    FEWEST_SHARED = 32,
+    MOST_AT_ONCE = 16,
+    LANES_AT_ONCE = 512
+};
 
 /* ---- Planning ---- */
 
@@ -57,11 +64,12 @@ static int has_blocks(const cp_strips *s, const cp_axis *axis)
     return s->fold == CP_SUM && axis->taps > CP_STRIP_SUM;
 }
 
-/* Sums of many taps, and selections whose windows overlap a lot. Numbers of taps count on through a plane. */
+/* Sums of many taps, and selections whose windows overlap a lot, or whose taps a byte cannot number. Numbers of taps count on
+ * through a plane. */
 static int is_shared(const cp_strips *s)
 {
     const cp_axis *axis = s->pool->axis;
-    int gains = 0;
+    int gains = s->tap_bytes > 1;
     for (int a = 1; a < CP_SPACE; a++) {
         if (axis[a].taps > CP_STRIP_SHARED || (has_blocks(s, &axis[a]) && axis[a].kind != CP_AXIS_SLIDING)) {
             return 0;
@@ -130,12 +138,6 @@ static int is_pixels(const cp_strips *s)
     return s->form <= CP_STRIP_PIXELS_SHARED;
 }
 
-/* A byte for each tap, or none are asked for. */
-static int has_small_taps(const cp_pool *pool)
-{
-    return pool->array[CPOOL_TAPS] == NULL || pool->taps_bits == 8;
-}
-
 static int suits_columns(const cp_strips *s)
 {
     const cp_axis *axis = s->pool->axis;
@@ -191,9 +193,9 @@ static int choose_form(cp_strips *s)
 
 /* ---- What windows share ---- */
 
-static int64_t to_whole_vectors(int64_t lanes)
+static int64_t to_whole_vectors(const cp_strips *s, int64_t lanes)
 {
-    return cp_ceil_div(lanes, FEWEST_LANES) * FEWEST_LANES;
+    return (int64_t)cp_row_bytes(lanes, s->lane_size) / s->lane_size;
 }
 
 /* Lays levels and rings out for rows of `width` targets; returns the lanes of memory. */
@@ -202,7 +204,7 @@ static int64_t plan_shared(cp_strips *s, int64_t width)
     cp_strip_levels *levels = &s->levels;
     int is_sum = s->fold == CP_SUM, pixels = is_pixels(s);
     int64_t reach = cp_axis_reach(&s->pool->axis[2], width);
-    s->span = pixels ? to_whole_vectors(s->tile) : s->tile;
+    s->span = pixels ? to_whole_vectors(s, s->tile) : s->tile;
     for (int a = 1; a < CP_SPACE; a++) {
         const cp_axis *axis = &s->pool->axis[a];
         levels->last[a - 1] = cp_strip_find_terms(is_sum, axis->taps).level[0];
@@ -211,7 +213,7 @@ static int64_t plan_shared(cp_strips *s, int64_t width)
             levels->step[a - 1][k] = cp_max64(1, cp_min64(odd, INT64_C(1) << k));
         }
     }
-    levels->row = pixels ? reach * s->span : to_whole_vectors(reach * s->span);
+    levels->row = pixels ? reach * s->span : to_whole_vectors(s, reach * s->span);
     levels->at_once = pixels ? 1 : cp_max64(1, cp_min64(MOST_AT_ONCE, LANES_AT_ONCE / levels->row));
     /* Behind columns, vectors that are not full are read and written. */
     levels->pitch = levels->at_once * levels->row + (pixels ? 0 : FEWEST_LANES);
@@ -265,7 +267,7 @@ static int choose_turn(cp_strips *s)
     }
     s->row_lanes = s->tile;
     for (int g = 0; g < CP_STRIP_GRIDS; g++) {
-        int64_t size = g == 2 ? 1 : s->lane_size;
+        int64_t size = g == 2 ? s->tap_bytes : s->lane_size;
         int64_t rows = g == 0 ? s->box[0] * s->box[1] : s->height, columns = g == 0 ? s->box[2] : s->width;
         s->space[g][2] = s->tile * size;
         s->space[g][1] = columns * s->space[g][2];
@@ -275,11 +277,18 @@ static int choose_turn(cp_strips *s)
     return 1;
 }
 
-int cp_strips_plan(cp_strips *s, const cp_pool *pool)
+/* Folds that are shared alone take elements that are not as lanes are, and give larger numbers of taps. */
+static int suits_elements(const cp_strips *s)
+{
+    return shares_folds(s) ? !s->floats || !s->turned : !s->floats && s->shares == NULL && s->tap_bytes == 1;
+}
+
+int cp_strips_plan(cp_strips *s, const cp_pool *pool, const cp_pool *shares)
 {
     const cpool_view *views[CP_GRIDS] = {pool->array[CPOOL_X], pool->array[CPOOL_Y], pool->array[CPOOL_TAPS]};
     const cp_axis *axis = pool->axis;
-    if ((pool->op->family != CP_BEST && pool->op->family != CP_MEAN) || !has_small_taps(pool)) {
+    s->tap_bytes = pool->array[CPOOL_TAPS] == NULL ? 1 : pool->taps_bits / 8;
+    if ((pool->op->family != CP_BEST && pool->op->family != CP_MEAN) || s->tap_bytes > 4 || !cp_stored_as_lanes(pool)) {
         return 0;
     }
     for (int i = 0; i < CP_SPACE; i++) {
@@ -290,11 +299,13 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
     memset(s->turn_bytes, 0, sizeof s->turn_bytes);
     s->span = s->second = 0;
     s->pool = pool;
+    s->shares = shares;
     s->lane_kind = cp_window_lane(pool, axis);
+    s->floats = s->lane_kind != cp_element_lane(pool);
     s->lane_size = cp_lane_size(s->lane_kind);
     s->fold = pool->array[CPOOL_TAPS] != NULL ? pool->op->tap_fold : pool->op->fold;
     cp_layout_make(&s->layout, pool, views, 0);
-    if (!choose_form(s)) {
+    if (!choose_form(s) || !suits_elements(s)) {
         return 0;
     }
     int pixels = is_pixels(s), shared = shares_folds(s), rows = carries_tap(s) ? 2 : 1;
@@ -303,11 +314,12 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
         s->slots *= 2;
     }
     int64_t lines = s->slots * axis[0].taps * rows;
-    int64_t most = !shared || !pixels ? MOST_LANES : axis[2].stride < axis[2].taps ? SHARED_LANES : APART_LANES;
+    int64_t few = s->turned ? FEWEST_LANES : to_whole_vectors(s, 1);
+    int64_t most = !shared || !pixels ? MOST_LANES : axis[2].stride < axis[2].taps ? few : APART_LANES;
     s->tile = cp_max64(1, cp_min64(s->row_lanes, most));
     s->width = pixels ? cp_min64(cp_fitting(columns, RING, lines * s->tile * size), WIDEST / s->tile + 1)
                       : cp_fitting(columns, WIDEST, s->tile);
-    while (shared && s->width > 1 && plan_shared(s, s->width) > SHARED / size) {
+    while (shared && s->width > 1 && plan_shared(s, s->width) > (pixels ? SHARED_LANES : SHARED / size)) {
         s->width = (s->width + 1) / 2;
     }
     s->height = cp_min64(height, cp_max64(4 * axis[1].taps, cp_fitting(height, UNIT, s->width * s->tile * size)));
@@ -333,7 +345,9 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool)
     s->row_bytes = cp_row_bytes(s->height, sizeof(cp_strip_row));
     s->column_bytes = pixels ? cp_row_bytes(s->width, sizeof(cp_strip_pixel)) : cp_row_bytes(s->width * s->tile, size);
     s->ring_bytes = cp_row_bytes(shared ? plan_shared(s, s->width) : lines / rows * s->pitch, size);
-    s->bytes = s->row_bytes + s->column_bytes + s->ring_bytes;
+    s->count_bytes[0] = shares == NULL ? 0 : cp_row_bytes(cp_axis_reach(&axis[2], s->width) * (pixels ? 1 : s->tile), size);
+    s->count_bytes[1] = shares == NULL ? 0 : cp_row_bytes(s->height + axis[1].taps, sizeof(double));
+    s->bytes = s->row_bytes + s->column_bytes + s->count_bytes[0] + s->count_bytes[1] + s->ring_bytes;
     for (int g = 0; g < CP_STRIP_GRIDS; g++) {
         s->bytes += s->turn_bytes[g];
     }
@@ -352,6 +366,8 @@ typedef struct cp_strip_work {
     cp_strip_row *rows;
     cp_strip_pixel *pixels;
     char *columns; /* of every target the first tap where taps are carried, the count where they are not */
+    char *source_counts;
+    double *source_row_counts;
     void *ring;
 } cp_strip_work;
 
@@ -374,6 +390,27 @@ static void find_elements(cp_strip_work *w, int32_t axis, int64_t from, int64_t 
     w->hi[axis] = last.first + last.hi;
 }
 
+/* What the results that are read of a row, and of rows, have been divided by. */
+static void fill_source_counts(cp_strip_work *w)
+{
+    const cp_strips *s = w->strips;
+    const cp_lane_kernels *kernels = s->engine->kernels->lane[s->lane_kind];
+    int64_t lanes = is_pixels(s) ? 1 : s->tile;
+    for (int64_t i = 0; i < w->strip.there; i++) {
+        kernels->fill(w->source_counts + i * lanes * s->lane_size, cp_pool_divisor_along(s->shares, 2, w->lo[2] + i), lanes);
+    }
+}
+
+static void fill_source_row_counts(cp_strip_work *w)
+{
+    const cp_pool *shares = w->strips->shares;
+    double deep = cp_pool_divisor_along(shares, 0, 0);
+    int64_t first = w->strip.first_row, rows = w->strip.row_count + w->strips->pool->axis[1].taps;
+    for (int64_t row = cp_max64(0, -first); row < rows && first + row < shares->out[1]; row++) {
+        w->source_row_counts[row] = deep * cp_pool_divisor_along(shares, 1, first + row);
+    }
+}
+
 static void fill_rows(cp_strip_work *w, int64_t block)
 {
     const cp_strips *s = w->strips;
@@ -391,6 +428,9 @@ static void fill_rows(cp_strip_work *w, int64_t block)
     }
     w->strip.row_count = end - begin;
     w->strip.first_row = h * axis[1].stride - axis[1].pad;
+    if (s->shares != NULL) {
+        fill_source_row_counts(w);
+    }
     for (int64_t r = begin; r < end; r++, h++) {
         cp_strip_row *row = &w->rows[r - begin];
         if (h == height) {
@@ -454,6 +494,9 @@ static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
     if (shared) {
         find_reach(w, begin, end, &first);
     }
+    if (s->shares != NULL) {
+        fill_source_counts(w);
+    }
     int is_needed = is_pixels(s) || carries_tap(s) || is_mean(s);
     for (int64_t i = begin; is_needed && i < end; i++) {
         cp_span span = cp_axis_span(along, i);
@@ -505,6 +548,10 @@ static void begin_strip(cp_strip_work *w)
     strip->span = s->span;
     strip->second = s->second;
     strip->levels = &s->levels;
+    strip->floats = s->floats;
+    strip->tap_bytes = s->tap_bytes;
+    strip->source_counts = s->shares == NULL ? NULL : w->source_counts;
+    strip->source_row_counts = s->shares == NULL ? NULL : w->source_row_counts;
     strip->step_bytes = s->space[0][2];
     strip->target_pixel = s->space[1][2];
     strip->taps_pixel = s->space[2][2];
@@ -518,7 +565,7 @@ static void begin_strip(cp_strip_work *w)
 static cp_turn make_turn(const cp_strips *s, int g, int64_t planes)
 {
     const cp_grid *grid = &s->layout.grid[g];
-    cp_turn turn = {.kernels = s->engine->kernels->lane[s->lane_kind],
+    cp_turn turn = {.kernels = s->engine->kernels->lane[grid->item == sizeof(float) ? CP_LANE_f32 : s->lane_kind],
                     .item = grid->item,
                     .step = s->run_step[g],
                     .planes = planes,
@@ -611,8 +658,10 @@ void cp_strips_run(void *arg, int64_t lo, int64_t hi, int worker)
     w.rows = (cp_strip_row *)(void *)memory;
     w.pixels = (cp_strip_pixel *)(void *)(memory + s->row_bytes);
     w.columns = memory + s->row_bytes;
-    w.ring = memory + s->row_bytes + s->column_bytes;
-    char *turn = memory + s->row_bytes + s->column_bytes + s->ring_bytes;
+    w.source_counts = w.columns + s->column_bytes;
+    w.source_row_counts = (double *)(void *)(w.source_counts + s->count_bytes[0]);
+    w.ring = w.source_counts + s->count_bytes[0] + s->count_bytes[1];
+    char *turn = (char *)w.ring + s->ring_bytes;
     for (int g = 0; g < CP_STRIP_GRIDS; turn += s->turn_bytes[g++]) {
         w.turn[g] = turn;
     }

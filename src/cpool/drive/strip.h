@@ -9,10 +9,11 @@
 enum { CP_STRIP_GRIDS = 3 }; /* x, results, taps */
 
 typedef struct cp_strips {
-    const cp_pool *pool;
+    const cp_pool *pool, *shares; /* x is divided by what results of the latter are; NULL: it is not */
     const cp_engine *engine;
     cp_layout layout;
     int32_t fold, form, lane_kind, lane_size;
+    int32_t floats, tap_bytes;            /* elements are floats, lanes double; of a tap */
     int64_t row_lanes;                    /* lanes of a column: those of a pixel, or of a long row of few channels */
     int64_t tile;                         /* pixels: lanes at once */
     int64_t width;                        /* columns at once */
@@ -27,11 +28,11 @@ typedef struct cp_strips {
     int64_t run, run_step[CP_GRIDS]; /* planes at equal distances, and these */
     int64_t runs;                    /* how many times so many planes there are */
     int64_t units;
-    size_t row_bytes, column_bytes, ring_bytes, turn_bytes[CP_STRIP_GRIDS], bytes; /* per worker */
+    size_t row_bytes, column_bytes, count_bytes[2], ring_bytes, turn_bytes[CP_STRIP_GRIDS], bytes; /* per worker */
 } cp_strips;
 
-/* Whether a forward pool can be done this way, in lanes of its elements. */
-int cp_strips_plan(cp_strips *strips, const cp_pool *pool);
+/* Whether a forward pool can be done this way; of shares that the results of another have, if that is not NULL. */
+int cp_strips_plan(cp_strips *strips, const cp_pool *pool, const cp_pool *shares);
 
 /* A body for cp_engine_run over strips->units; arg is the strips. */
 void cp_strips_run(void *arg, int64_t lo, int64_t hi, int worker);

@@ -74,7 +74,7 @@ static int plan_sum(cp_weighted *w)
     memcpy(w->shape[0], sources, sizeof sources);
     memcpy(w->shape[1], results, sizeof results);
     sum->params = w->pool->params;
-    sum->params.geometry = CPOOL_SLIDING; /* whole planes are summed in double */
+    sum->params.geometry = CPOOL_SLIDING;
     sum->params.flags = CPOOL_DIVISOR;
     sum->params.divisor = 1;
     sum->op = cp_operator_find(CPOOL_AVG);
@@ -98,7 +98,7 @@ static int plan_sum(cp_weighted *w)
         w->view[side] = (cpool_view){NULL, w->shape[side], NULL, CP_WEIGHTED_SIDES, CPOOL_FLOAT, 32, 1, {0, 0, 0, 0}};
         sum->array[side == 0 ? CPOOL_X : CPOOL_Y] = &w->view[side];
     }
-    return cp_strips_plan(&w->strip, sum);
+    return cp_strips_plan(&w->strip, sum, NULL);
 }
 
 int cp_weighted_plan(cp_weighted *w, const cp_pool *pool)

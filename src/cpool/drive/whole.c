@@ -1,11 +1,22 @@
 #include "drive/whole.h"
 
-#include <string.h>
-
 #include "integers.h"
 
-/* Bytes of x that a unit reads or writes, roughly; lanes of a pixel at least; planes that become lanes at once. */
-enum { UNIT = 128 * 1024, FEWEST_LANES = 8, TURNED = 16 };
+/* Bytes of x that a unit reads or writes, roughly, and of sums that it keeps; lanes of a pixel, and planes at once, at least;
+ * sums of a level. */
+enum { UNIT = 128 * 1024, SUMS = 64 * 1024, FEWEST_LANES = 8, FEWEST_PLANES = 16, RADIX = 16 };
+
+/* Of a plane that lies in rows, whether these lie behind each other. */
+static int is_dense(const cp_whole *whole)
+{
+    int64_t step = whole->is_double ? 8 : 4;
+    for (int s = CP_SPACE; s-- > 0; step *= whole->size[s]) {
+        if (whole->size[s] > 1 && whole->step[s] != step) {
+            return 0;
+        }
+    }
+    return 1;
+}
 
 int cp_wholes_plan(cp_wholes *w, const cp_pool *pool, int32_t direction)
 {
@@ -16,71 +27,111 @@ int cp_wholes_plan(cp_wholes *w, const cp_pool *pool, int32_t direction)
         return 0;
     }
     cp_layout_make(&w->layout, pool, views, 0);
-    w->pool = pool;
     w->direction = direction;
+    w->dtype = pool->dtype;
     w->inner = w->layout.dims - 1;
     cp_whole *whole = &w->whole;
     const cp_grid *grid = w->layout.grid;
-    int64_t elements = 1;
+    w->elements = 1;
     whole->is_double = pool->dtype_bits == 64;
     whole->pixels = 0;
-    for (int s = 0; s < CP_SPACE; s++) {
-        if (forward && pool->in[s] > CP_WHOLE_AXIS) {
-            return 0;
-        }
+    whole->divisor = 1;
+    for (int32_t s = 0; s < CP_SPACE; s++) {
         whole->size[s] = pool->in[s];
         whole->step[s] = grid[0].space[s];
-        elements *= pool->in[s];
+        w->elements *= pool->in[s];
+        whole->divisor *= cp_pool_divisor_along(pool, s, 0);
     }
+    whole->dense = is_dense(whole);
     for (int32_t dim = 0; dim < w->layout.dims; dim++) {
         if (w->layout.length[dim] >= FEWEST_LANES && cp_layout_is_together(&w->layout, dim)) {
             w->inner = dim;
             whole->pixels = 1;
         }
     }
-    if (forward && !whole->pixels && whole->step[2] != grid[0].item) {
-        return 0;
-    }
-    whole->divisor = 1;
-    for (int32_t s = 0; s < CP_SPACE; s++) {
-        whole->divisor *= cp_pool_divisor_along(pool, s, 0);
-    }
     cp_layout_take_lanes(&w->layout, w->inner);
     whole->x_step = w->inner >= 0 ? grid[0].batch[w->inner] : 0;
     whole->y_step = w->inner >= 0 ? grid[1].batch[w->inner] : 0;
-    int64_t lanes = w->layout.lanes, most = UNIT / (elements < UNIT ? elements * grid[0].item : UNIT);
-    w->group = cp_max64(1, cp_min64(lanes, cp_max64(16, most / 16 * 16))); /* whole vectors */
+    w->blocks = cp_ceil_div(w->elements, CP_WHOLE_BLOCK);
+    w->levels = 1;
+    for (int64_t blocks = w->blocks; blocks >= RADIX; blocks /= RADIX) {
+        w->levels++;
+    }
+    int64_t rows = w->blocks == 1 ? 1 : w->levels * RADIX + 1, lanes = w->layout.lanes;
+    int64_t most = UNIT / (w->elements < UNIT ? w->elements * grid[0].item : UNIT);
+    w->group = cp_max64(FEWEST_PLANES, most / FEWEST_PLANES * FEWEST_PLANES);
+    w->group = whole->pixels && w->blocks > 1 ? cp_max64(w->group, SUMS / (rows * (int64_t)sizeof(double))) : w->group;
+    w->group = cp_max64(1, cp_min64(lanes, w->group));
     w->groups = cp_ceil_div(lanes, w->group);
     w->units = w->layout.outer * w->groups;
-    w->turned = forward && !whole->pixels;
-    w->length = whole->size[2];
-    w->rows = whole->size[0] * whole->size[1];
-    if (whole->step[1] == w->length * grid[0].item && whole->step[0] == whole->size[1] * whole->step[1]) {
-        w->length *= w->rows;
-        w->rows = 1;
-    }
-    w->bytes = w->turned ? cp_row_bytes(elements * TURNED, grid[0].item) : 0;
+    w->row_bytes = cp_row_bytes(w->group, sizeof(double));
+    w->bytes = forward ? w->row_bytes * (size_t)rows : 0;
     return 1;
 }
 
-static void run_turned(const cp_wholes *w, const cp_whole *given, const char *x, char *y, char *memory)
+/* Where the elements of a block lie in a plane. */
+static int64_t find_places(const cp_wholes *w, int64_t block, int64_t *place)
 {
-    const int32_t element = given->is_double ? CP_LANE_f64 : CP_LANE_f32;
-    const int64_t item = w->layout.grid[0].item;
-    cp_whole whole = *given;
-    whole.x_step = item;
-    whole.step[2] = TURNED * item;
-    whole.step[1] = whole.size[2] * whole.step[2];
-    whole.step[0] = whole.size[1] * whole.step[1];
-    for (int64_t p = 0; p < given->count; p += TURNED, x += TURNED * given->x_step, y += TURNED * given->y_step) {
-        whole.count = cp_min64(TURNED, given->count - p);
-        for (int64_t row = 0; row < w->rows; row++) {
-            w->engine->kernels->lane[element]->turn_in(
-                memory + row * whole.step[1], x + row / whole.size[1] * given->step[0] + row % whole.size[1] * given->step[1],
-                given->x_step, whole.count, TURNED, w->length);
+    const cp_whole *whole = &w->whole;
+    int64_t first = block * CP_WHOLE_BLOCK, n = cp_min64(w->elements - first, CP_WHOLE_BLOCK);
+    int64_t rest = first, column = cp_take_digit(&rest, whole->size[2]), row = cp_take_digit(&rest, whole->size[1]);
+    for (int64_t e = 0; e < n; e++, column++) {
+        if (column == whole->size[2]) {
+            column = 0;
+            row++;
         }
-        w->engine->kernels->lane[CP_LANE_f64]->whole(&whole, memory, y);
+        if (row == whole->size[1]) {
+            row = 0;
+            rest++;
+        }
+        place[e] = rest * whole->step[0] + row * whole->step[1] + column * whole->step[2];
     }
+    return n;
+}
+
+static char *find_sums(const cp_wholes *w, char *memory, int64_t level, int64_t row)
+{
+    return memory + (size_t)(level * RADIX + row) * w->row_bytes;
+}
+
+/* Adds up `rows` sums of a level, in blocks of powers of four. */
+static void add_sums(const cp_wholes *w, char *memory, int64_t level, int64_t rows, void *to, int64_t planes, int mode)
+{
+    const void *sums[RADIX];
+    for (int64_t r = 0; r < rows; r++) {
+        sums[r] = find_sums(w, memory, level, r);
+    }
+    w->engine->kernels->lane[CP_LANE_f64]->fold[CP_SUM](to, 0, sums, 0, NULL, rows, planes, mode);
+}
+
+/* The sums of `whole->count` planes; returns where they are. */
+static char *sum_planes(const cp_wholes *w, const cp_whole *whole, const char *x, char *memory)
+{
+    int64_t place[CP_WHOLE_BLOCK];
+    for (int64_t b = 0; b < w->blocks; b++) {
+        int64_t n = find_places(w, b, place), index = b;
+        double *sums = (double *)(void *)find_sums(w, memory, 0, b % RADIX);
+        w->engine->kernels->lane[CP_LANE_f64]->whole_sums(whole, x, place, n, sums);
+        for (int64_t level = 0; index % RADIX == RADIX - 1; level++) {
+            index /= RADIX;
+            add_sums(w, memory, level, RADIX, find_sums(w, memory, level + 1, index % RADIX), whole->count, CP_TREE);
+        }
+    }
+    if (w->blocks == 1) {
+        return memory;
+    }
+    char *total = find_sums(w, memory, w->levels, 0);
+    int mode = CP_TREE;
+    int64_t left = w->blocks, size = 1;
+    for (int64_t level = 1; level < w->levels; level++) {
+        size *= RADIX;
+    }
+    for (int64_t level = w->levels; level-- > 0; left %= size, size /= RADIX, mode |= CP_CONTINUE) {
+        if (left >= size) {
+            add_sums(w, memory, level, left / size, total, whole->count, mode);
+        }
+    }
+    return total;
 }
 
 void cp_wholes_run(void *arg, int64_t lo, int64_t hi, int worker)
@@ -94,12 +145,12 @@ void cp_wholes_run(void *arg, int64_t lo, int64_t hi, int worker)
         whole.count = cp_min64(w->group, w->layout.lanes - first);
         char *x = w->layout.grid[0].data + cp_layout_offset(&w->layout, 0, unit / w->groups, &channel) + first * whole.x_step;
         char *y = w->layout.grid[1].data + cp_layout_offset(&w->layout, 1, unit / w->groups, &channel) + first * whole.y_step;
-        if (w->turned) {
-            run_turned(w, &whole, x, y, memory);
-        } else if (w->direction == CPOOL_FORWARD) {
-            kernels->whole(&whole, x, y);
-        } else {
+        if (w->direction == CPOOL_BACKWARD) {
             kernels->whole_gradient(&whole, y, x);
+            continue;
         }
+        char *sums = sum_planes(w, &whole, x, memory);
+        kernels->divide(sums, whole.divisor, whole.count);
+        kernels->store[w->dtype](y, sums, whole.count, whole.y_step, 1, 0);
     }
 }

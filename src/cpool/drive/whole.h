@@ -1,4 +1,4 @@
-/* Averages over whole planes: of small ones, and the gradient over those of any size. */
+/* Averages over whole planes, and their gradient. */
 #ifndef CP_DRIVE_WHOLE_H
 #define CP_DRIVE_WHOLE_H
 
@@ -6,20 +6,18 @@
 #include "plan/layout.h"
 
 typedef struct cp_wholes {
-    const cp_pool *pool;
     const cp_engine *engine;
-    int32_t direction;
+    int32_t direction, dtype;
     cp_layout layout;
     cp_whole whole;
     int32_t inner;         /* dimension of planes at equal distances, or of lanes; -1: one plane */
     int64_t group, groups; /* of them at once */
     int64_t units;
-    int32_t turned;       /* planes become pixels in scratch, TURNED at once */
-    int64_t length, rows; /* elements that lie side by side, and how many times that */
-    size_t bytes;         /* per worker */
+    int64_t elements, blocks, levels; /* of a plane; sums of blocks are kept in so many levels */
+    size_t row_bytes, bytes;          /* of a sum of each plane; per worker */
 } cp_wholes;
 
-/* Whether an average over whole planes of float or double can be done this way. */
+/* Whether this is an average over whole planes. All of them are done this way. */
 int cp_wholes_plan(cp_wholes *wholes, const cp_pool *pool, int32_t direction);
 
 /* A body for cp_engine_run over wholes->units; arg is the wholes. */

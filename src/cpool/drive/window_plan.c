@@ -43,7 +43,7 @@ static int wants_wide(const cp_pool *pool, const cp_axis *axis)
     }
     double divisor = pool->params.divisor;
     int exact = !(pool->params.flags & CPOOL_DIVISOR) || (double)(float)divisor == divisor;
-    return pool->op->family == CP_POWER || taps > 4096 || pool->params.geometry == CPOOL_WHOLE || !exact;
+    return pool->op->family == CP_POWER || taps > 4096 || !exact;
 }
 
 int32_t cp_element_lane(const cp_pool *pool)

@@ -11,7 +11,7 @@ static const cp_lane_kernels NAME(lane) = {.fold[CP_SUM] = NAME(fold_sum),
                                            .draw = NAME(draw),
                                            .draw_run = NAME(draw_run),
                                            .draw_floats = NAME(draw_floats),
-                                           .whole = NAME(whole),
+                                           .whole_sums = NAME(whole_sums),
                                            .whole_gradient = NAME(whole_gradient),
 #endif
                                            .gather = NAME(gather),

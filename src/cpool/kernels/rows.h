@@ -153,6 +153,37 @@ static void NAME(first_taps)(void *taps, const double *first, int64_t columns, i
     }
 }
 
+/* A vector of elements, or n of them: floats even where lanes are double, if they are said to be. */
+CP_TEMPLATE CP_VECTOR NAME(load_element)(int floats, const char *p, int64_t n)
+{
+#ifdef CP_LANE_IS_F64
+    if (floats) {
+        const float *from = (const float *)(const void *)p;
+        return n == V(N) ? V(load_f32)(from) : V(load_f32_n)(from, n, 0.0);
+    }
+#else
+    (void)floats;
+#endif
+    return NAME(load)((const CP_ELEMENT *)(const void *)p, n, 0.0);
+}
+
+CP_TEMPLATE void NAME(save_element)(int floats, char *p, CP_VECTOR v, int64_t n)
+{
+#ifdef CP_LANE_IS_F64
+    if (floats && n == V(N)) {
+        V(store_f32)((float *)(void *)p, v);
+        return;
+    }
+    if (floats) {
+        V(store_f32_n)((float *)(void *)p, v, n);
+        return;
+    }
+#else
+    (void)floats;
+#endif
+    NAME(save)((CP_ELEMENT *)(void *)p, v, n);
+}
+
 /* Elements side by side. */
 CP_TEMPLATE void NAME(load_line)(double (*read)(const char *), int64_t size, CP_ELEMENT *d, const char *src, int64_t n)
 {

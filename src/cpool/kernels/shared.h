@@ -1,6 +1,7 @@
 /* Large windows of one plane, the elements of a pixel lanes: what neighbouring windows share is folded once. Level k of a row
  * is, at every place, the fold of the 2^k elements from there on, made of two of level k - 1; the fold of a window is that of a
- * few of those (cp_strip_terms). Rows that have been folded along have levels of the same kind downwards. */
+ * few of those (cp_strip_terms). Rows that have been folded along have levels of the same kind downwards. As rows are copied
+ * anyway, elements may be floats of double lanes, or to be divided, and taps may be of more than a byte. */
 
 typedef struct NAME(shared_row) {
     const CP_ELEMENT *value, *tap;
@@ -43,6 +44,51 @@ CP_TEMPLATE void NAME(shared_fold)(int fold, const cp_strip *s, CP_ELEMENT *to, 
     }
 }
 
+/* Bytes of an element. */
+CP_TEMPLATE int64_t NAME(shared_size)(const cp_strip *s)
+{
+    return s->floats ? (int64_t)sizeof(float) : (int64_t)sizeof(CP_ELEMENT);
+}
+
+/* n elements of a source row, of column i of those that are there; row_count: what is counted of it besides. */
+CP_TEMPLATE CP_VECTOR NAME(shared_load)(int fold, const cp_strip *s, const char *p, int64_t i, double row_count, int64_t n)
+{
+    const CP_VECTOR x = NAME(load_element)(s->floats, p, n);
+    if (fold != CP_SUM || s->source_counts == NULL) {
+        return x;
+    }
+    const CP_ELEMENT *counts = (const CP_ELEMENT *)s->source_counts + i;
+    const CP_VECTOR along = s->form == CP_STRIP_PIXELS_SHARED ? V(set1)(*counts) : NAME(load)(counts, n, 1.0);
+    return V(div)(x, V(mul)(along, V(set1)((CP_ELEMENT)row_count)));
+}
+
+CP_TEMPLATE double NAME(shared_row_count)(int fold, const cp_strip *s, int64_t row)
+{
+    return fold != CP_SUM || s->source_row_counts == NULL ? 1.0 : s->source_row_counts[row];
+}
+
+CP_TEMPLATE void NAME(shared_finish)(int fold, const cp_strip *s, NAME(element) x, CP_VECTOR divisor, int is_inverse,
+                                     double tap, char *target, char *taps, int64_t n)
+{
+    CP_PREFETCH_WRITE(target + CP_AHEAD);
+    NAME(save_element)(s->floats, target, NAME(result)(fold, x.value, divisor, is_inverse), n);
+    if (!NAME(carries_tap)(fold)) {
+        return;
+    }
+    x.tap = V(add)(x.tap, V(set1)((CP_ELEMENT)tap));
+    if (s->tap_bytes == 1) {
+        V(store_u8)((uint8_t *)taps, x.tap, n);
+        return;
+    }
+    CP_ELEMENT numbers[V(N)];
+    int32_t wide[V(N)];
+    V(store)(numbers, x.tap);
+    for (int l = 0; l < V(N); l++) {
+        wide[l] = (int32_t)numbers[l];
+    }
+    memcpy(taps, wide, (size_t)n * sizeof *wide);
+}
+
 CP_TEMPLATE NAME(shared_row) NAME(shared_at)(const cp_strip *s, const CP_ELEMENT *at)
 {
     NAME(shared_row) row = {at, at + s->second};
@@ -50,12 +96,13 @@ CP_TEMPLATE NAME(shared_row) NAME(shared_at)(const cp_strip *s, const CP_ELEMENT
 }
 
 /* The elements of a source row that windows read, with identities where there are none. */
-CP_TEMPLATE NAME(shared_level) NAME(shared_source)(int fold, const cp_strip *s, const char *source, CP_ELEMENT *memory)
+CP_TEMPLATE NAME(shared_level)
+    NAME(shared_source)(int fold, const cp_strip *s, const char *source, double row_count, CP_ELEMENT *memory)
 {
     const double identity = cp_fold_identity(fold, 0);
-    const int64_t size = (int64_t)sizeof(CP_ELEMENT);
+    const int64_t size = NAME(shared_size)(s);
     NAME(shared_level) level = {NAME(shared_at)(s, memory), s->span};
-    if (s->there == s->reach && s->lanes == s->span && s->step_bytes % size == 0) {
+    if (s->there == s->reach && s->lanes == s->span && s->step_bytes % size == 0 && !s->floats && s->source_counts == NULL) {
         level.row.value = (const CP_ELEMENT *)(const void *)source;
         level.pitch = s->step_bytes / size;
         return level;
@@ -65,11 +112,10 @@ CP_TEMPLATE NAME(shared_level) NAME(shared_source)(int fold, const cp_strip *s, 
     NAME(fill)(memory + behind * s->span, identity, (s->reach - behind) * s->span);
     memory += s->before * s->span;
     for (int64_t j = 0; j < s->there; j++, source += s->step_bytes, memory += s->span) {
-        const CP_ELEMENT *pixel = (const CP_ELEMENT *)(const void *)source;
         for (int64_t l = 0; l < s->span; l += V(N)) {
-            const int64_t n = s->lanes - l;
+            const int64_t n = s->lanes - l < V(N) ? s->lanes - l : V(N);
             CP_PREFETCH(source + s->source_row + l * size);
-            V(store)(memory + l, n >= V(N) ? V(load)(pixel + l) : n > 0 ? V(load_n)(pixel + l, n, 0) : V(set1)(0));
+            V(store)(memory + l, n > 0 ? NAME(shared_load)(fold, s, source + l * size, j, row_count, n) : V(set1)(0));
         }
     }
     return level;
@@ -96,11 +142,12 @@ CP_TEMPLATE void NAME(shared_run)(int fold, int count, int most, const cp_strip 
 }
 
 /* A source row, folded along for every target, with the number of its taps. */
-CP_TEMPLATE void NAME(shared_along)(int fold, const cp_strip *s, const char *source, double number, CP_ELEMENT *memory,
+CP_TEMPLATE void NAME(shared_along)(int fold, const cp_strip *s, const char *source, int64_t row, CP_ELEMENT *memory,
                                     CP_ELEMENT *to)
 {
+    const double number = (double)(row * s->tap_row);
     NAME(shared_level) level[CP_STRIP_LEVELS];
-    level[0] = NAME(shared_source)(fold, s, source, memory);
+    level[0] = NAME(shared_source)(fold, s, source, NAME(shared_row_count)(fold, s, row), memory);
     for (int k = 0; k < s->levels->last[1]; k++) {
         const int64_t half = INT64_C(1) << k, step = s->levels->step[1][k + 1], places = s->reach - 2 * half + 1;
         const int64_t run = step == 1 && level[k].pitch == s->span ? places : 1;
@@ -185,7 +232,7 @@ CP_TEMPLATE void NAME(shared_feed)(int fold, const cp_strip *s, const char *sour
     const int64_t n = (s->end - s->begin) * s->span, place = s->first_row + row;
     CP_ELEMENT *to = NAME(shared_slot)(s, memory, 0, row);
     if (place >= 0 && place < s->source_rows) {
-        NAME(shared_along)(fold, s, source + row * s->source_row, (double)(row * s->tap_row), memory, to);
+        NAME(shared_along)(fold, s, source + row * s->source_row, row, memory, to);
     } else {
         NAME(fill)(to, cp_fold_identity(fold, 0), n);
     }
@@ -207,16 +254,18 @@ CP_TEMPLATE void NAME(shared_pixels)(int fold, int count, int most, const cp_str
                                      const NAME(shared_row) *term, char *target, char *taps)
 {
     const double tap = row->tap - (double)(row->first * s->tap_row);
+    const int64_t size = NAME(shared_size)(s);
     for (int64_t i = 0; i < s->end - s->begin; i++) {
         const cp_strip_pixel *pixel = &s->pixels[i];
         const double number = pixel->count * row->count;
         const int is_inverse = cp_is_power_of_two(number);
         const CP_VECTOR divisor = V(set1)((CP_ELEMENT)(is_inverse ? 1.0 / number : number));
-        CP_ELEMENT *to = (CP_ELEMENT *)(void *)(target + (s->begin + i) * s->target_pixel);
+        char *to = target + (s->begin + i) * s->target_pixel;
         for (int64_t l = 0; l < s->lanes; l += V(N)) {
-            NAME(finish)(fold, NAME(shared_terms)(fold, count, most, term, i * s->span + l), divisor, is_inverse,
-                         tap + (double)(pixel->tap - pixel->source), to + l, taps + (s->begin + i) * s->taps_pixel + l,
-                         s->lanes - l < V(N) ? s->lanes - l : V(N));
+            NAME(shared_finish)(fold, s, NAME(shared_terms)(fold, count, most, term, i * s->span + l), divisor, is_inverse,
+                                tap + (double)(pixel->tap - pixel->source), to + l * size,
+                                cp_behind(taps, (s->begin + i) * s->taps_pixel + l * s->tap_bytes),
+                                s->lanes - l < V(N) ? s->lanes - l : V(N));
         }
     }
 }

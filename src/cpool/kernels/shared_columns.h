@@ -17,15 +17,16 @@ CP_TEMPLATE void NAME(columns_prepare)(int fold, const cp_strip *s, CP_ELEMENT *
     }
 }
 
-CP_TEMPLATE void NAME(columns_copy)(const char *source, CP_ELEMENT *to, int64_t n)
+CP_TEMPLATE void NAME(columns_copy)(int fold, const cp_strip *s, const char *source, int64_t row, CP_ELEMENT *to)
 {
-    const CP_ELEMENT *from = (const CP_ELEMENT *)(const void *)source;
+    const int64_t n = s->there * s->step, size = NAME(shared_size)(s);
+    const double row_count = NAME(shared_row_count)(fold, s, row);
     int64_t i = 0;
     for (; i + V(N) <= n; i += V(N)) {
-        V(store)(to + i, V(load)(from + i));
+        V(store)(to + i, NAME(shared_load)(fold, s, source + i * size, i, row_count, V(N)));
     }
     if (i < n) {
-        V(store_n)(to + i, V(load_n)(from + i, n - i, 0), n - i);
+        V(store_n)(to + i, NAME(shared_load)(fold, s, source + i * size, i, row_count, n - i), n - i);
     }
 }
 
@@ -37,8 +38,8 @@ CP_TEMPLATE void NAME(columns_feed)(int fold, const cp_strip *s, const char *sou
     const int64_t first = s->first_row + row;
     for (int64_t r = 0; r < count; r++) {
         if (first + r >= 0 && first + r < s->source_rows) {
-            NAME(columns_copy)(source + (row + r) * s->source_row, memory + r * levels->row + s->before * s->step,
-                               s->there * s->step);
+            NAME(columns_copy)(fold, s, source + (row + r) * s->source_row, row + r,
+                               memory + r * levels->row + s->before * s->step);
         }
     }
     const int64_t all = count * levels->row;
@@ -78,8 +79,9 @@ CP_TEMPLATE void NAME(columns_targets)(int fold, const cp_strip *s, const cp_str
     NAME(shared_row) term[CP_STRIP_TERMS];
     const int count = NAME(shared_find_rows)(fold, s, row, memory, term);
     const double tap = row->tap - (double)(row->first * s->tap_row);
-    CP_ELEMENT *to = (CP_ELEMENT *)(void *)target + s->begin;
-    taps = cp_behind(taps, s->begin);
+    const int64_t size = NAME(shared_size)(s);
+    target += s->begin * size;
+    taps = cp_behind(taps, s->begin * s->tap_bytes);
     for (int64_t i = 0; i < s->end - s->begin; i += V(N)) {
         const int64_t left = s->end - s->begin - i, n = left < V(N) ? left : V(N);
         int is_inverse;
@@ -88,7 +90,7 @@ CP_TEMPLATE void NAME(columns_targets)(int fold, const cp_strip *s, const cp_str
         if (NAME(carries_tap)(fold)) {
             x.tap = V(sub)(x.tap, NAME(load)((const CP_ELEMENT *)s->first_tap + i, n, 0.0));
         }
-        NAME(finish)(fold, x, divisor, is_inverse, tap, to + i, cp_behind(taps, i), n);
+        NAME(shared_finish)(fold, s, x, divisor, is_inverse, tap, target + i * size, cp_behind(taps, i * s->tap_bytes), n);
     }
 }
 

@@ -158,16 +158,21 @@ CP_TEMPLATE NAME(element) NAME(down)(int fold, int extent, int64_t window, int l
     return acc;
 }
 
-/* What a window has come to, on its way to where it goes. Adding +0 makes +0 of the -0 that a fold may have ended in. */
+/* What a window has come to. Adding +0 makes +0 of the -0 that a fold may have ended in. */
+CP_TEMPLATE CP_VECTOR NAME(result)(int fold, CP_VECTOR value, CP_VECTOR divisor, int is_inverse)
+{
+    value = V(add)(value, V(set1)(0));
+    if (fold == CP_SUM) {
+        value = is_inverse ? V(mul)(value, divisor) : V(div)(value, divisor);
+    }
+    return value;
+}
+
 CP_TEMPLATE void NAME(finish)(int fold, NAME(element) x, CP_VECTOR divisor, int is_inverse, double tap, CP_ELEMENT *target,
                               char *taps, int64_t n)
 {
-    x.value = V(add)(x.value, V(set1)(0));
-    if (fold == CP_SUM) {
-        x.value = is_inverse ? V(mul)(x.value, divisor) : V(div)(x.value, divisor);
-    }
     CP_PREFETCH_WRITE((const char *)target + CP_AHEAD);
-    NAME(save)(target, x.value, n);
+    NAME(save)(target, NAME(result)(fold, x.value, divisor, is_inverse), n);
     if (NAME(carries_tap)(fold)) {
         V(store_u8)((uint8_t *)taps, V(add)(x.tap, V(set1)((CP_ELEMENT)tap)), n);
     }

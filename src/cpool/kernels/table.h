@@ -102,8 +102,9 @@ typedef struct cp_lane_kernels {
     void (*draw_run)(double *u, uint64_t seed, uint64_t offset, uint64_t first, int64_t n);   /* for indices from `first` on */
     void (*draw_floats)(float *u, uint64_t seed, uint64_t offset, uint64_t first, int64_t n); /* within 2^-24 of those */
 
-    /* Averages of whole planes, whose elements are pixels, and their gradient; f64 lanes only. */
-    void (*whole)(const cp_whole *whole, const char *x, char *y);
+    /* Of every whole plane the sum of n elements, CP_WHOLE_BLOCK at most, at place[0], place[1], ... bytes from its beginning;
+     * and the gradient of averages; f64 lanes only. */
+    void (*whole_sums)(const cp_whole *whole, const char *x, const int64_t *place, int64_t n, double *sums);
     void (*whole_gradient)(const cp_whole *whole, const char *dy, char *dx);
 
     /* Gradients of small windows. Scratch has its margins filled once. */

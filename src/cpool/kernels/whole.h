@@ -1,23 +1,4 @@
-/* Averages over whole small planes, and their gradient over planes of any size, for float and double elements. */
-
-CP_TEMPLATE CP_VECTOR NAME(load_element)(int is_double, const char *p, int64_t n)
-{
-    if (is_double) {
-        return NAME(load)((const double *)(const void *)p, n, 0.0);
-    }
-    return n == V(N) ? V(load_f32)((const float *)(const void *)p) : V(load_f32_n)((const float *)(const void *)p, n, 0.0);
-}
-
-CP_TEMPLATE void NAME(save_element)(int is_double, char *p, CP_VECTOR v, int64_t n)
-{
-    if (is_double) {
-        NAME(save)((double *)(void *)p, v, n);
-    } else if (n == V(N)) {
-        V(store_f32)((float *)(void *)p, v);
-    } else {
-        V(store_f32_n)((float *)(void *)p, v, n);
-    }
-}
+/* Sums of whole planes, block by block, and the gradient of their averages, for float and double elements. */
 
 CP_TEMPLATE CP_VECTOR NAME(divide_by)(CP_VECTOR v, double divisor)
 {
@@ -25,45 +6,118 @@ CP_TEMPLATE CP_VECTOR NAME(divide_by)(CP_VECTOR v, double divisor)
     return cp_is_power_of_two(divisor) ? V(mul)(v, V(set1)(1 / divisor)) : V(div)(v, V(set1)(divisor));
 }
 
-/* Averages of N lanes: of pixels, or of planes that became pixels. */
-CP_TEMPLATE void NAME(whole_planes)(int is_double, const cp_whole *w, const char *x, char *y)
+/* By halves: a + b of the lower and the upper ones. Returns the first `to` of `from` sums. */
+CP_TEMPLATE void NAME(fold_halves)(CP_VECTOR *sums, int from, int to)
 {
-    const int64_t size = is_double ? 8 : 4;
-    for (int64_t p = 0; p < w->count; p += V(N)) {
-        const int64_t n = w->count - p < V(N) ? w->count - p : V(N);
-        CP_VECTOR total = V(set1)(0);
-        for (int64_t d = 0; d < w->size[0]; d++) {
-            CP_VECTOR plane = V(set1)(0);
-            for (int64_t h = 0; h < w->size[1]; h++) {
-                const char *row = x + p * size + d * w->step[0] + h * w->step[1];
-                CP_VECTOR sum = V(set1)(0);
-                for (int64_t j = 0; j < w->size[2]; j++) {
-                    sum = V(add)(sum, NAME(load_element)(is_double, row + j * w->step[2], n));
-                }
-                plane = V(add)(plane, sum);
-            }
-            total = V(add)(total, plane);
-        }
-        total = NAME(divide_by)(total, w->divisor);
-        if (w->y_step == size) {
-            NAME(save_element)(is_double, y + p * w->y_step, total, n);
-            continue;
-        }
-        double lanes[V(N)];
-        V(store)(lanes, total);
-        for (int64_t i = 0; i < n; i++) {
-            is_double ? cp_write_f64(y + (p + i) * w->y_step, lanes[i]) : cp_write_f32(y + (p + i) * w->y_step, lanes[i]);
+    CP_UNROLL for (int half = from / 2; half >= to; half /= 2)
+    {
+        CP_UNROLL for (int i = 0; i < half; i++)
+        {
+            sums[i] = V(add)(sums[i], sums[i + half]);
         }
     }
 }
 
-static void NAME(whole)(const cp_whole *given, const char *x, char *y)
+/* Of n elements side by side the sums of the virtual lanes, folded to N. */
+CP_TEMPLATE CP_VECTOR NAME(sum_plane)(int is_double, const char *x, int64_t n)
+{
+    enum { PARTS = CP_WHOLE_LANES / V(N) };
+    const int64_t size = is_double ? 8 : 4;
+    CP_VECTOR sums[PARTS];
+    CP_UNROLL for (int i = 0; i < PARTS; i++)
+    {
+        sums[i] = V(set1)(0);
+    }
+    for (; n >= CP_WHOLE_LANES; n -= CP_WHOLE_LANES, x += CP_WHOLE_LANES * size) {
+        CP_UNROLL for (int i = 0; i < PARTS; i++)
+        {
+            sums[i] = V(add)(sums[i], NAME(load_element)(!is_double, x + i * V(N) *size, V(N)));
+        }
+    }
+    CP_UNROLL for (int i = 0; i < PARTS; i++)
+    {
+        const int64_t left = n - i * V(N);
+        if (left > 0) {
+            sums[i] = V(add)(sums[i], NAME(load_element)(!is_double, x + i * V(N) *size, left < V(N) ? left : V(N)));
+        }
+    }
+    NAME(fold_halves)(sums, PARTS, 1);
+    return sums[0];
+}
+
+CP_TEMPLATE void NAME(sum_planes)(int is_double, const cp_whole *w, const char *x, const int64_t *place, int64_t n,
+                                  double *sums)
+{
+    for (int64_t p = 0; p < w->count; p += V(N)) {
+        CP_VECTOR v[V(N)];
+        for (int64_t i = 0; i < V(N); i++) {
+            const char *plane = x + (p + i) * w->x_step;
+            if (p + i >= w->count) {
+                v[i] = V(set1)(0);
+            } else if (w->dense) {
+                v[i] = NAME(sum_plane)(is_double, plane + place[0], n);
+            } else {
+                double own[CP_WHOLE_BLOCK] = {0};
+                for (int64_t e = 0; e < n; e++) {
+                    own[e] = is_double ? cp_read_f64(plane + place[e]) : cp_read_f32(plane + place[e]);
+                }
+                v[i] = NAME(sum_plane)(1, (const char *)own, n);
+            }
+        }
+        /* The lanes of N planes by halves as well, until each has one. */
+        CP_UNROLL for (int half = V(N) / 2; half > 0; half /= 2)
+        {
+            CP_UNROLL for (int i = 0; i < half; i++)
+            {
+                CP_VECTOR low, high;
+                V(zip)(v[i], v[i + half], &low, &high);
+                v[i] = V(add)(low, high);
+            }
+        }
+        NAME(save)(sums + p, v[0], w->count - p < V(N) ? w->count - p : V(N));
+    }
+}
+
+/* Some vectors of pixels, the last of which has m lanes: a virtual lane after the other, so that each line of memory is read
+ * as a whole. */
+CP_TEMPLATE void NAME(sum_some_pixels)(int is_double, int some, const char *x, const int64_t *place, int64_t n, double *sums,
+                                       int64_t m)
+{
+    const int64_t size = is_double ? 8 : 4;
+    CP_VECTOR sum[4][CP_WHOLE_LANES];
+    for (int lane = 0; lane < CP_WHOLE_LANES; lane++) {
+        CP_VECTOR own[4] = {V(set1)(0), V(set1)(0), V(set1)(0), V(set1)(0)};
+        for (int64_t e = lane; e < n; e += CP_WHOLE_LANES) {
+            CP_EACH(q, some, own[q] = V(add)(own[q], NAME(load_element)(!is_double, x + place[e] + q * V(N) *size, m)));
+        }
+        CP_EACH(q, some, sum[q][lane] = own[q]);
+    }
+    CP_EACH(q, some, NAME(fold_halves)(sum[q], CP_WHOLE_LANES, 1); NAME(save)(sums + q * V(N), sum[q][0], m));
+}
+
+CP_TEMPLATE void NAME(sum_pixels)(int is_double, const cp_whole *w, const char *x, const int64_t *place, int64_t n,
+                                  double *sums)
+{
+    const int64_t size = is_double ? 8 : 4;
+    int64_t p = 0;
+    for (; p + 4 * V(N) <= w->count; p += 4 * V(N)) {
+        NAME(sum_some_pixels)(is_double, 4, x + p * size, place, n, sums + p, V(N));
+    }
+    for (; p + V(N) <= w->count; p += V(N)) {
+        NAME(sum_some_pixels)(is_double, 1, x + p * size, place, n, sums + p, V(N));
+    }
+    if (p < w->count) {
+        NAME(sum_some_pixels)(is_double, 1, x + p * size, place, n, sums + p, w->count - p);
+    }
+}
+
+static void NAME(whole_sums)(const cp_whole *given, const char *x, const int64_t *place, int64_t n, double *sums)
 {
     const cp_whole own = *given, *w = &own; /* that no store can be thought to change */
     if (w->is_double) {
-        NAME(whole_planes)(1, w, x, y);
+        w->pixels ? NAME(sum_pixels)(1, w, x, place, n, sums) : NAME(sum_planes)(1, w, x, place, n, sums);
     } else {
-        NAME(whole_planes)(0, w, x, y);
+        w->pixels ? NAME(sum_pixels)(0, w, x, place, n, sums) : NAME(sum_planes)(0, w, x, place, n, sums);
     }
 }
 
@@ -78,7 +132,7 @@ CP_TEMPLATE void NAME(fill_plane)(int is_double, const cp_whole *w, char *dx, CP
             const int64_t lanes = w->step[2] == size ? V(N) : 1;
             for (int64_t c = 0; c < w->size[2]; c += lanes) {
                 CP_PREFETCH_WRITE(row + c * w->step[2] + CP_AHEAD);
-                NAME(save_element)(is_double, row + c * w->step[2], share, w->size[2] - c < lanes ? w->size[2] - c : lanes);
+                NAME(save_element)(!is_double, row + c * w->step[2], share, w->size[2] - c < lanes ? w->size[2] - c : lanes);
             }
         }
     }
@@ -95,7 +149,7 @@ CP_TEMPLATE void NAME(fill_pixels)(int is_double, const cp_whole *w, char *dx, c
                 char *pixel = dx + d * w->step[0] + h * w->step[1] + c * w->step[2];
                 for (int64_t l = 0; l < n; l += V(N)) {
                     CP_PREFETCH_WRITE(pixel + l * size + ahead);
-                    NAME(save_element)(is_double, pixel + l * size, shares[l / V(N)], n - l < V(N) ? n - l : V(N));
+                    NAME(save_element)(!is_double, pixel + l * size, shares[l / V(N)], n - l < V(N) ? n - l : V(N));
                 }
             }
         }
@@ -117,7 +171,7 @@ CP_TEMPLATE void NAME(whole_shares)(int is_double, const cp_whole *w, const char
             continue;
         }
         for (int64_t l = 0; l < n; l += V(N)) {
-            CP_VECTOR v = NAME(load_element)(is_double, from + l * w->y_step, n - l < V(N) ? n - l : V(N));
+            CP_VECTOR v = NAME(load_element)(!is_double, from + l * w->y_step, n - l < V(N) ? n - l : V(N));
             shares[l / V(N)] = NAME(divide_by)(v, w->divisor);
         }
         NAME(fill_pixels)(is_double, w, dx + p * w->x_step, shares, n);
