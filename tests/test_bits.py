@@ -258,7 +258,7 @@ def test_pieces(pieces, dtype):
     large = "large" in pieces or "beyond" in pieces or "whole" in pieces
     for operator in ("max", "min", "avg", "avg with padding") + (("avg by 0.1",) if large else ()):
         expected = run(operator, x, dy, window, kwargs, layout="first, sliced")
-        for threads, layout, isa in product((1, 2), layouts, (ISAS[0], ISAS[-1])):
+        for layout, (threads, isa) in product(layouts, ((1, ISAS[0]), (2, ISAS[-1]))):
             with cpool.num_threads(threads):
                 actual = run(operator, x, dy, window, flat if layout == "last" else kwargs, layout=layout, isa=isa)
             assert_same(actual, expected, (operator, layout, isa, threads))
