@@ -18,8 +18,9 @@ enum {
     BEHIND = 32
 };
 
-/* Planes that become lanes: their number, and bytes of them in scratch; how long rows may be where windows are large. */
-enum { FEWEST_PLANES = 8, MOST_PLANES = 64, TURN = 128 * 1024, MOST_COLUMNS = 256 };
+/* Planes that become lanes: their number, and bytes of them in scratch; how long rows may be where windows are large, and where
+ * they are 2x2. */
+enum { FEWEST_PLANES = 8, MOST_PLANES = 64, TURN = 128 * 1024, MOST_COLUMNS = 256, FEWEST_OF_PAIRS = 12 };
 
 /* ---- Planning ---- */
 
@@ -56,6 +57,13 @@ static int are_held_by_few(const cp_pool *pool, const cp_axis *held)
     return pool->params.geometry != CPOOL_WHOLE && holders <= MOST_COMPARED;
 }
 
+/* Windows of 2x2 side by side, whose rows of results are two rows of elements each: rows may be short. */
+static int are_pairs(const cp_pool *pool)
+{
+    const cp_axis *down = &pool->axis[1], *along = &pool->axis[2];
+    return down->taps == 2 && down->stride == 2 && down->pad == 0 && along->taps == 2 && along->stride == 2 && along->pad == 0;
+}
+
 static int choose_lanes(cp_collects *c)
 {
     cp_layout *layout = &c->layout;
@@ -73,7 +81,8 @@ static int choose_lanes(cp_collects *c)
     }
     int64_t step[CP_GRIDS];
     int small = are_small(c->pool, c->held);
-    if (layout->lanes == 1 && c->pool->in[2] < (small ? FEWEST_LANES : MOST_COLUMNS) && cp_layout_is_dense(layout, 1) &&
+    int64_t fewest = !small ? MOST_COLUMNS : are_pairs(c->pool) ? FEWEST_OF_PAIRS : FEWEST_LANES;
+    if (layout->lanes == 1 && c->pool->in[2] < fewest && cp_layout_is_dense(layout, 1) &&
         cp_layout_run(layout, step) >= FEWEST_PLANES) {
         c->pixels = c->turned = 1;
         return 1;

@@ -1,4 +1,4 @@
-/* Gradients of averages over large windows in steps of 1: sums of the shares that results have, which are windows themselves. */
+/* Gradients of averages over large windows in steps of 1: results that hold an element are a window, whose shares are summed. */
 #ifndef CP_DRIVE_SHARES_H
 #define CP_DRIVE_SHARES_H
 

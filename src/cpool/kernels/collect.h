@@ -282,10 +282,51 @@ CP_TEMPLATE void NAME(collect_apart)(int select, int stride, const cp_collect *c
     CP_EACH(t, stride, { acc[t] = t >= c->window ? zero : V(add)(select ? acc[t] : plane, zero); });
 }
 
+/* Whether two rows of elements are held by the same row of results, and no other, and each element by a result. */
+CP_TEMPLATE int NAME(are_pair)(const cp_collect *c, const cp_collect_row *row)
+{
+    return c->window == 2 && row[0].planes == 1 && row[1].planes == 1 && row[0].rows == 1 && row[1].rows == 1 &&
+           row[0].first_plane == row[1].first_plane && row[0].first_row == row[1].first_row;
+}
+
+/* Windows of 2 columns side by side. */
+CP_TEMPLATE void NAME(collect_pair)(int select, const cp_collect *c, const cp_collect_row *row, const char *dy,
+                                    const char *taps, char *dx)
+{
+    const int64_t d = row->first_plane, h = row->first_row;
+    const CP_VECTOR zero = V(set1)(0);
+    const CP_ELEMENT *values = (const CP_ELEMENT *)(const void *)(dy + d * c->plane_step[0] + h * c->row_step[0]);
+    const uint8_t *codes = select ? (const uint8_t *)taps + d * c->plane_step[1] + h * c->row_step[1] : NULL;
+    for (int64_t i = 0; i < c->width; i += 2 * V(N)) {
+        const int64_t from = i / 2, left = c->across - from, n = left < V(N) ? left : V(N);
+        CP_VECTOR value = n > 0 ? NAME(load)(values + from, n, 0.0) : zero, code = zero, low, high;
+        if (select) {
+            code = n > 0 ? V(load_u8)(codes + from, n) : zero;
+        } else {
+            value = V(add)(n > 0 ? NAME(share)(c, value, c->row_counts[d * c->results + h], from, n) : zero, zero);
+            V(zip)(value, value, &low, &high);
+        }
+        CP_EACH(k, 2, {
+            CP_ELEMENT *to = (CP_ELEMENT *)(void *)(dx + row[k].target) + i;
+            if (select) {
+                const CP_ELEMENT *numbers = (const CP_ELEMENT *)c->codes + row[k].tap;
+                V(zip)(V(add_where)(V(eq)(code, V(set1)(numbers[0])), zero, value),
+                       V(add_where)(V(eq)(code, V(set1)(numbers[1])), zero, value), &low, &high);
+            }
+            NAME(save_elements)(to, low, c->width - i);
+            NAME(save_elements)(to + V(N), high, c->width - i - V(N));
+        });
+    }
+}
+
 CP_TEMPLATE void NAME(collect_rows_apart)(int select, int stride, const cp_collect *c, const char *dy, const char *taps,
                                           char *dx)
 {
     for (int64_t r = 0; r < c->row_count; r++) {
+        if (stride == 2 && r + 1 < c->row_count && NAME(are_pair)(c, &c->rows[r])) {
+            NAME(collect_pair)(select, c, &c->rows[r++], dy, taps, dx);
+            continue;
+        }
         CP_ELEMENT *to = (CP_ELEMENT *)(void *)(dx + c->rows[r].target);
         for (int64_t i = 0; i < c->width; i += stride * V(N)) {
             const int64_t left = c->across - i / stride, n = c->width - i;
