@@ -236,6 +236,28 @@ static int64_t plan_shared(cp_strips *s, int64_t width)
     return s->second * (carries_tap(s) ? 2 : 1);
 }
 
+/* How much of a row at once. Of a pixel as many lanes as leave room for the columns of half a window: those of one line
+ * of memory would come with others that are not wanted yet. */
+static void choose_shared(cp_strips *s)
+{
+    const cp_axis *along = &s->pool->axis[2];
+    int64_t columns = s->pool->out[2], line = to_whole_vectors(s, 1), least = 1, most = MOST_LANES;
+    int apart = along->stride >= along->taps;
+    if (is_pixels(s)) {
+        least = apart || s->turned ? 1 : along->taps / 2;
+        most = apart ? APART_LANES : s->turned ? FEWEST_LANES : carries_tap(s) ? 2 * line : 4 * line;
+    }
+    for (s->tile = cp_max64(1, cp_min64(s->row_lanes, most));; s->tile = to_whole_vectors(s, s->tile / 2)) {
+        s->width = cp_fitting(columns, WIDEST, s->tile);
+        while (s->width > 1 && plan_shared(s, s->width) > (is_pixels(s) ? SHARED_LANES : SHARED / s->lane_size)) {
+            s->width = (s->width + 1) / 2;
+        }
+        if (!is_pixels(s) || s->tile <= line || s->width >= cp_min64(columns, least)) {
+            return;
+        }
+    }
+}
+
 /* ---- Planes that become lanes ---- */
 
 /* What a unit of `height` rows of `width` results reads and makes, in scratch; returns the bytes of what it reads. */
@@ -314,13 +336,12 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool, const cp_pool *shares)
         s->slots *= 2;
     }
     int64_t lines = s->slots * axis[0].taps * rows;
-    int64_t few = s->turned ? FEWEST_LANES : to_whole_vectors(s, 1);
-    int64_t most = !shared || !pixels ? MOST_LANES : axis[2].stride < axis[2].taps ? few : APART_LANES;
-    s->tile = cp_max64(1, cp_min64(s->row_lanes, most));
-    s->width = pixels ? cp_min64(cp_fitting(columns, RING, lines * s->tile * size), WIDEST / s->tile + 1)
-                      : cp_fitting(columns, WIDEST, s->tile);
-    while (shared && s->width > 1 && plan_shared(s, s->width) > (pixels ? SHARED_LANES : SHARED / size)) {
-        s->width = (s->width + 1) / 2;
+    if (shared) {
+        choose_shared(s);
+    } else {
+        s->tile = cp_max64(1, cp_min64(s->row_lanes, MOST_LANES));
+        s->width = pixels ? cp_min64(cp_fitting(columns, RING, lines * s->tile * size), WIDEST / s->tile + 1)
+                          : cp_fitting(columns, WIDEST, s->tile);
     }
     s->height = cp_min64(height, cp_max64(4 * axis[1].taps, cp_fitting(height, UNIT, s->width * s->tile * size)));
     for (int g = 0; g < CP_STRIP_GRIDS; g++) {
