@@ -1,4 +1,4 @@
-"""Hypothesis profiles: CPOOL_TEST_PROFILE=thorough runs many more, random cases."""
+"""Hypothesis profiles: CPOOL_TEST_PROFILE=thorough runs many more, random cases; short a third, for what makes them slow."""
 
 import os
 
@@ -9,5 +9,6 @@ QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 COMMON = settings(deadline=None, suppress_health_check=QUIET)
 settings.register_profile("default", COMMON, derandomize=True, database=None, max_examples=60)
+settings.register_profile("short", COMMON, derandomize=True, database=None, max_examples=20)
 settings.register_profile("thorough", COMMON, print_blob=True, max_examples=3000)
 settings.load_profile(os.environ.get("CPOOL_TEST_PROFILE", "default"))
