@@ -222,6 +222,10 @@ PIECES = {
     "large windows, long rows of few channels": ((2, 3, 40, 50), (9, 13), {"stride": 1, "padding": (4, 6)}),
     "large windows, short rows": ((1, 40, 20, 20), 13, {"stride": 1, "padding": 6}),
     "large windows, one row of results": ((1, 2, 12, 90), (12, 13), {"stride": (5, 1), "padding": (0, 2), "ceil_mode": True}),
+    "large windows, one result": ((1, 2, 40, 40), 30, {}),
+    "large windows, one result, few rows": ((1, 2, 15, 40), (8, 30), {}),
+    "large windows, one result along": ((2, 2, 60, 40), (20, 20), {"stride": (1, 30)}),
+    "large windows, one result down, many channels": ((1, 20, 60, 90), (20, 20), {"stride": (60, 1), "padding": (3, 0)}),
     "large windows, nothing absent": ((1, 32, 30, 70), (17, 20), {"stride": 1}),
     "large bins": ((1, 20, 66, 70), cpool.adaptive(3, 4), {}),
     "large windows, several planes": ((1, 2, 5, 50, 60), (1, 13, 5), {"stride": 1, "padding": (0, 6, 2)}),
@@ -296,8 +300,11 @@ def sum_of_whole(elements):
     return total
 
 
+WHOLE = [(1, 1), (7, 7), (8, 8), (5, 13), (16, 16), (9, 100), (33, 31), (64, 65), (11, 700), (130, 131)]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("plane", [(1, 1), (7, 7), (8, 8), (5, 13), (16, 16), (9, 100), (33, 31), (64, 65), (11, 700)])
+@pytest.mark.parametrize("plane", WHOLE, ids=str)
 def test_order_of_whole_planes(plane, dtype):
     x = wide((3, 10, *plane), dtype)
     expected = [[sum_of_whole(p.reshape(-1).astype(np.float64)) / p.size for p in sample] for sample in x]

@@ -7,7 +7,8 @@
 covers more to tests/fuzz/corpus, and drop what no longer does. Objects stay in build/fuzz, and so does an input that fails
 (crash-*, timeout-*): build/fuzz/fuzz_pool build/fuzz/crash-... repeats it. Kernels are built without those checks of
 UndefinedBehaviorSanitizer that are made at every load and store, which take minutes to compile; AddressSanitizer's are made.
---lean: kernels without UndefinedBehaviorSanitizer at all, which compiles in a third of the time.
+--built: with the core as the last build of the package left it in build/temp, instead of compiling it;
+sanitizers and guidance are those that it was built with.
 """
 
 import argparse
@@ -33,7 +34,7 @@ LIMITS = ["-max_len=400", "-timeout=60", "-rss_limit_mb=2000", "-print_final_sta
 ENVIRONMENT = os.environ | {"ASAN_OPTIONS": "quarantine_size_mb=8"}
 
 
-def build(targets: list[str], isas: list[str], lean: bool) -> None:
+def build(targets: list[str], isas: list[str], built: bool) -> None:
     headers = [*ROOT.glob("include/**/*.h"), *ROOT.glob("src/**/*.h"), *ROOT.glob("src/**/*.def"), *ROOT.glob("tests/fuzz/*.h")]
     newest = max(header.stat().st_mtime for header in headers)
     kernels = [ROOT / f"src/cpool/isa/{isa}.c" for isa in isas]
@@ -42,15 +43,19 @@ def build(targets: list[str], isas: list[str], lean: bool) -> None:
     def compile_one(source: Path) -> str:
         target = BUILD / f"{'_'.join(source.relative_to(ROOT).parts)}.o"
         if not target.exists() or target.stat().st_mtime < max(newest, source.stat().st_mtime):
-            checks = [f"-fsanitize=fuzzer-no-link,{'address' if lean else OF_KERNELS}", *AS_CALLS] if source in kernels else [
+            checks = [f"-fsanitize=fuzzer-no-link,{OF_KERNELS}", *AS_CALLS] if source in kernels else [
                 f"-fsanitize=fuzzer-no-link,{SANITIZERS}"]
             subprocess.run([*CC, *FLAGS, *checks, "-c", str(source), "-o", str(target)], cwd=ROOT, check=True)
         return str(target)
 
     BUILD.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = list(pool.map(compile_one, [*kernels, *sorted(core)]))
-    aliases = [f"-Wl,--defsym=cp_kernels_{isa}=cp_kernels_{isas[0]}" for isa in ISAS if isa not in isas]
+    if built:
+        objects = [str(path) for path in sorted(ROOT.glob("build/temp/src/**/*.o"))]
+        aliases = []
+    else:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = list(pool.map(compile_one, [*kernels, *sorted(core)]))
+        aliases = [f"-Wl,--defsym=cp_kernels_{isa}=cp_kernels_{isas[0]}" for isa in ISAS if isa not in isas]
     for target in targets:
         own = compile_one(ROOT / f"tests/fuzz/fuzz_{target}.c")
         subprocess.run([*CC, f"-fsanitize=fuzzer,{SANITIZERS}", own, *objects, *aliases, "-pthread", "-lm",
@@ -84,10 +89,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)  # 0: another one every time
     parser.add_argument("--isa", default="scalar,avx2")
     parser.add_argument("--keep", action="store_true")
-    parser.add_argument("--lean", action="store_true")
+    parser.add_argument("--built", action="store_true")
     parser.add_argument("targets", nargs="*", default=["pool", "norm"])
     args = parser.parse_args()
-    build(args.targets, args.isa.split(","), args.lean)
+    build(args.targets, args.isa.split(","), args.built)
     for target in args.targets:
         fuzz(target, args.seconds, args.runs, args.seed, args.keep)
 

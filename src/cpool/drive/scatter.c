@@ -97,8 +97,8 @@ void cp_scatters_plan(cp_scatters *s, const cp_pool *pool)
         taps *= (double)pool->axis[a].taps;
     }
     s->taps = taps < 0x1p62 ? (int64_t)taps : INT64_MAX;
-    /* Lanes of whole cache lines, of which a plane stays in the nearest cache; of two, one of which comes with the other, if it is
-     * small enough for the next cache. */
+    /* Lanes of whole cache lines, of which a plane stays in the nearest cache; of two, one of which comes with the other, if
+     * that is small enough for the next cache. */
     double plane = (double)rows * (double)pool->in[s->cut] * (double)item;
     int64_t pair = 2 * CP_LINE / item, line = plane * (double)pair <= BAND ? pair : pair / 2;
     int64_t least = together ? line : FEWEST_PLANES, most = together ? NEAR_CACHE : MOST_PLANES;

@@ -2,12 +2,18 @@
 
 #include "drive/window.h"
 
-/* An element i is in the results i + pad - (window - 1) to i + pad. */
+/* Whether element i is in the results i + pad - (window - 1) to i + pad, as far as there are any, and in one at least: behind a
+ * single result there may be elements that none holds. */
+static int suits_axis(const cp_axis *axis)
+{
+    int all = axis->stride == 1 || (axis->targets == 1 && axis->sources <= axis->window - axis->pad);
+    return axis->kind == CP_AXIS_SLIDING && axis->dilation == 1 && axis->pad < axis->window && all;
+}
+
 static int suits(const cp_pool *pool)
 {
     for (int s = 0; s < CP_SPACE; s++) {
-        const cp_axis *axis = &pool->axis[s];
-        if (axis->kind != CP_AXIS_SLIDING || axis->dilation != 1 || cp_axis_stride(axis) != 1 || axis->pad >= axis->window) {
+        if (!suits_axis(&pool->axis[s])) {
             return 0;
         }
     }

@@ -1,4 +1,5 @@
-/* Gradients of averages over large windows in steps of 1: results that hold an element are a window, whose shares are summed. */
+/* Gradients of averages over large windows in steps of 1: the results that hold an element are a window themselves, and their
+ * shares are summed like its elements. */
 #ifndef CP_DRIVE_SHARES_H
 #define CP_DRIVE_SHARES_H
 

@@ -29,6 +29,11 @@ int cp_wholes_plan(cp_wholes *w, const cp_pool *pool, int32_t direction)
     cp_layout_make(&w->layout, pool, views, 0);
     w->direction = direction;
     w->dtype = pool->dtype;
+    w->units = 0;
+    w->bytes = 0;
+    if (cp_layout_planes(&w->layout) == 0) { /* their axes may be of any length */
+        return 1;
+    }
     w->inner = w->layout.dims - 1;
     cp_whole *whole = &w->whole;
     const cp_grid *grid = w->layout.grid;

@@ -83,7 +83,7 @@ CP_TEMPLATE void NAME(shared_finish)(int fold, const cp_strip *s, NAME(element) 
     CP_ELEMENT numbers[V(N)];
     int32_t wide[V(N)];
     V(store)(numbers, x.tap);
-    for (int l = 0; l < V(N); l++) {
+    for (int64_t l = 0; l < n; l++) { /* behind these there may be anything */
         wide[l] = (int32_t)numbers[l];
     }
     memcpy(taps, wide, (size_t)n * sizeof *wide);

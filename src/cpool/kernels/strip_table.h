@@ -121,9 +121,12 @@ typedef struct cp_strip {
      * rows count from first_row, and their source is that row. Columns: pixels of `step` lanes. */
     int64_t reach, before, there, span, second;
     const cp_strip_levels *levels;
-    int32_t floats, tap_bytes;       /* elements are floats, lanes double; of a tap, 1 or 4 */
-    const void *source_counts;       /* lanes of sums: what source columns from the first one there on are divided by, pixels */
-    const double *source_row_counts; /* one of each; times that of the row, from first_row on. NULL: nothing is divided */
+    int32_t floats, tap_bytes; /* elements are floats, lanes double; of a tap, 1 or 4 */
+
+    /* What sources are divided by, or NULL: the number of the column (of pixels one each, else `step`), from the first one on
+     * that is there, times that of the row, from first_row on. */
+    const void *source_counts;
+    const double *source_row_counts;
 
     /* Pixels. */
     const cp_strip_pixel *pixels;

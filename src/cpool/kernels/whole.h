@@ -51,7 +51,7 @@ CP_TEMPLATE void NAME(sum_planes)(int is_double, const cp_whole *w, const char *
     for (int64_t p = 0; p < w->count; p += V(N)) {
         CP_VECTOR v[V(N)];
         for (int64_t i = 0; i < V(N); i++) {
-            const char *plane = x + (p + i) * w->x_step;
+            const char *plane = x + (p + i < w->count ? p + i : p) * w->x_step;
             if (p + i >= w->count) {
                 v[i] = V(set1)(0);
             } else if (w->dense) {
