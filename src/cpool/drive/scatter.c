@@ -15,7 +15,7 @@ enum {
     FEWEST_PLANES = 4,
     MOST_PLANES = 16,
     MOST_FIELD = 512 * 1024,
-    MOST_NEAR = 4096
+    MOST_NEAR = 128 * 128
 };
 
 enum { ARRAYS = 3 }; /* the gradients of x and y, taps */
@@ -76,6 +76,22 @@ static void plan_field(cp_scatters *s)
     }
 }
 
+/* A band sees again what windows reach into it from outside: it is not much smaller than they are. */
+static void plan_bands(cp_scatters *s, int64_t tile)
+{
+    const cp_pool *pool = s->pool;
+    double each = (double)tile * (double)s->layout.grid[0].item; /* of one position along the cut */
+    for (int a = 0; a < CP_SPACE; a++) {
+        each *= a == s->cut ? 1 : (double)pool->in[a];
+    }
+    double band = each < BAND ? BAND / each : 1;
+    int64_t shortest = cp_min64(pool->axis[s->cut].taps, pool->in[s->cut]);
+    s->tile = tile;
+    s->band = cp_max64(1, cp_min64(pool->in[s->cut], cp_max64((int64_t)band, shortest)));
+    s->bands = cp_ceil_div(pool->in[s->cut], s->band);
+    plan_field(s);
+}
+
 void cp_scatters_plan(cp_scatters *s, const cp_pool *pool)
 {
     const cpool_view *views[CP_GRIDS] = {pool->grad[CPOOL_X], pool->grad[CPOOL_Y], pool->array[CPOOL_TAPS]};
@@ -103,14 +119,14 @@ void cp_scatters_plan(cp_scatters *s, const cp_pool *pool)
     int64_t pair = 2 * CP_LINE / item, line = plane * (double)pair <= BAND ? pair : pair / 2;
     int64_t least = together ? line : FEWEST_PLANES, most = together ? NEAR_CACHE : MOST_PLANES;
     s->tile = plane < NEAR_CACHE / (double)least ? (int64_t)(NEAR_CACHE / plane) / least * least : least;
-    s->tile = cp_max64(1, cp_min64(layout->lanes, cp_min64(s->tile, most)));
-    /* A band sees again what windows reach into it from outside: it is not much smaller than they are. */
-    double each = (double)rows * (double)s->tile * (double)item;
-    double band = each < BAND ? BAND / each : 1;
-    int64_t shortest = cp_min64(pool->axis[s->cut].taps, pool->in[s->cut]);
-    s->band = cp_max64(1, cp_min64(pool->in[s->cut], cp_max64((int64_t)band, shortest)));
-    s->bands = cp_ceil_div(pool->in[s->cut], s->band);
-    plan_field(s);
+    int64_t tile = cp_max64(1, cp_min64(layout->lanes, cp_min64(s->tile, most)));
+    plan_bands(s, tile);
+    while (!s->is_near && s->tile > 1) { /* looking for the place of each tap takes longer than fewer lanes do */
+        plan_bands(s, s->tile / 2);
+    }
+    if (!s->is_near) {
+        plan_bands(s, tile);
+    }
     s->tiles = cp_ceil_div(layout->lanes, s->tile);
     s->units = rows == 0 ? 0 : layout->outer * s->tiles * s->bands;
     s->start_bytes = cp_row_bytes(cp_min64(pool->out[2], COLUMNS), sizeof(int64_t));
@@ -150,12 +166,12 @@ static void begin_scatter(cp_scatter_work *w, char *memory)
     scatter->taps = s->taps;
     w->near = (int64_t *)(void *)(memory + s->start_bytes);
     w->field = memory + s->start_bytes + s->near_bytes;
-    for (int64_t t = 0; s->is_near && t < s->taps; t++) {
-        int64_t row = t / scatter->window[2],
-                at[3] = {row / scatter->window[1], row % scatter->window[1], t % scatter->window[2]};
-        w->near[t] = 0;
-        for (int a = 0; a < CP_SPACE; a++) {
-            w->near[t] += at[a] * scatter->dilation[a] * scatter->step[a];
+    for (int64_t d = 0, t = 0; s->is_near && d < scatter->window[0]; d++) {
+        for (int64_t h = 0; h < scatter->window[1]; h++) {
+            int64_t line = d * scatter->dilation[0] * scatter->step[0] + h * scatter->dilation[1] * scatter->step[1];
+            for (int64_t i = 0; i < scatter->window[2]; i++) {
+                w->near[t++] = line + i * scatter->dilation[2] * scatter->step[2];
+            }
         }
     }
     scatter->near = s->is_near ? w->near : NULL;
