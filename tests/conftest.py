@@ -1,4 +1,4 @@
-"""Hypothesis profiles: CPOOL_TEST_PROFILE=thorough runs many more, random cases; short a third, for what makes them slow."""
+"""Hypothesis profiles: CPOOL_TEST_PROFILE=thorough runs many more, random cases, short a third of them."""
 
 import os
 

@@ -7,8 +7,8 @@
 covers more to tests/fuzz/corpus, and drop what no longer does. Objects stay in build/fuzz, and so does an input that fails
 (crash-*, timeout-*): build/fuzz/fuzz_pool build/fuzz/crash-... repeats it. Kernels are built without those checks of
 UndefinedBehaviorSanitizer that are made at every load and store, which take minutes to compile; AddressSanitizer's are made.
---built: with the core as the last build of the package left it in build/temp, instead of compiling it;
-sanitizers and guidance are those that it was built with.
+--built: with the core as the last build of the package left it in build/temp, instead of compiling it; instruction
+sets, sanitizers and guidance are those that it was built with.
 """
 
 import argparse
@@ -50,8 +50,10 @@ def build(targets: list[str], isas: list[str], built: bool) -> None:
 
     BUILD.mkdir(parents=True, exist_ok=True)
     if built:
-        objects = [str(path) for path in sorted(ROOT.glob("build/temp/src/**/*.o"))]
-        aliases = []
+        found = sorted(ROOT.glob("build/temp/src/**/*.o"))
+        if not found or not all(b"__asan_" in path.read_bytes() for path in found if path.stem == "args"):
+            sys.exit("--built: the last build of the package had no AddressSanitizer")
+        objects, aliases = [str(path) for path in found], []
     else:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = list(pool.map(compile_one, [*kernels, *sorted(core)]))

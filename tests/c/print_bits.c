@@ -108,9 +108,9 @@ static char *element(const cpool_view *v, int64_t index)
 /* With so many digits that sums of doubles are rounded, too, and tell in which order they were made. */
 static double draw(void)
 {
-    const double rest = (double)(state >> 8) / 140737488355328.0;
+    const double rest = (double)(state >> 8) / 0x1p47;
     state = state * UINT32_C(1664525) + UINT32_C(1013904223);
-    return ((double)(state >> 8) / 8388608.0 - 1.0 + rest) * (state >> 29 == 0 ? 300.0 : 1.0);
+    return ((double)(state >> 8) / 0x1p23 - 1.0 + rest) * (state >> 29 == 0 ? 300.0 : 1.0);
 }
 
 /* Numbers in the order of indices, whatever the strides are. */

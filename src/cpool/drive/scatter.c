@@ -4,7 +4,6 @@
 
 #include "drive/scatter_add.h"
 #include "integers.h"
-#include "kernels/template.h"
 
 /* Bytes of the gradient of x that are written at once, roughly, and of lanes of a plane; results of a row, planes at once;
  * bytes of scratch, and taps in a table, at most. */
@@ -225,28 +224,6 @@ static void settle(const cp_scatter_work *w, char *dx, const char *from)
     }
 }
 
-/* A row of the gradient will be written when sums settle: lines far apart, each of which would be waited for. */
-static void ask_for_row(const cp_scatter_work *w, char *dx, int64_t d, int64_t h)
-{
-    const cp_scatters *s = w->scatters;
-    const cp_scatter *scatter = &w->scatter;
-    const cp_grid *grid = &s->layout.grid[0];
-    int64_t columns = scatter->hi[2] - scatter->lo[2], lane = s->layout.lane >= 0 ? grid->batch[s->layout.lane] : 0;
-    int together = lane == grid->item;
-    if (d >= scatter->hi[0] || h >= scatter->hi[1] || (!together && grid->space[2] != grid->item)) {
-        return;
-    }
-    int64_t pieces = together ? columns : scatter->lanes, step = together ? grid->space[2] : lane;
-    int64_t last = (together ? scatter->lanes : columns) * grid->item - 1;
-    const char *row = dx + d * grid->space[0] + h * grid->space[1] + scatter->lo[2] * grid->space[2];
-    for (int64_t p = 0; p < pieces; p++, row += step) {
-        for (int64_t at = 0; at < last; at += CP_LINE) {
-            CP_PREFETCH_WRITE(row + at);
-        }
-        CP_PREFETCH_WRITE(row + last);
-    }
-}
-
 static void run_unit(cp_scatter_work *w, int64_t unit)
 {
     const cp_scatters *s = w->scatters;
@@ -277,9 +254,6 @@ static void run_unit(cp_scatter_work *w, int64_t unit)
     }
     for (int64_t d = from[0]; d < to[0]; d++) {
         for (int64_t h = from[1]; h < to[1]; h++) {
-            if (s->has_field) {
-                ask_for_row(w, dx, scatter->lo[0] + d - from[0], scatter->lo[1] + h - from[1]);
-            }
             scatter_row(w, at, d, h, from[2], to[2]);
         }
     }

@@ -9,7 +9,7 @@ enum { UNIT = 128 * 1024, SUMS = 64 * 1024, FEWEST_LANES = 8, FEWEST_PLANES = 16
 /* Of a plane that lies in rows, whether these lie behind each other. */
 static int is_dense(const cp_whole *whole)
 {
-    int64_t step = whole->is_double ? 8 : 4;
+    int64_t step = whole->floats ? 4 : 8;
     for (int s = CP_SPACE; s-- > 0; step *= whole->size[s]) {
         if (whole->size[s] > 1 && whole->step[s] != step) {
             return 0;
@@ -34,11 +34,11 @@ int cp_wholes_plan(cp_wholes *w, const cp_pool *pool, int32_t direction)
     if (cp_layout_planes(&w->layout) == 0) { /* their axes may be of any length */
         return 1;
     }
-    w->inner = w->layout.dims - 1;
+    int32_t inner = w->layout.dims - 1; /* planes at equal distances, or lanes; -1: one plane */
     cp_whole *whole = &w->whole;
     const cp_grid *grid = w->layout.grid;
     w->elements = 1;
-    whole->is_double = pool->dtype_bits == 64;
+    whole->floats = pool->dtype_bits == 32;
     whole->pixels = 0;
     whole->divisor = 1;
     for (int32_t s = 0; s < CP_SPACE; s++) {
@@ -50,13 +50,13 @@ int cp_wholes_plan(cp_wholes *w, const cp_pool *pool, int32_t direction)
     whole->dense = is_dense(whole);
     for (int32_t dim = 0; dim < w->layout.dims; dim++) {
         if (w->layout.length[dim] >= FEWEST_LANES && cp_layout_is_together(&w->layout, dim)) {
-            w->inner = dim;
+            inner = dim;
             whole->pixels = 1;
         }
     }
-    cp_layout_take_lanes(&w->layout, w->inner);
-    whole->x_step = w->inner >= 0 ? grid[0].batch[w->inner] : 0;
-    whole->y_step = w->inner >= 0 ? grid[1].batch[w->inner] : 0;
+    cp_layout_take_lanes(&w->layout, inner);
+    whole->x_step = inner >= 0 ? grid[0].batch[inner] : 0;
+    whole->y_step = inner >= 0 ? grid[1].batch[inner] : 0;
     w->blocks = cp_ceil_div(w->elements, CP_WHOLE_BLOCK);
     w->levels = 1;
     for (int64_t blocks = w->blocks; blocks >= RADIX; blocks /= RADIX) {

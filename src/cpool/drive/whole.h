@@ -10,8 +10,7 @@ typedef struct cp_wholes {
     int32_t direction, dtype;
     cp_layout layout;
     cp_whole whole;
-    int32_t inner;         /* dimension of planes at equal distances, or of lanes; -1: one plane */
-    int64_t group, groups; /* of them at once */
+    int64_t group, groups; /* planes at equal distances, or lanes, at once */
     int64_t units;
     int64_t elements, blocks, levels; /* of a plane; sums of blocks are kept in so many levels */
     size_t row_bytes, bytes;          /* of a sum of each plane; per worker */

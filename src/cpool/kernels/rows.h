@@ -153,7 +153,12 @@ static void NAME(first_taps)(void *taps, const double *first, int64_t columns, i
     }
 }
 
-/* A vector of elements, or n of them: floats even where lanes are double, if they are said to be. */
+/* Elements are floats even where lanes are double, if they are said to be: bytes of one; a vector, or n of them. */
+CP_TEMPLATE int64_t NAME(element_size)(int floats)
+{
+    return floats ? (int64_t)sizeof(float) : (int64_t)sizeof(CP_ELEMENT);
+}
+
 CP_TEMPLATE CP_VECTOR NAME(load_element)(int floats, const char *p, int64_t n)
 {
 #ifdef CP_LANE_IS_F64

@@ -44,12 +44,6 @@ CP_TEMPLATE void NAME(shared_fold)(int fold, const cp_strip *s, CP_ELEMENT *to, 
     }
 }
 
-/* Bytes of an element. */
-CP_TEMPLATE int64_t NAME(shared_size)(const cp_strip *s)
-{
-    return s->floats ? (int64_t)sizeof(float) : (int64_t)sizeof(CP_ELEMENT);
-}
-
 /* n elements of a source row, of column i of those that are there; row_count: what is counted of it besides. */
 CP_TEMPLATE CP_VECTOR NAME(shared_load)(int fold, const cp_strip *s, const char *p, int64_t i, double row_count, int64_t n)
 {
@@ -100,7 +94,7 @@ CP_TEMPLATE NAME(shared_level)
     NAME(shared_source)(int fold, const cp_strip *s, const char *source, double row_count, CP_ELEMENT *memory)
 {
     const double identity = cp_fold_identity(fold, 0);
-    const int64_t size = NAME(shared_size)(s);
+    const int64_t size = NAME(element_size)(s->floats);
     NAME(shared_level) level = {NAME(shared_at)(s, memory), s->span};
     if (s->there == s->reach && s->lanes == s->span && s->step_bytes % size == 0 && !s->floats && s->source_counts == NULL) {
         level.row.value = (const CP_ELEMENT *)(const void *)source;
@@ -254,7 +248,7 @@ CP_TEMPLATE void NAME(shared_pixels)(int fold, int count, int most, const cp_str
                                      const NAME(shared_row) *term, char *target, char *taps)
 {
     const double tap = row->tap - (double)(row->first * s->tap_row);
-    const int64_t size = NAME(shared_size)(s);
+    const int64_t size = NAME(element_size)(s->floats);
     for (int64_t i = 0; i < s->end - s->begin; i++) {
         const cp_strip_pixel *pixel = &s->pixels[i];
         const double number = pixel->count * row->count;

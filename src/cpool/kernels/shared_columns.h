@@ -19,7 +19,7 @@ CP_TEMPLATE void NAME(columns_prepare)(int fold, const cp_strip *s, CP_ELEMENT *
 
 CP_TEMPLATE void NAME(columns_copy)(int fold, const cp_strip *s, const char *source, int64_t row, CP_ELEMENT *to)
 {
-    const int64_t n = s->there * s->step, size = NAME(shared_size)(s);
+    const int64_t n = s->there * s->step, size = NAME(element_size)(s->floats);
     const double row_count = NAME(shared_row_count)(fold, s, row);
     int64_t i = 0;
     for (; i + V(N) <= n; i += V(N)) {
@@ -79,7 +79,7 @@ CP_TEMPLATE void NAME(columns_targets)(int fold, const cp_strip *s, const cp_str
     NAME(shared_row) term[CP_STRIP_TERMS];
     const int count = NAME(shared_find_rows)(fold, s, row, memory, term);
     const double tap = row->tap - (double)(row->first * s->tap_row);
-    const int64_t size = NAME(shared_size)(s);
+    const int64_t size = NAME(element_size)(s->floats);
     target += s->begin * size;
     taps = cp_behind(taps, s->begin * s->tap_bytes);
     for (int64_t i = 0; i < s->end - s->begin; i += V(N)) {

@@ -6,10 +6,10 @@ CP_TEMPLATE CP_VECTOR NAME(divide_by)(CP_VECTOR v, double divisor)
     return cp_is_power_of_two(divisor) ? V(mul)(v, V(set1)(1 / divisor)) : V(div)(v, V(set1)(divisor));
 }
 
-/* By halves: a + b of the lower and the upper ones. Returns the first `to` of `from` sums. */
-CP_TEMPLATE void NAME(fold_halves)(CP_VECTOR *sums, int from, int to)
+/* Of `count` sums the first becomes that of all, by halves. */
+CP_TEMPLATE void NAME(fold_halves)(CP_VECTOR *sums, int count)
 {
-    CP_UNROLL for (int half = from / 2; half >= to; half /= 2)
+    CP_UNROLL for (int half = count / 2; half > 0; half /= 2)
     {
         CP_UNROLL for (int i = 0; i < half; i++)
         {
@@ -19,10 +19,10 @@ CP_TEMPLATE void NAME(fold_halves)(CP_VECTOR *sums, int from, int to)
 }
 
 /* Of n elements side by side the sums of the virtual lanes, folded to N. */
-CP_TEMPLATE CP_VECTOR NAME(sum_plane)(int is_double, const char *x, int64_t n)
+CP_TEMPLATE CP_VECTOR NAME(sum_plane)(int floats, const char *x, int64_t n)
 {
     enum { PARTS = CP_WHOLE_LANES / V(N) };
-    const int64_t size = is_double ? 8 : 4;
+    const int64_t size = NAME(element_size)(floats);
     CP_VECTOR sums[PARTS];
     CP_UNROLL for (int i = 0; i < PARTS; i++)
     {
@@ -31,37 +31,38 @@ CP_TEMPLATE CP_VECTOR NAME(sum_plane)(int is_double, const char *x, int64_t n)
     for (; n >= CP_WHOLE_LANES; n -= CP_WHOLE_LANES, x += CP_WHOLE_LANES * size) {
         CP_UNROLL for (int i = 0; i < PARTS; i++)
         {
-            sums[i] = V(add)(sums[i], NAME(load_element)(!is_double, x + i * V(N) *size, V(N)));
+            sums[i] = V(add)(sums[i], NAME(load_element)(floats, x + i * V(N) *size, V(N)));
         }
     }
     CP_UNROLL for (int i = 0; i < PARTS; i++)
     {
         const int64_t left = n - i * V(N);
         if (left > 0) {
-            sums[i] = V(add)(sums[i], NAME(load_element)(!is_double, x + i * V(N) *size, left < V(N) ? left : V(N)));
+            sums[i] = V(add)(sums[i], NAME(load_element)(floats, x + i * V(N) *size, left < V(N) ? left : V(N)));
         }
     }
-    NAME(fold_halves)(sums, PARTS, 1);
+    NAME(fold_halves)(sums, PARTS);
     return sums[0];
 }
 
-CP_TEMPLATE void NAME(sum_planes)(int is_double, const cp_whole *w, const char *x, const int64_t *place, int64_t n,
-                                  double *sums)
+CP_TEMPLATE void NAME(sum_planes)(int floats, const cp_whole *w, const char *x, const int64_t *place, int64_t n, double *sums)
 {
     for (int64_t p = 0; p < w->count; p += V(N)) {
         CP_VECTOR v[V(N)];
         for (int64_t i = 0; i < V(N); i++) {
-            const char *plane = x + (p + i < w->count ? p + i : p) * w->x_step;
             if (p + i >= w->count) {
                 v[i] = V(set1)(0);
-            } else if (w->dense) {
-                v[i] = NAME(sum_plane)(is_double, plane + place[0], n);
+                continue;
+            }
+            const char *plane = x + (p + i) * w->x_step;
+            if (w->dense) {
+                v[i] = NAME(sum_plane)(floats, plane + place[0], n);
             } else {
                 double own[CP_WHOLE_BLOCK] = {0};
                 for (int64_t e = 0; e < n; e++) {
-                    own[e] = is_double ? cp_read_f64(plane + place[e]) : cp_read_f32(plane + place[e]);
+                    own[e] = floats ? cp_read_f32(plane + place[e]) : cp_read_f64(plane + place[e]);
                 }
-                v[i] = NAME(sum_plane)(1, (const char *)own, n);
+                v[i] = NAME(sum_plane)(0, (const char *)own, n);
             }
         }
         /* The lanes of N planes by halves as well, until each has one. */
@@ -80,41 +81,40 @@ CP_TEMPLATE void NAME(sum_planes)(int is_double, const cp_whole *w, const char *
 
 /* Some vectors of pixels, the last of which has m lanes: a virtual lane after the other, so that each line of memory is read
  * as a whole. */
-CP_TEMPLATE void NAME(sum_some_pixels)(int is_double, int some, const char *x, const int64_t *place, int64_t n, double *sums,
+CP_TEMPLATE void NAME(sum_some_pixels)(int floats, int some, const char *x, const int64_t *place, int64_t n, double *sums,
                                        int64_t m)
 {
-    const int64_t size = is_double ? 8 : 4;
+    const int64_t size = NAME(element_size)(floats);
     CP_VECTOR sum[4][CP_WHOLE_LANES];
     for (int lane = 0; lane < CP_WHOLE_LANES; lane++) {
         CP_VECTOR own[4] = {V(set1)(0), V(set1)(0), V(set1)(0), V(set1)(0)};
         for (int64_t e = lane; e < n; e += CP_WHOLE_LANES) {
-            CP_EACH(q, some, own[q] = V(add)(own[q], NAME(load_element)(!is_double, x + place[e] + q * V(N) *size, m)));
+            CP_EACH(q, some, own[q] = V(add)(own[q], NAME(load_element)(floats, x + place[e] + q * V(N) *size, m)));
         }
         CP_EACH(q, some, sum[q][lane] = own[q]);
     }
-    CP_EACH(q, some, NAME(fold_halves)(sum[q], CP_WHOLE_LANES, 1); NAME(save)(sums + q * V(N), sum[q][0], m));
+    CP_EACH(q, some, NAME(fold_halves)(sum[q], CP_WHOLE_LANES); NAME(save)(sums + q * V(N), sum[q][0], m));
 }
 
-CP_TEMPLATE void NAME(sum_pixels)(int is_double, const cp_whole *w, const char *x, const int64_t *place, int64_t n,
-                                  double *sums)
+CP_TEMPLATE void NAME(sum_pixels)(int floats, const cp_whole *w, const char *x, const int64_t *place, int64_t n, double *sums)
 {
-    const int64_t size = is_double ? 8 : 4;
+    const int64_t size = NAME(element_size)(floats);
     int64_t p = 0;
     for (; p + 4 * V(N) <= w->count; p += 4 * V(N)) {
-        NAME(sum_some_pixels)(is_double, 4, x + p * size, place, n, sums + p, V(N));
+        NAME(sum_some_pixels)(floats, 4, x + p * size, place, n, sums + p, V(N));
     }
     for (; p + V(N) <= w->count; p += V(N)) {
-        NAME(sum_some_pixels)(is_double, 1, x + p * size, place, n, sums + p, V(N));
+        NAME(sum_some_pixels)(floats, 1, x + p * size, place, n, sums + p, V(N));
     }
     if (p < w->count) {
-        NAME(sum_some_pixels)(is_double, 1, x + p * size, place, n, sums + p, w->count - p);
+        NAME(sum_some_pixels)(floats, 1, x + p * size, place, n, sums + p, w->count - p);
     }
 }
 
 static void NAME(whole_sums)(const cp_whole *given, const char *x, const int64_t *place, int64_t n, double *sums)
 {
     const cp_whole own = *given, *w = &own; /* that no store can be thought to change */
-    if (w->is_double) {
+    if (w->floats) {
         w->pixels ? NAME(sum_pixels)(1, w, x, place, n, sums) : NAME(sum_planes)(1, w, x, place, n, sums);
     } else {
         w->pixels ? NAME(sum_pixels)(0, w, x, place, n, sums) : NAME(sum_planes)(0, w, x, place, n, sums);
@@ -122,9 +122,9 @@ static void NAME(whole_sums)(const cp_whole *given, const char *x, const int64_t
 }
 
 /* One value goes to every element of a plane. */
-CP_TEMPLATE void NAME(fill_plane)(int is_double, const cp_whole *w, char *dx, CP_VECTOR share)
+CP_TEMPLATE void NAME(fill_plane)(int floats, const cp_whole *w, char *dx, CP_VECTOR share)
 {
-    const int64_t size = is_double ? 8 : 4;
+    const int64_t size = NAME(element_size)(floats);
     for (int64_t d = 0; d < w->size[0]; d++) {
         for (int64_t h = 0; h < w->size[1]; h++) {
             char *row = dx + d * w->step[0] + h * w->step[1];
@@ -132,16 +132,16 @@ CP_TEMPLATE void NAME(fill_plane)(int is_double, const cp_whole *w, char *dx, CP
             const int64_t lanes = w->step[2] == size ? V(N) : 1;
             for (int64_t c = 0; c < w->size[2]; c += lanes) {
                 CP_PREFETCH_WRITE(row + c * w->step[2] + CP_AHEAD);
-                NAME(save_element)(!is_double, row + c * w->step[2], share, w->size[2] - c < lanes ? w->size[2] - c : lanes);
+                NAME(save_element)(floats, row + c * w->step[2], share, w->size[2] - c < lanes ? w->size[2] - c : lanes);
             }
         }
     }
 }
 
 /* A row of values, n of them, goes to every pixel. */
-CP_TEMPLATE void NAME(fill_pixels)(int is_double, const cp_whole *w, char *dx, const CP_VECTOR *shares, int64_t n)
+CP_TEMPLATE void NAME(fill_pixels)(int floats, const cp_whole *w, char *dx, const CP_VECTOR *shares, int64_t n)
 {
-    const int64_t size = is_double ? 8 : 4;
+    const int64_t size = NAME(element_size)(floats);
     const int64_t ahead = w->size[2] > 4 ? 4 * w->step[2] : 0; /* steps of an axis that makes none may be any number */
     for (int64_t d = 0; d < w->size[0]; d++) {
         for (int64_t h = 0; h < w->size[1]; h++) {
@@ -149,7 +149,7 @@ CP_TEMPLATE void NAME(fill_pixels)(int is_double, const cp_whole *w, char *dx, c
                 char *pixel = dx + d * w->step[0] + h * w->step[1] + c * w->step[2];
                 for (int64_t l = 0; l < n; l += V(N)) {
                     CP_PREFETCH_WRITE(pixel + l * size + ahead);
-                    NAME(save_element)(!is_double, pixel + l * size, shares[l / V(N)], n - l < V(N) ? n - l : V(N));
+                    NAME(save_element)(floats, pixel + l * size, shares[l / V(N)], n - l < V(N) ? n - l : V(N));
                 }
             }
         }
@@ -158,7 +158,7 @@ CP_TEMPLATE void NAME(fill_pixels)(int is_double, const cp_whole *w, char *dx, c
 
 enum { NAME(SHARES) = 16 };
 
-CP_TEMPLATE void NAME(whole_shares)(int is_double, const cp_whole *w, const char *dy, char *dx)
+CP_TEMPLATE void NAME(whole_shares)(int floats, const cp_whole *w, const char *dy, char *dx)
 {
     const int64_t at_once = w->pixels ? NAME(SHARES) *V(N) : 1;
     for (int64_t p = 0; p < w->count; p += at_once) {
@@ -166,22 +166,22 @@ CP_TEMPLATE void NAME(whole_shares)(int is_double, const cp_whole *w, const char
         const char *from = dy + p * w->y_step;
         CP_VECTOR shares[NAME(SHARES)];
         if (!w->pixels) {
-            shares[0] = V(set1)(is_double ? cp_read_f64(from) : cp_read_f32(from));
-            NAME(fill_plane)(is_double, w, dx + p * w->x_step, NAME(divide_by)(shares[0], w->divisor));
+            shares[0] = V(set1)(floats ? cp_read_f32(from) : cp_read_f64(from));
+            NAME(fill_plane)(floats, w, dx + p * w->x_step, NAME(divide_by)(shares[0], w->divisor));
             continue;
         }
         for (int64_t l = 0; l < n; l += V(N)) {
-            CP_VECTOR v = NAME(load_element)(!is_double, from + l * w->y_step, n - l < V(N) ? n - l : V(N));
+            CP_VECTOR v = NAME(load_element)(floats, from + l * w->y_step, n - l < V(N) ? n - l : V(N));
             shares[l / V(N)] = NAME(divide_by)(v, w->divisor);
         }
-        NAME(fill_pixels)(is_double, w, dx + p * w->x_step, shares, n);
+        NAME(fill_pixels)(floats, w, dx + p * w->x_step, shares, n);
     }
 }
 
 static void NAME(whole_gradient)(const cp_whole *given, const char *dy, char *dx)
 {
     const cp_whole own = *given, *w = &own;
-    if (w->is_double) {
+    if (w->floats) {
         NAME(whole_shares)(1, w, dy, dx);
     } else {
         NAME(whole_shares)(0, w, dy, dx);

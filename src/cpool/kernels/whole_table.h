@@ -9,11 +9,11 @@ enum { CP_WHOLE_BLOCK = 64, CP_WHOLE_LANES = 8 };
 
 /* Planes at equal distances, or pixels whose elements are lanes. Steps are bytes. */
 typedef struct cp_whole {
-    int32_t is_double, pixels; /* elements are double; else float */
-    int32_t dense;             /* all elements of a plane lie side by side */
-    int64_t size[3], step[3];  /* of a plane, and from one element to the next */
-    int64_t count;             /* of planes, or of lanes */
-    int64_t x_step, y_step;    /* from one plane to the next; of pixels, an element's size */
+    int32_t floats, pixels;   /* elements are floats; else double */
+    int32_t dense;            /* all elements of a plane lie side by side */
+    int64_t size[3], step[3]; /* of a plane, and from one element to the next */
+    int64_t count;            /* of planes, or of lanes */
+    int64_t x_step, y_step;   /* from one plane to the next; of pixels, an element's size */
     double divisor;
 } cp_whole;
 
