@@ -19,7 +19,8 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext as _build_ext
 
-CORE = sorted(glob("src/cpool/**/*.c", recursive=True))
+# Those of src/cpool/isa take a minute each and come first, so that all processors have something to do until the end.
+CORE = sorted(glob("src/cpool/**/*.c", recursive=True), key=lambda source: (Path(source).parent.name != "isa", source))
 HEADER = "include/cpool/cpool.h"
 MAP = "src/cpool/libcpool.map"
 VERSION = re.search(r'#define CPOOL_VERSION "(.+)"', Path(HEADER).read_text(encoding="utf-8"))[1]

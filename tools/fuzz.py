@@ -2,6 +2,7 @@
 
     CC=clang-19 python tools/fuzz.py                     # replay the corpora, then 10 seconds of each
     CC=clang-19 python tools/fuzz.py --seconds 3600 --isa scalar,avx2,avx512 --keep pool
+    CC=clang-19 python tools/fuzz.py --runs 5000 --seed 1   # the same every time, however long it takes
 
 --isa: kernels to build, the slowest part of the build; the others are the first of them under other names. --keep: add what
 covers more to tests/fuzz/corpus, and drop what no longer does. Objects stay in build/fuzz, and so does an input that fails
@@ -86,7 +87,7 @@ def fuzz(target: str, seconds: int, runs: int, seed: int, keep: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--seconds", type=int)
     parser.add_argument("--runs", type=int, default=-1)
     parser.add_argument("--seed", type=int, default=0)  # 0: another one every time
     parser.add_argument("--isa", default="scalar,avx2")
@@ -94,9 +95,10 @@ def main() -> None:
     parser.add_argument("--built", action="store_true")
     parser.add_argument("targets", nargs="*", default=["pool", "norm"])
     args = parser.parse_args()
+    seconds = args.seconds or (10 if args.runs < 0 else 0)
     build(args.targets, args.isa.split(","), args.built)
     for target in args.targets:
-        fuzz(target, args.seconds, args.runs, args.seed, args.keep)
+        fuzz(target, seconds, args.runs, args.seed, args.keep)
 
 
 if __name__ == "__main__":

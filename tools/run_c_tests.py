@@ -27,16 +27,18 @@ VALGRIND = ["valgrind", "-q", "--leak-check=full", "--show-leak-kinds=definite",
             "--error-exitcode=99"]
 
 
-def run(command: list[str]) -> bool:
-    return subprocess.run(command, cwd=ROOT).returncode == 0
+def run(command: list[str]) -> tuple[int, str]:
+    """Its status, and what it prints."""
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.returncode, done.stdout
 
 
-def run_under_valgrind(program: str) -> bool:
+def run_under_valgrind(program: str) -> tuple[int, str]:
     # Children of a fork lose what threads of their parent held, and some have less memory than Valgrind needs.
     arguments = ["--no-fork"] if program.endswith("check_threads") else []
-    status = subprocess.run([*VALGRIND, program, *arguments], cwd=ROOT).returncode
+    status, text = run([*VALGRIND, program, *arguments])
     # Valgrind's long double has 64 bits, with which check_math cannot tell how accurate functions are.
-    return status == 0 or (status == 1 and program.endswith("check_math"))
+    return (0 if status == 1 and program.endswith("check_math") else status), text
 
 
 def parts(program: Path) -> list[str]:
@@ -61,21 +63,27 @@ def main() -> None:
             source, part = unit
             name = source.relative_to(ROOT).as_posix()
             target = f"{folder}/{name.replace('/', '_')}.{part}.o"
-            if not run([*CC, *FLAGS, f"-D{part}", "-c", name, "-o", target]):
-                raise SystemExit(f"{name} does not compile")
+            status, text = run([*CC, *FLAGS, f"-D{part}", "-c", name, "-o", target])
+            if status != 0:
+                raise SystemExit(f"{text}{name} does not compile")
             return target
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = dict(zip(units, pool.map(compile_one, units), strict=True))
-
-        failed = []
-        for program in programs:
-            print(f"-- {program.stem}", flush=True)
+        def run_one(program: Path) -> tuple[int, str]:
             own = [target for (source, _), target in objects.items() if source in (program, *core)]
             executable = f"{folder}/{program.stem}"
-            linked = run([*CC, *FLAGS, *own, *built, "-lquadmath", "-lm", "-o", executable])
-            if not (linked and (run_under_valgrind(executable) if args.valgrind else run([executable]))):
-                failed.append(program.stem)
+            status, text = run([*CC, *FLAGS, *own, *built, "-lquadmath", "-lm", "-o", executable])
+            if status != 0:
+                return status, text
+            return run_under_valgrind(executable) if args.valgrind else run([executable])
+
+        failed = []
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = dict(zip(units, pool.map(compile_one, units), strict=True))
+            for program, (status, text) in zip(programs, pool.map(run_one, programs), strict=True):
+                print(f"-- {program.stem}\n{text}", end="", flush=True)
+                if status != 0:
+                    print(f"{program.stem} ended with status {status}")
+                    failed.append(program.stem)
     print(f"{len(programs) - len(failed)} programs passed, {len(failed)} failed", *failed)
     sys.exit(bool(failed))
 

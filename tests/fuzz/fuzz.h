@@ -433,6 +433,13 @@ static cpool_status run(call *c, cpool_exec *exec, size_t bytes, int garbage)
     return status;
 }
 
+/* One that this CPU and this build have. */
+static int32_t draw_isa(void)
+{
+    int32_t isa = (int32_t)below(5);
+    return cpool_isa_available(isa) ? isa : CPOOL_ISA_BEST;
+}
+
 /* Makes the call; every array is in place and filled. */
 static void make(call *c)
 {
@@ -443,8 +450,8 @@ static void make(call *c)
     cpool_info info = CPOOL_INFO_INIT;
     order o = {c, 1 + below(3), (int)below(2), (int)below(2)};
     exec.error = &error;
-    exec.isa = (int32_t)below(5);
-    int32_t other_isa = (int32_t)below(5), mode = modes[below(4)];
+    exec.isa = draw_isa();
+    int32_t other_isa = draw_isa(), mode = modes[below(4)];
     spread(c, FIRST);
     remember(c);
     if (c->query != NULL) {
