@@ -720,13 +720,6 @@ def run(operator, x, dy, window, kwargs, *, layout="first", isa="scalar", backwa
     return result
 
 
-def bit_inputs(geometry, dtype):
-    spatial, window, kwargs = GEOMETRIES[geometry]
-    batch, channels = (1, 3) if is_costly(geometry) else (2, 11)
-    x = data("wide", 1, (batch, channels, *spatial), dtype)
-    return x, data("wide", 2, cpool.max_pool.output_shape(x.shape, window, **kwargs), dtype), window, kwargs
-
-
 # A window is worked out for itself: those of thousands of elements that overlap take too long here.
 TOO_LONG = ("beyond 4096 along", "beyond 4096 down", "beyond 4096 in all", "3-d, tree")
 
@@ -734,6 +727,13 @@ TOO_LONG = ("beyond 4096 along", "beyond 4096 down", "beyond 4096 in all", "3-d,
 # How windows are read is one for all operators: those that take long are shown every way of it in small.
 SLOW = ("ada", "ada, one", "dpp", "dpp, filter", "dpp, given", "tree")
 TELLING = ("stride 2", "stride 3, dilated, ceil", "few columns", "whole", "adaptive", "3-d, stride 2", "empty windows")
+
+
+def bit_inputs(geometry, dtype):
+    spatial, window, kwargs = GEOMETRIES[geometry]
+    batch, channels = (1, 3) if is_costly(geometry) else (2 if geometry in TELLING else 1, 11)
+    x = data("wide", 1, (batch, channels, *spatial), dtype)
+    return x, data("wide", 2, cpool.max_pool.output_shape(x.shape, window, **kwargs), dtype), window, kwargs
 
 
 @pytest.mark.parametrize("geometry", [geometry for geometry in GEOMETRIES if geometry not in TOO_LONG])
