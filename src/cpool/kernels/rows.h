@@ -156,7 +156,14 @@ static void NAME(first_taps)(void *taps, const double *first, int64_t columns, i
 /* Elements are floats even where lanes are double, if they are said to be: bytes of one; a vector, or n of them. */
 CP_TEMPLATE int64_t NAME(element_size)(int floats)
 {
-    return floats ? (int64_t)sizeof(float) : (int64_t)sizeof(CP_ELEMENT);
+#ifdef CP_LANE_IS_F64
+    if (floats) {
+        return (int64_t)sizeof(float);
+    }
+#else
+    (void)floats;
+#endif
+    return (int64_t)sizeof(CP_ELEMENT);
 }
 
 CP_TEMPLATE CP_VECTOR NAME(load_element)(int floats, const char *p, int64_t n)
