@@ -361,6 +361,49 @@ def test_any_number_of_lanes(dtype, count):
                 assert_same(actual, expected, (operator, shape, layout, isa))
 
 
+# ---- Places ----------------------------------------------------------------------------------------------------------
+
+PLACES = [((6, 5), 3, {"stride": 1, "padding": 1}), ((5, 6), 2, {}), ((4, 9), (2, 3), {"stride": 2}),
+          ((1, 6), 6, {"padding": 3}), ((9, 8), 5, {"stride": 1, "padding": 2}), ((12, 11), 9, {"stride": 1, "padding": 4})]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("spatial", "window", "kwargs"), PLACES, ids=str)
+def test_any_place_in_memory(spatial, window, kwargs, dtype):
+    """Arrays that begin anywhere in a line of memory, of pixels that are many vectors or nearly: the way that vectors begin
+    where those of memory do must not be seen, and what lies before and behind results stays."""
+    line = 64 // np.dtype(dtype).itemsize
+
+    def placed(a, offset):
+        memory = np.full(a.size + 3 * line, 7, dtype)
+        begin = (-memory.ctypes.data) % 64 // memory.itemsize + offset
+        view = memory[begin:begin + a.size].reshape(a.shape)
+        view[...] = a
+        return view, lambda: (memory[:begin] == 7).all() and (memory[begin + a.size:] == 7).all()
+
+    kwargs = kwargs | {"axes": (1, 2)}
+    for channels, operator in product((16 * line, 17 * line, 16 * line + 3), (cpool.max_pool, cpool.avg_pool)):
+        x = wide((1, *spatial, channels), dtype)
+        with cpool.using_isa("scalar"):
+            y, saved = operator.forward(x, window, **kwargs)
+            dy = wide(y.shape, dtype, 1)
+            expected = {"y": y, "dx": operator.backward(dy, saved)}
+            if operator is cpool.max_pool:
+                expected["taps"] = saved.indices
+        for isa, (at_x, at_y) in product(ISAS, [(0, 0), (0, 4 % line), (4 % line, 0), (4 % line, 4 % line), (line - 1, 1)]):
+            x_there, dy_there = placed(x, at_x)[0], placed(dy, at_y)[0]
+            (y_there, keeps_y), (dx_there, keeps_dx) = placed(y * 0, at_y), placed(x * 0, at_x)
+            with cpool.using_isa(isa):
+                _, saved = operator.forward(x_there, window, out=y_there, **kwargs)
+                actual = {"y": y_there.copy(), "dx": operator.backward(dy_there, saved, out=dx_there)}
+                if operator is cpool.max_pool:
+                    actual["taps"] = saved.indices
+                assert_same(actual, expected, (operator, channels, isa, at_x, at_y))
+                operator(x_there, window, out=y_there, **kwargs)
+            assert_same({"y": y_there}, {"y": y}, (operator, channels, isa, at_x, at_y, "call"))
+            assert keeps_y() and keeps_dx()
+
+
 # ---- Exponents -------------------------------------------------------------------------------------------------------
 
 EXPONENTS = [0.5, 1.0, 2.0, 3.0, 7.5, 100.0, np.inf]

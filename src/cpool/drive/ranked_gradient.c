@@ -31,7 +31,7 @@ typedef struct cp_ranked_work {
     cp_ranked_gradient row;
 } cp_ranked_work;
 
-static size_t bind(cp_ranked_work *w, const cp_ranked_gradients *p, char *memory)
+static size_t place_scratch(cp_ranked_work *w, const cp_ranked_gradients *p, char *memory)
 {
     const cp_axis *axis = p->pool->axis;
     struct {
@@ -63,7 +63,7 @@ static void plan_lanes(cp_ranked_gradients *p, int64_t lanes)
     p->phase = whole_lines(p->cells * lanes);
     p->line = p->margin + whole_lines(p->windows * lanes) + p->margin;
     p->sums = (int64_t)(cp_parameter_sums_bytes(lanes) / sizeof(double));
-    p->bytes = bind(&unused, p, NULL);
+    p->bytes = place_scratch(&unused, p, NULL);
 }
 
 int cp_ranked_gradients_plan(cp_ranked_gradients *p, const cp_pool *pool)
@@ -393,7 +393,7 @@ static void run_units(void *arg, int64_t lo, int64_t hi, int worker)
     memset(&work, 0, sizeof work);
     work.plan = p;
     work.kernels = p->engine->kernels->lane[CP_LANE_f32];
-    (void)bind(&work, p, cp_engine_worker(p->engine, worker));
+    (void)place_scratch(&work, p, cp_engine_worker(p->engine, worker));
     for (int64_t unit = lo; unit < hi; unit++) {
         int64_t block = unit % p->blocks, rest = unit / p->blocks;
         begin_unit(&work, rest / p->tiles, rest % p->tiles * p->lanes);

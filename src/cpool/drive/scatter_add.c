@@ -28,47 +28,62 @@ static inline char *tap_place(const cp_scatter *s, char *origin, const int64_t *
     return origin;
 }
 
-/* Taps whose place is known. bits and lanes: 8 or 0, 1 or 0: those of the scatter. */
-CP_TEMPLATE void scatter_near(cp_add add, int bits, int64_t lanes, const cp_scatter *s, char *to, const char *dy,
-                              const char *taps, const int64_t *first, const int64_t *starts, int64_t columns)
+/* `count` results one behind the other, taps of which have known places, of so many planes by turns: sums of the same element
+ * wait for each other. bits: 8 or 0, those of the scatter; step: bytes from one result to the next. */
+CP_TEMPLATE void scatter_run(cp_add add, int bits, int planes, const int64_t *step, const cp_scatter *s, char *to, int64_t at,
+                             const char *dy, const char *taps, int64_t count)
 {
     const uint64_t known = (uint64_t)s->taps;
-    const int64_t *near = s->near, to_lane = s->lane_step[0], dy_lane = s->lane_step[1], taps_lane = s->lane_step[2];
-    const int64_t dy_column = s->column_step[1], taps_column = s->column_step[2], step = s->step[2];
-    char *line = to + first[0] * s->step[0] + first[1] * s->step[1];
-    int64_t begin = first[2];
-    lanes = lanes == 0 ? s->lanes : lanes;
-    for (int64_t c = 0; c < columns; c++, begin += s->advance) {
-        const char *pixel = dy + c * dy_column, *taps_pixel = taps + c * taps_column;
-        if (lanes != 1 && columns - c > CP_SCATTER_AHEAD) { /* pixels far apart */
-            CP_PREFETCH(pixel + CP_SCATTER_AHEAD * dy_column);
-            CP_PREFETCH(taps_pixel + CP_SCATTER_AHEAD * taps_column);
-        }
-        char *window = line + (starts == NULL ? begin : starts[c]) * step;
-        for (int64_t l = 0; l < lanes; l++) {
-            const char *at = taps_pixel + l * taps_lane;
-            const uint64_t tap = bits == 8 ? *(const uint8_t *)at : (uint64_t)cp_read_tap(at, s->bits);
+    const int64_t *near = s->near, to_plane = s->lane_step[0], dy_plane = s->lane_step[1], taps_plane = s->lane_step[2];
+    for (int64_t i = 0; i < count; i++, at += step[0]) {
+        CP_UNROLL
+        for (int p = 0; p < planes; p++) {
+            const char *tap_at = taps + i * step[2] + p * taps_plane;
+            const uint64_t tap = bits == 8 ? *(const uint8_t *)tap_at : (uint64_t)cp_read_tap(tap_at, s->bits);
             if (tap < known) {
-                add(window + near[tap] + l * to_lane, pixel + l * dy_lane);
+                add(to + p * to_plane + (at + near[tap]), dy + i * step[1] + p * dy_plane);
             }
         }
     }
 }
 
-CP_TEMPLATE void scatter(cp_add add, const cp_scatter *given, char *to, const char *dy, const char *taps, const int64_t *first,
-                         const int64_t *starts, int64_t columns)
+/* Taps whose place is known. bits: 8 or 0, those of the scatter; size: of an element. */
+CP_TEMPLATE void scatter_near(cp_add add, int bits, int64_t size, const cp_scatter *s, char *to, const char *dy,
+                              const char *taps, const int64_t *first, const int64_t *starts, int64_t columns)
 {
-    const cp_scatter own = *given, *s = &own; /* that no store can be thought to change */
-    if (s->near != NULL && s->bits == 8 && s->lanes == 1) {
-        scatter_near(add, 8, 1, s, to, dy, taps, first, starts, columns);
+    const int64_t *column = s->column_step, *lane = s->lane_step, line = first[0] * s->step[0] + first[1] * s->step[1];
+    if (starts == NULL && column[1] == size && column[2] * 8 == s->bits) { /* columns lie side by side */
+        const int64_t step[3] = {s->advance * s->step[2], size, bits == 8 ? 1 : column[2]}, at = line + first[2] * s->step[2];
+        int64_t l = 0;
+        for (; l + 2 <= s->lanes; l += 2) {
+            scatter_run(add, bits, 2, step, s, to + l * lane[0], at, dy + l * lane[1], taps + l * lane[2], columns);
+        }
+        for (; l < s->lanes; l++) {
+            scatter_run(add, bits, 1, step, s, to + l * lane[0], at, dy + l * lane[1], taps + l * lane[2], columns);
+        }
         return;
     }
+    for (int64_t c = 0; c < columns; c++) {
+        const char *pixel = dy + c * column[1], *taps_pixel = taps + c * column[2];
+        const int64_t at = line + (starts == NULL ? first[2] + c * s->advance : starts[c]) * s->step[2];
+        if (columns - c > CP_SCATTER_AHEAD) { /* pixels far apart */
+            CP_PREFETCH(pixel + CP_SCATTER_AHEAD * column[1]);
+            CP_PREFETCH(taps_pixel + CP_SCATTER_AHEAD * column[2]);
+        }
+        scatter_run(add, bits, 1, lane, s, to, at, pixel, taps_pixel, s->lanes);
+    }
+}
+
+CP_TEMPLATE void scatter(cp_add add, int64_t size, const cp_scatter *given, char *to, const char *dy, const char *taps,
+                         const int64_t *first, const int64_t *starts, int64_t columns)
+{
+    const cp_scatter own = *given, *s = &own; /* that no store can be thought to change */
     if (s->near != NULL && s->bits == 8) {
-        scatter_near(add, 8, 0, s, to, dy, taps, first, starts, columns);
+        scatter_near(add, 8, size, s, to, dy, taps, first, starts, columns);
         return;
     }
     if (s->near != NULL) {
-        scatter_near(add, 0, 0, s, to, dy, taps, first, starts, columns);
+        scatter_near(add, 0, size, s, to, dy, taps, first, starts, columns);
         return;
     }
     int64_t begin[3] = {first[0], first[1], first[2]};
@@ -82,6 +97,16 @@ CP_TEMPLATE void scatter(cp_add add, const cp_scatter *given, char *to, const ch
             }
         }
     }
+}
+
+/* Rows are short: calls would take as long as all the rest. */
+static inline void copy_row(char *to, const char *from, int64_t bytes)
+{
+    enum { PIECE = 16 };
+    for (; bytes >= PIECE; bytes -= PIECE, to += PIECE, from += PIECE) {
+        memcpy(to, from, PIECE);
+    }
+    memcpy(to, from, (size_t)bytes);
 }
 
 void cp_scatter_settle(int64_t size, char *to, const int64_t *to_step, const char *from, const int64_t *from_step,
@@ -109,7 +134,7 @@ void cp_scatter_settle(int64_t size, char *to, const int64_t *to_step, const cha
             if (from == NULL) {
                 memset(at, 0, (size_t)(length * size));
             } else {
-                memcpy(at, from + o * outer_from + i * inner_from, (size_t)(length * size));
+                copy_row(at, from + o * outer_from + i * inner_from, length * size);
             }
         }
     }
@@ -119,7 +144,7 @@ void cp_scatter_settle(int64_t size, char *to, const int64_t *to_step, const cha
     static void scatter_##name(const cp_scatter *s, char *to, const char *dy, const char *taps, const int64_t *first, \
                                const int64_t *starts, int64_t columns) \
     { \
-        scatter(cp_add_##name, s, to, dy, taps, first, starts, columns); \
+        scatter(cp_add_##name, (bits) / 8, s, to, dy, taps, first, starts, columns); \
     }
 CP_DTYPE_LIST(CP_ROW)
 #undef CP_ROW

@@ -16,12 +16,14 @@ enum { UNIT = 128 * 1024, RING = 32 * 1024, WIDEST = 2048, MOST_LANES = 2048, FE
 enum { TURN = 320 * 1024, SMALL_TURN = 16 * 1024, FEWEST_PLANES = 8, MOST_PLANES = 64, FEWEST_COLUMNS = 8, FAR_APART = 4 };
 
 /* Shared folds: bytes of them, and lanes where the elements of a pixel are lanes; lanes of a pixel where windows along the row
- * share nothing; lanes of a row whose columns are lanes at least, as identities at its ends are folded, too; rows of these that
- * are folded along at once, and their lanes. */
+ * share nothing, and how many times the lanes that are done at once a pixel has where one of these times may have less; lanes of
+ * a row whose columns are lanes at least, as identities at its ends are folded, too; rows of these that are folded along at once,
+ * and their lanes. */
 enum {
     SHARED = 256 * 1024,
     SHARED_LANES = 32 * 1024,
     APART_LANES = 128,
+    FEWEST_TILES = 4,
     FEWEST_SHARED = 32,
     MOST_AT_ONCE = 16,
     LANES_AT_ONCE = 512
@@ -236,6 +238,15 @@ static int64_t plan_shared(cp_strips *s, int64_t width)
     return s->second * (carries_tap(s) ? 2 : 1);
 }
 
+/* Lanes that the first of several tiles is shorter by, so that the others begin where lines of memory do: vectors that lie in
+ * two of these take twice as long. */
+static int64_t find_lacking(const cp_strips *s)
+{
+    const cp_grid *y = &s->layout.grid[1];
+    int64_t ahead = (int64_t)((CP_LINE - (uintptr_t)y->data % CP_LINE) % CP_LINE) / y->item;
+    return ahead == 0 || s->row_lanes < FEWEST_TILES * s->tile || y->space[2] % CP_LINE != 0 ? 0 : s->tile - ahead;
+}
+
 /* How much of a row at once. Of a pixel as many lanes as leave room for the columns of half a window: those of one line
  * of memory would come with others that are not wanted yet. */
 static void choose_shared(cp_strips *s)
@@ -353,7 +364,8 @@ int cp_strips_plan(cp_strips *s, const cp_pool *pool, const cp_pool *shares)
         return 0;
     }
     int64_t row = s->width * s->tile * size;
-    s->tiles = pixels ? cp_ceil_div(s->row_lanes, s->tile) : 1;
+    s->lacking = shared && pixels && !s->turned ? find_lacking(s) : 0;
+    s->tiles = pixels ? cp_ceil_div(s->row_lanes + s->lacking, s->tile) : 1;
     s->strips = cp_ceil_div(columns, s->width);
     s->pitch = rows * (int64_t)cp_row_bytes(s->width * s->tile + FEWEST_LANES, size) / size;
     s->blocks = cp_ceil_div(height, s->height);
@@ -514,9 +526,9 @@ static void fill_columns(cp_strip_work *w, int64_t begin, int64_t end)
     }
     if (shared) {
         find_reach(w, begin, end, &first);
-    }
-    if (s->shares != NULL) {
-        fill_source_counts(w);
+        if (s->shares != NULL) {
+            fill_source_counts(w);
+        }
     }
     int is_needed = is_pixels(s) || carries_tap(s) || is_mean(s);
     for (int64_t i = begin; is_needed && i < end; i++) {
@@ -630,7 +642,8 @@ static void run_unit(cp_strip_work *w, int64_t unit)
     const cp_strips *s = w->strips;
     const cp_layout *layout = &s->layout;
     /* Blocks and strips are slowest, for their tables. */
-    int64_t tile = cp_take_digit(&unit, s->tiles) * s->tile, first = cp_take_digit(&unit, s->groups) * s->group;
+    int64_t tile = cp_take_digit(&unit, s->tiles), first = cp_take_digit(&unit, s->groups) * s->group;
+    int64_t lane = cp_max64(0, tile * s->tile - s->lacking);
     int64_t outer = cp_take_digit(&unit, s->runs) * s->run + first, channel;
     int64_t column = cp_take_digit(&unit, s->strips) * s->width, block = unit;
     if (w->block != block) {
@@ -646,10 +659,10 @@ static void run_unit(cp_strip_work *w, int64_t unit)
         const cp_grid *grid = &layout->grid[g];
         at[g] = NULL;
         if (grid->item != 0) {
-            at[g] = grid->data + cp_layout_offset(layout, g, outer, &channel) + tile * grid->item;
+            at[g] = grid->data + cp_layout_offset(layout, g, outer, &channel) + lane * grid->item;
         }
     }
-    w->strip.lanes = cp_min64(s->tile, s->row_lanes - tile);
+    w->strip.lanes = cp_min64((tile + 1) * s->tile - s->lacking, s->row_lanes) - lane;
     int64_t count = cp_min64(s->group, s->run - first);
     cp_strip_planes planes = {at[0], at[1], at[2], s->run_step[0], s->run_step[1], s->run_step[2], count};
     if (s->turned) {

@@ -15,7 +15,7 @@ typedef struct cp_strips {
     int32_t fold, form, lane_kind, lane_size;
     int32_t floats, tap_bytes;            /* elements are floats, lanes double; of a tap */
     int64_t row_lanes;                    /* lanes of a column: those of a pixel, or of a long row of few channels */
-    int64_t tile;                         /* pixels: lanes at once */
+    int64_t tile, lacking;                /* pixels: lanes at once, of which the first tile lacks so many */
     int64_t width;                        /* columns at once */
     int64_t height, blocks;               /* rows at once, and how many times that */
     int64_t tiles, strips, groups, group; /* planes at once */

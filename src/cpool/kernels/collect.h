@@ -348,6 +348,10 @@ CP_TEMPLATE void NAME(collect_rows_apart)(int select, int stride, const cp_colle
 
 /* ---- The elements of a pixel are lanes ---- */
 
+/* Vectors that begin where those of memory do pay for one more of few lanes where windows have so many taps along the row, and a
+ * pixel so many vectors. */
+enum { NAME(LEAD_WINDOW) = 4, NAME(LEAD_OF) = 16 };
+
 /* Vectors of n lanes. */
 CP_TEMPLATE void NAME(save_lanes)(CP_ELEMENT *dx, const CP_VECTOR *acc, int blocks, int64_t n)
 {
@@ -453,6 +457,8 @@ CP_TEMPLATE void NAME(collect_pixels)(int select, const cp_collect *c, const cha
 {
     const int64_t size = (int64_t)sizeof(CP_ELEMENT), row_step[2] = {c->pitch * size, 0};
     const int64_t plane_step[2] = {c->results * row_step[0], 0};
+    const int64_t lead =
+        select && c->window >= NAME(LEAD_WINDOW) ? NAME(lead)(dy, c->column_step[0], c->lanes, NAME(LEAD_OF)) : 0;
     for (int64_t r = 0; r < c->row_count; r++) {
         NAME(lines) lines;
         if (select) {
@@ -463,15 +469,18 @@ CP_TEMPLATE void NAME(collect_pixels)(int select, const cp_collect *c, const cha
         for (int64_t i = 0; i < c->width; i++) {
             const cp_collect_column *column = &c->columns[i];
             CP_ELEMENT *target = (CP_ELEMENT *)(void *)(dx + c->rows[r].target + i * c->target_column);
-            int64_t l = 0;
-            for (; l + 4 * V(N) <= c->lanes; l += 4 * V(N)) {
-                NAME(collect_lanes)(select, 4, c, &lines, column, l, V(N), target);
-            }
-            for (; l + 2 * V(N) <= c->lanes; l += 2 * V(N)) {
-                NAME(collect_lanes)(select, 2, c, &lines, column, l, V(N), target);
-            }
-            for (; l < c->lanes; l += V(N)) {
-                NAME(collect_lanes)(select, 1, c, &lines, column, l, c->lanes - l < V(N) ? c->lanes - l : V(N), target);
+            for (int64_t l = 0, n = lead; l < c->lanes; l += n, n = 0) {
+                const int64_t left = c->lanes - l;
+                if (n == 0 && left >= 4 * V(N)) {
+                    NAME(collect_lanes)(select, 4, c, &lines, column, l, V(N), target);
+                    n = 4 * V(N);
+                } else if (n == 0 && left >= 2 * V(N)) {
+                    NAME(collect_lanes)(select, 2, c, &lines, column, l, V(N), target);
+                    n = 2 * V(N);
+                } else {
+                    n = n > 0 ? n : left < V(N) ? left : V(N);
+                    NAME(collect_lanes)(select, 1, c, &lines, column, l, n, target);
+                }
             }
         }
     }

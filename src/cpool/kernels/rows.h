@@ -166,6 +166,18 @@ CP_TEMPLATE int64_t NAME(element_size)(int floats)
     return (int64_t)sizeof(CP_ELEMENT);
 }
 
+/* How many of the lanes of a pixel, the first of which is at p, are ahead of the first vector that begins where vectors of memory
+ * do: those that lie in two lines of the cache take twice as long. 0: none; or fewer than `least` vectors are there, which one
+ * more of few lanes would not pay for; or not every pixel begins at the same place of a vector. */
+CP_TEMPLATE int64_t NAME(lead)(const char *p, int64_t pixel_bytes, int64_t lanes, int64_t least)
+{
+    const int64_t bytes = V(N) *(int64_t)sizeof(CP_ELEMENT);
+    if (lanes < least * V(N) || lanes % V(N) != 0 || pixel_bytes % bytes != 0) {
+        return 0;
+    }
+    return (int64_t)((0 - (uintptr_t)p) % (uintptr_t)bytes / sizeof(CP_ELEMENT));
+}
+
 CP_TEMPLATE CP_VECTOR NAME(load_element)(int floats, const char *p, int64_t n)
 {
 #ifdef CP_LANE_IS_F64

@@ -551,8 +551,12 @@ CP_TEMPLATE void NAME(march_pairs)(int fold, const cp_strip *s, const cp_strip_p
 
 /* ---- The elements of a pixel are lanes ---- */
 
+/* Vectors that begin where those of memory do pay for one more of few lanes where a pixel has so many; not where numbers of
+ * taps are written as well. */
+enum { NAME(LEAD_VECTORS) = 12 };
+
 CP_TEMPLATE void NAME(fold_pixel)(int fold, int64_t window, int depth, const cp_strip *s, const NAME(line) *line,
-                                  const cp_strip_pixel *pixel, int64_t index)
+                                  const cp_strip_pixel *pixel, int64_t index, int64_t lead)
 {
     double count = pixel->count * line->row->count;
     int is_inverse = cp_is_power_of_two(count);
@@ -561,20 +565,30 @@ CP_TEMPLATE void NAME(fold_pixel)(int fold, int64_t window, int depth, const cp_
                       V(N),          NULL,   NULL,          V(set1)((CP_ELEMENT)pixel->tap)};
     CP_ELEMENT *target = (CP_ELEMENT *)(void *)(line->target + (s->begin + index) * s->target_pixel);
     char *taps = line->taps + (s->begin + index) * s->taps_pixel;
-    int64_t c = 0;
-    for (; c + V(N) <= s->lanes; c += V(N)) {
-        NAME(target)(fold, NAME(FULL), window, 0, depth, line, &at, divisor, is_inverse, target + c, taps + c, V(N));
-        at.source += V(N) *(int64_t)sizeof(CP_ELEMENT);
-        at.ring += V(N);
-    }
-    if (c < s->lanes) {
-        at.n = s->lanes - c;
-        NAME(target)(fold, NAME(FIRST_LANES), window, 0, depth, line, &at, divisor, is_inverse, target + c, taps + c, at.n);
+    for (int64_t c = 0, n = lead;; n = s->lanes - c) { /* ahead of vectors, and behind them */
+        if (n > 0) {
+            at.n = n;
+            NAME(target)(fold, NAME(FIRST_LANES), window, 0, depth, line, &at, divisor, is_inverse, target + c, taps + c, n);
+            at.source += n * (int64_t)sizeof(CP_ELEMENT);
+            at.ring += n;
+            c += n;
+        }
+        for (; c + V(N) <= s->lanes; c += V(N)) {
+            NAME(target)(fold, NAME(FULL), window, 0, depth, line, &at, divisor, is_inverse, target + c, taps + c, V(N));
+            at.source += V(N) *(int64_t)sizeof(CP_ELEMENT);
+            at.ring += V(N);
+        }
+        if (c == s->lanes) {
+            break;
+        }
     }
 }
 
 CP_TEMPLATE void NAME(pixels)(int fold, int depth, const cp_strip *s, const cp_strip_planes *planes, CP_ELEMENT *ring)
 {
+    const int64_t lead =
+        NAME(carries_tap)(fold) ? 0 : NAME(lead)(planes->target, s->target_pixel, s->lanes, NAME(LEAD_VECTORS));
+    ring += lead == 0 ? 0 : V(N) - lead; /* its vectors begin there, too */
     for (int64_t p = 0; p < planes->count; p++) {
         for (int64_t r = 0; r < s->row_count; r++) {
             NAME(line) line;
@@ -582,11 +596,11 @@ CP_TEMPLATE void NAME(pixels)(int fold, int depth, const cp_strip *s, const cp_s
             for (int64_t i = 0; i < s->end - s->begin; i++) {
                 const cp_strip_pixel *pixel = &s->pixels[i];
                 if (depth == NAME(FRESH) &&pixel->window == 2) {
-                    NAME(fold_pixel)(fold, 2, depth, s, &line, pixel, i);
+                    NAME(fold_pixel)(fold, 2, depth, s, &line, pixel, i, lead);
                 } else if (depth == NAME(KEPT) &&pixel->window == 3) {
-                    NAME(fold_pixel)(fold, 3, depth, s, &line, pixel, i);
+                    NAME(fold_pixel)(fold, 3, depth, s, &line, pixel, i, lead);
                 } else {
-                    NAME(fold_pixel)(fold, pixel->window, depth, s, &line, pixel, i);
+                    NAME(fold_pixel)(fold, pixel->window, depth, s, &line, pixel, i, lead);
                 }
             }
         }
