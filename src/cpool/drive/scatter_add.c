@@ -99,14 +99,18 @@ CP_TEMPLATE void scatter(cp_add add, int64_t size, const cp_scatter *given, char
     }
 }
 
-/* Rows are short: calls would take as long as all the rest. */
+/* Rows are short: to call something would take as long as all the rest. */
 static inline void copy_row(char *to, const char *from, int64_t bytes)
 {
     enum { PIECE = 16 };
-    for (; bytes >= PIECE; bytes -= PIECE, to += PIECE, from += PIECE) {
-        memcpy(to, from, PIECE);
+    if (bytes < PIECE) {
+        memcpy(to, from, (size_t)bytes);
+        return;
     }
-    memcpy(to, from, (size_t)bytes);
+    for (int64_t at = 0; at < bytes - PIECE; at += PIECE) {
+        memcpy(to + at, from + at, PIECE);
+    }
+    memcpy(to + bytes - PIECE, from + bytes - PIECE, PIECE);
 }
 
 void cp_scatter_settle(int64_t size, char *to, const int64_t *to_step, const char *from, const int64_t *from_step,

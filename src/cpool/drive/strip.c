@@ -16,9 +16,8 @@ enum { UNIT = 128 * 1024, RING = 32 * 1024, WIDEST = 2048, MOST_LANES = 2048, FE
 enum { TURN = 320 * 1024, SMALL_TURN = 16 * 1024, FEWEST_PLANES = 8, MOST_PLANES = 64, FEWEST_COLUMNS = 8, FAR_APART = 4 };
 
 /* Shared folds: bytes of them, and lanes where the elements of a pixel are lanes; lanes of a pixel where windows along the row
- * share nothing, and how many times the lanes that are done at once a pixel has where one of these times may have less; lanes of
- * a row whose columns are lanes at least, as identities at its ends are folded, too; rows of these that are folded along at once,
- * and their lanes. */
+ * share nothing; tiles of a pixel at least where the first may be a shorter one; lanes of a row whose columns are lanes at
+ * least, as identities at its ends are folded, too; rows of these that are folded along at once, and their lanes. */
 enum {
     SHARED = 256 * 1024,
     SHARED_LANES = 32 * 1024,

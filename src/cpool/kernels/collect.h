@@ -348,8 +348,8 @@ CP_TEMPLATE void NAME(collect_rows_apart)(int select, int stride, const cp_colle
 
 /* ---- The elements of a pixel are lanes ---- */
 
-/* Vectors that begin where those of memory do pay for one more of few lanes where windows have so many taps along the row, and a
- * pixel so many vectors. */
+/* Vectors that begin where those of memory do pay for one more of few lanes where windows have so many taps along the row,
+ * and a pixel so many vectors. */
 enum { NAME(LEAD_WINDOW) = 4, NAME(LEAD_OF) = 16 };
 
 /* Vectors of n lanes. */

@@ -166,9 +166,9 @@ CP_TEMPLATE int64_t NAME(element_size)(int floats)
     return (int64_t)sizeof(CP_ELEMENT);
 }
 
-/* How many of the lanes of a pixel, the first of which is at p, are ahead of the first vector that begins where vectors of memory
- * do: those that lie in two lines of the cache take twice as long. 0: none; or fewer than `least` vectors are there, which one
- * more of few lanes would not pay for; or not every pixel begins at the same place of a vector. */
+/* How many of the lanes of a pixel, the first of which is at p, are ahead of the first vector that begins where vectors of
+ * memory do: those that lie in two lines of the cache take twice as long. 0: none; or fewer than `least` vectors are there,
+ * which one more of few lanes would not pay for; or not every pixel begins at the same place of a vector. */
 CP_TEMPLATE int64_t NAME(lead)(const char *p, int64_t pixel_bytes, int64_t lanes, int64_t least)
 {
     const int64_t bytes = V(N) *(int64_t)sizeof(CP_ELEMENT);
