@@ -212,6 +212,16 @@ def test_strides_times_taps_that_overflow(op, window):
         assert np.array_equal(op.backward(y, far_saved)[0], op.backward(y, saved)[0])
 
 
+@pytest.mark.parametrize("stride", [2**61 - 1, 2**63 - 1])
+def test_steps_of_a_single_window_that_overflow(stride):
+    """Of a selection by windows with gaps, whose results are added one by one."""
+    x = np.random.default_rng(0).normal(size=(1, 3, 4, 12))
+    y, saved = cpool.max_pool.forward(x, (2, 6), stride=(1, 4), dilation=(1, 2))
+    far_y, far_saved = cpool.max_pool.forward(x, (2, 6), stride=(1, stride), dilation=(1, 2))
+    assert np.array_equal(far_y, y)
+    assert np.array_equal(cpool.max_pool.backward(y, far_saved), cpool.max_pool.backward(y, saved))
+
+
 @pytest.mark.parametrize("window", [40, 41])
 def test_gradients_of_windows_wider_than_scratch(window):
     """Of an odd window the tap in the middle is real and no other, of an even one none is."""

@@ -52,7 +52,8 @@ CP_TEMPLATE void scatter_near(cp_add add, int bits, int64_t size, const cp_scatt
                               const char *taps, const int64_t *first, const int64_t *starts, int64_t columns)
 {
     const int64_t *column = s->column_step, *lane = s->lane_step, line = first[0] * s->step[0] + first[1] * s->step[1];
-    if (starts == NULL && column[1] == size && column[2] * 8 == s->bits) { /* columns lie side by side */
+    /* Columns lie side by side. The step of a single one may be anything. */
+    if (starts == NULL && columns > 1 && column[1] == size && column[2] * 8 == s->bits) {
         const int64_t step[3] = {s->advance * s->step[2], size, bits == 8 ? 1 : column[2]}, at = line + first[2] * s->step[2];
         int64_t l = 0;
         for (; l + 2 <= s->lanes; l += 2) {
