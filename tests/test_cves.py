@@ -159,6 +159,17 @@ def empty_calls(op):
         yield params, shape
 
 
+@pytest.mark.parametrize("op", [capi.MAX, capi.AVG])
+@pytest.mark.parametrize(("shape", "axes"), [((1, 9, 9, 512), (1, 2, 0)), ((1, 512, 9, 9), (2, 3, 0))])
+@pytest.mark.parametrize("window", [2, 5, 9])
+def test_query_of_what_has_no_other_arrays(op, shape, axes, window):
+    """Of results there is only what x says: once their elements of no bytes were divided by."""
+    for direction, role in [(capi.FORWARD, capi.X), (capi.BACKWARD, capi.GRAD | capi.X)]:
+        params = capi.make_params(op, (window, window), stride=1, axes=axes)
+        alone = capi.Call(params, {role: results(*shape)}).query(direction)
+        assert alone.workspace_size > 0
+
+
 @pytest.mark.parametrize("op", POOLS)
 @pytest.mark.parametrize("direction", [capi.FORWARD, capi.BACKWARD])
 def test_pooling_of_nothing(op, direction):

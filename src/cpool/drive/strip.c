@@ -242,8 +242,11 @@ static int64_t plan_shared(cp_strips *s, int64_t width)
 static int64_t find_lacking(const cp_strips *s)
 {
     const cp_grid *y = &s->layout.grid[1];
+    if (y->item == 0 || s->row_lanes < FEWEST_TILES * s->tile || y->space[2] % CP_LINE != 0) { /* without results: a query */
+        return 0;
+    }
     int64_t ahead = (int64_t)((CP_LINE - (uintptr_t)y->data % CP_LINE) % CP_LINE) / y->item;
-    return ahead == 0 || s->row_lanes < FEWEST_TILES * s->tile || y->space[2] % CP_LINE != 0 ? 0 : s->tile - ahead;
+    return ahead == 0 ? 0 : s->tile - ahead;
 }
 
 /* How much of a row at once. Of a pixel as many lanes as leave room for the columns of half a window: those of one line
