@@ -100,20 +100,6 @@ CP_TEMPLATE void scatter(cp_add add, int64_t size, const cp_scatter *given, char
     }
 }
 
-/* Rows are short: to call something would take as long as all the rest. */
-static inline void copy_row(char *to, const char *from, int64_t bytes)
-{
-    enum { PIECE = 16 };
-    if (bytes < PIECE) {
-        memcpy(to, from, (size_t)bytes);
-        return;
-    }
-    for (int64_t at = 0; at < bytes - PIECE; at += PIECE) {
-        memcpy(to + at, from + at, PIECE);
-    }
-    memcpy(to + bytes - PIECE, from + bytes - PIECE, PIECE);
-}
-
 void cp_scatter_settle(int64_t size, char *to, const int64_t *to_step, const char *from, const int64_t *from_step,
                        int64_t columns, int64_t lanes)
 {
@@ -139,7 +125,7 @@ void cp_scatter_settle(int64_t size, char *to, const int64_t *to_step, const cha
             if (from == NULL) {
                 memset(at, 0, (size_t)(length * size));
             } else {
-                copy_row(at, from + o * outer_from + i * inner_from, length * size);
+                memcpy(at, from + o * outer_from + i * inner_from, (size_t)(length * size));
             }
         }
     }

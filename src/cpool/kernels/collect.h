@@ -350,7 +350,7 @@ CP_TEMPLATE void NAME(collect_rows_apart)(int select, int stride, const cp_colle
 
 /* Vectors that begin where those of memory do pay for one more of few lanes where windows have so many taps along the row,
  * and a pixel so many vectors. */
-enum { NAME(LEAD_WINDOW) = 4, NAME(LEAD_OF) = 16 };
+enum { NAME(COLLECT_LEAD_TAPS) = 4, NAME(COLLECT_LEAD_VECTORS) = 16 };
 
 /* Vectors of n lanes. */
 CP_TEMPLATE void NAME(save_lanes)(CP_ELEMENT *dx, const CP_VECTOR *acc, int blocks, int64_t n)
@@ -457,8 +457,9 @@ CP_TEMPLATE void NAME(collect_pixels)(int select, const cp_collect *c, const cha
 {
     const int64_t size = (int64_t)sizeof(CP_ELEMENT), row_step[2] = {c->pitch * size, 0};
     const int64_t plane_step[2] = {c->results * row_step[0], 0};
-    const int64_t lead =
-        select && c->window >= NAME(LEAD_WINDOW) ? NAME(lead)(dy, c->column_step[0], c->lanes, NAME(LEAD_OF)) : 0;
+    const int64_t lead = select && c->window >= NAME(COLLECT_LEAD_TAPS)
+                             ? NAME(lead)(dy, c->column_step[0], c->lanes, NAME(COLLECT_LEAD_VECTORS))
+                             : 0;
     for (int64_t r = 0; r < c->row_count; r++) {
         NAME(lines) lines;
         if (select) {

@@ -553,7 +553,7 @@ CP_TEMPLATE void NAME(march_pairs)(int fold, const cp_strip *s, const cp_strip_p
 
 /* Vectors that begin where those of memory do pay for one more of few lanes where a pixel has so many; not where numbers of
  * taps are written as well. */
-enum { NAME(LEAD_VECTORS) = 12 };
+enum { NAME(FOLD_LEAD_VECTORS) = 12 };
 
 CP_TEMPLATE void NAME(fold_pixel)(int fold, int64_t window, int depth, const cp_strip *s, const NAME(line) *line,
                                   const cp_strip_pixel *pixel, int64_t index, int64_t lead)
@@ -587,8 +587,8 @@ CP_TEMPLATE void NAME(fold_pixel)(int fold, int64_t window, int depth, const cp_
 CP_TEMPLATE void NAME(pixels)(int fold, int depth, const cp_strip *s, const cp_strip_planes *planes, CP_ELEMENT *ring)
 {
     const int64_t lead =
-        NAME(carries_tap)(fold) ? 0 : NAME(lead)(planes->target, s->target_pixel, s->lanes, NAME(LEAD_VECTORS));
-    ring += lead == 0 ? 0 : V(N) - lead; /* its vectors begin there, too */
+        NAME(carries_tap)(fold) ? 0 : NAME(lead)(planes->target, s->target_pixel, s->lanes, NAME(FOLD_LEAD_VECTORS));
+    ring += lead == 0 ? 0 : V(N) - lead; /* its vectors begin there, too: behind its rows is room for one */
     for (int64_t p = 0; p < planes->count; p++) {
         for (int64_t r = 0; r < s->row_count; r++) {
             NAME(line) line;
