@@ -251,6 +251,9 @@ PIECES = {
     "deep windows of one plane, several results": ((1, 2, 1, 8, 40), (2, 2, 2), {"stride": (1, 2, 2), "padding": (1, 0, 0)}),
     "deep windows of one plane, in steps": ((1, 2, 1, 8, 41), (3, 3, 3), {"stride": (1, 2, 2), "padding": 1}),
     "bins of one plane": ((1, 2, 1, 8, 40), cpool.adaptive(3, 4, 20), {}),
+    "bins of small planes": ((2, 20, 13, 13), cpool.adaptive(7, 7), {}),
+    "bins of small planes, deep": ((1, 20, 5, 9, 13), cpool.adaptive(3, 5, 7), {}),
+    "large windows, held by few": ((1, 40, 60, 30), (12, 13), {"stride": (6, 9), "padding": (5, 0)}),
 }
 
 

@@ -18,17 +18,24 @@ enum {
     BEHIND = 32
 };
 
-/* Planes that become lanes: their number, and bytes of them in scratch; how long rows may be where windows are large, and where
- * they are 2x2. */
-enum { FEWEST_PLANES = 8, MOST_PLANES = 64, TURN = 128 * 1024, MOST_COLUMNS = 256, FEWEST_OF_PAIRS = 12 };
+/* Planes that become lanes: their number, and bytes of them in scratch; how long rows may be where windows are not small, of
+ * shares and of selections, how many elements a result of these may have, and how long rows of small ones of 2x2 may be. */
+enum {
+    FEWEST_PLANES = 8,
+    MOST_PLANES = 64,
+    TURN = 128 * 1024,
+    MOST_COLUMNS = 256,
+    MOST_SELECTED = 32,
+    MOST_A_RESULT = 12,
+    FEWEST_OF_PAIRS = 12
+};
 
 /* ---- Planning ---- */
 
 /* Where an element compares with more results than that, adding each result where it belongs is quicker. */
 enum { MOST_COMPARED = 16 };
 
-/* Windows that slide and are small: what a selection's taps are compared for, and what
- * shares are prepared for where columns are lanes. */
+/* Windows that slide and are small: what results are prepared for where columns are lanes. */
 static int are_small(const cp_pool *pool, const cp_axis *held)
 {
     int64_t holders = 1, taps = 1;
@@ -43,8 +50,7 @@ static int are_small(const cp_pool *pool, const cp_axis *held)
     return holders <= CP_COLLECT_HOLDERS && taps <= 255;
 }
 
-/* Any others that are next to each other, few of which hold an element: shares of pixels
- * are added up whatever the windows are. */
+/* Any others that are next to each other, few of which hold an element: pixels are added up whatever the windows are. */
 static int are_held_by_few(const cp_pool *pool, const cp_axis *held)
 {
     int64_t holders = 1;
@@ -64,6 +70,20 @@ static int are_pairs(const cp_pool *pool)
     return down->taps == 2 && down->stride == 2 && down->pad == 0 && along->taps == 2 && along->stride == 2 && along->pad == 0;
 }
 
+/* How long rows are, at least, that do not become lanes of pixels. Few results are scattered sooner than planes are turned. */
+static int64_t fewest_columns(const cp_collects *c, int small)
+{
+    if (small) {
+        return are_pairs(c->pool) ? FEWEST_OF_PAIRS : FEWEST_LANES;
+    }
+    double elements = 1, results = 1;
+    for (int s = 0; s < CP_SPACE; s++) {
+        elements *= (double)c->pool->in[s];
+        results *= (double)c->pool->out[s];
+    }
+    return !c->select ? MOST_COLUMNS : elements <= MOST_A_RESULT * results ? MOST_SELECTED : 0;
+}
+
 static int choose_lanes(cp_collects *c)
 {
     cp_layout *layout = &c->layout;
@@ -81,8 +101,7 @@ static int choose_lanes(cp_collects *c)
     }
     int64_t step[CP_GRIDS];
     int small = are_small(c->pool, c->held);
-    int64_t fewest = !small ? MOST_COLUMNS : are_pairs(c->pool) ? FEWEST_OF_PAIRS : FEWEST_LANES;
-    if (layout->lanes == 1 && c->pool->in[2] < fewest && cp_layout_is_dense(layout, 1) &&
+    if (layout->lanes == 1 && c->pool->in[2] < fewest_columns(c, small) && cp_layout_is_dense(layout, 1) &&
         cp_layout_run(layout, step) >= FEWEST_PLANES) {
         c->pixels = c->turned = 1;
         return 1;
@@ -206,7 +225,7 @@ int cp_collects_plan(cp_collects *c, const cp_pool *pool)
     c->pool = pool;
     c->select = pool->op->family == CP_BEST;
     c->turned = 0;
-    if (!are_small(pool, c->held) && (c->select || !are_held_by_few(pool, c->held))) {
+    if (!are_small(pool, c->held) && !are_held_by_few(pool, c->held)) {
         return 0;
     }
     if (c->select && pool->taps_bits != 8) {
@@ -272,14 +291,16 @@ typedef struct cp_collect_work {
     void *counts, *codes, *scratch;
 } cp_collect_work;
 
-/* The results along an axis that hold an element, and which tap it is in the first of them. */
+/* The results along an axis that hold an element, and which tap it is in each of them. */
 static cp_collect_column find_holders(const cp_collect_work *w, int s, int64_t element)
 {
-    const cp_axis *axis = &w->collects->pool->axis[s];
-    cp_span span = cp_axis_span(&w->collects->held[s], element);
-    int64_t first = span.first + span.lo;
-    cp_collect_column found = {(int32_t)(first - w->first[s]), (int32_t)(span.hi - span.lo),
-                               (int32_t)(element + axis->pad - first * axis->stride)};
+    const cp_collects *c = w->collects;
+    cp_span span = cp_axis_span(&c->held[s], element);
+    int64_t first = span.first + span.lo, count = span.hi - span.lo;
+    cp_collect_column found = {(int32_t)(first - w->first[s]), (int32_t)count, {0}};
+    for (int64_t k = 0; c->select && k < count; k++) {
+        found.tap[k] = (uint8_t)(element - cp_axis_span(&c->pool->axis[s], first + k).first);
+    }
     return found;
 }
 
@@ -297,7 +318,10 @@ static void fill_rows(cp_collect_work *w)
             row->planes = deep.count;
             row->first_row = down.first;
             row->rows = down.count;
-            row->tap = (int32_t)((deep.tap * c->pool->axis[1].taps + down.tap) * c->pool->axis[2].taps);
+            for (int64_t k = 0; c->select && k < CP_COLLECT_WINDOW; k++) {
+                row->deep[k] = (uint8_t)(deep.tap[k] * c->pool->axis[1].taps * c->pool->axis[2].taps);
+                row->down[k] = (uint8_t)(down.tap[k] * c->pool->axis[2].taps);
+            }
         }
     }
     w->collect.row_count = row - w->rows;
@@ -404,9 +428,6 @@ static void begin_collect(cp_collect_work *w, char *memory)
     collect->window = axis[2].taps;
     collect->stride = axis[2].stride / c->spread;
     collect->spread = c->spread;
-    /* Where windows are farther apart than they are long, no two hold the same element, and neither number is used. */
-    collect->tap_row = (int32_t)(cp_min64(axis[1].stride, axis[1].taps) * axis[2].taps);
-    collect->tap_plane = (int32_t)(cp_min64(axis[0].stride, axis[0].taps) * axis[1].taps * axis[2].taps);
     for (int g = 0; g < 2; g++) {
         collect->plane_step[g] = c->space[g + 1][0];
         collect->row_step[g] = c->space[g + 1][1];

@@ -97,8 +97,8 @@ CP_TEMPLATE void NAME(collect_columns)(int select, int64_t window, int stride, i
     CP_EACH(u, blocks, acc[u] = plane[u] = sum[u] = V(set1)(0));
     for (int64_t a = 0; a < row->planes; a++) {
         const CP_ELEMENT *line = from + ((row->first_plane + a) * c->results + row->first_row) * c->pitch;
-        int64_t tap = row->tap - a * c->tap_plane;
-        for (int64_t b = 0; b < row->rows; b++, line += c->pitch, tap -= c->tap_row) {
+        for (int64_t b = 0; b < row->rows; b++, line += c->pitch) {
+            const int64_t tap = cp_collect_tap(row, a, b);
             CP_EACH(u, blocks, {
                 const int first = stride == 1 ? 0 : u == 0 ? parity : 1 - parity;
                 const CP_ELEMENT *at = line + (stride == 1 ? u * V(N) : u * parity * step);
@@ -237,8 +237,8 @@ typedef struct NAME(lines) {
     int64_t planes, rows;
 } NAME(lines);
 
-CP_TEMPLATE void NAME(find_lines)(NAME(lines) *lines, const cp_collect *c, const cp_collect_row *row, const char *dy,
-                                  const char *taps, const int64_t *plane_step, const int64_t *row_step)
+CP_TEMPLATE void NAME(find_lines)(NAME(lines) *lines, const cp_collect_row *row, const char *dy, const char *taps,
+                                  const int64_t *plane_step, const int64_t *row_step)
 {
     lines->planes = row->planes;
     lines->rows = row->rows;
@@ -247,7 +247,7 @@ CP_TEMPLATE void NAME(find_lines)(NAME(lines) *lines, const cp_collect *c, const
             const int64_t plane = row->first_plane + a, line = row->first_row + b, k = a * row->rows + b;
             lines->dy[k] = dy + plane * plane_step[0] + line * row_step[0];
             lines->taps[k] = taps + plane * plane_step[1] + line * row_step[1];
-            lines->tap[k] = row->tap - a * c->tap_plane - b * c->tap_row;
+            lines->tap[k] = cp_collect_tap(row, a, b);
         }
     }
 }
@@ -262,12 +262,12 @@ CP_TEMPLATE void NAME(collect_apart)(int select, int stride, const cp_collect *c
     CP_EACH(t, stride, acc[t] = zero);
     for (int64_t a = 0; n > 0 && a < row->planes; a++) {
         for (int64_t b = 0; b < row->rows; b++) {
-            const int64_t d = row->first_plane + a, h = row->first_row + b, tap = row->tap - a * c->tap_plane - b * c->tap_row;
+            const int64_t d = row->first_plane + a, h = row->first_row + b;
             const char *values = dy + d * c->plane_step[0] + h * c->row_step[0];
             CP_VECTOR value = NAME(load)((const CP_ELEMENT *)(const void *)values + from, n, 0.0);
             if (select) {
                 const uint8_t *codes = (const uint8_t *)taps + d * c->plane_step[1] + h * c->row_step[1];
-                const CP_ELEMENT *numbers = (const CP_ELEMENT *)c->codes + tap;
+                const CP_ELEMENT *numbers = (const CP_ELEMENT *)c->codes + cp_collect_tap(row, a, b);
                 CP_VECTOR code = V(load_u8)(codes + from, n);
                 CP_EACH(t, stride, acc[t] = V(add_where)(V(eq)(code, V(set1)(numbers[t])), acc[t], value));
             } else {
@@ -309,7 +309,7 @@ CP_TEMPLATE void NAME(collect_pair)(int select, const cp_collect *c, const cp_co
         CP_EACH(k, 2, {
             CP_ELEMENT *to = (CP_ELEMENT *)(void *)(dx + row[k].target) + i;
             if (select) {
-                const CP_ELEMENT *numbers = (const CP_ELEMENT *)c->codes + row[k].tap;
+                const CP_ELEMENT *numbers = (const CP_ELEMENT *)c->codes + cp_collect_tap(&row[k], 0, 0);
                 V(zip)(V(add_where)(V(eq)(code, V(set1)(numbers[0])), zero, value),
                        V(add_where)(V(eq)(code, V(set1)(numbers[1])), zero, value), &low, &high);
             }
@@ -361,12 +361,12 @@ CP_TEMPLATE void NAME(save_lanes)(CP_ELEMENT *dx, const CP_VECTOR *acc, int bloc
     });
 }
 
-/* Result k of a row that holds the element in taps from `tap` downwards, where it selected that. */
-CP_TEMPLATE void NAME(add_selected)(int blocks, const cp_collect *c, const char *dy, const char *taps, int64_t tap, int64_t k,
+/* Result k of a row, where it selected tap number `code`. */
+CP_TEMPLATE void NAME(add_selected)(int blocks, const cp_collect *c, const char *dy, const char *taps, uint8_t code, int64_t k,
                                     int64_t n, CP_VECTOR *acc)
 {
     const CP_ELEMENT *values = (const CP_ELEMENT *)(const void *)(dy + k * c->column_step[0]);
-    const uint8_t *codes = (const uint8_t *)taps + k * c->column_step[1], code = (uint8_t)(tap - k * c->stride);
+    const uint8_t *codes = (const uint8_t *)taps + k * c->column_step[1];
     CP_EACH(u, blocks, {
         CP_VECTOR value = NAME(load)(values + u * V(N), n, 0.0);
         acc[u] = V(add_where)(V(eq_u8)(codes + u * V(N), n, code), acc[u], value);
@@ -379,13 +379,13 @@ CP_TEMPLATE void NAME(add_selected_row)(int blocks, int64_t count, const cp_coll
 {
     const char *dy = lines->dy[line] + column->first * c->column_step[0] + l * (int64_t)sizeof(CP_ELEMENT);
     const char *taps = lines->taps[line] + column->first * c->column_step[1] + l;
-    const int64_t tap = lines->tap[line] + column->tap;
+    const int64_t tap = lines->tap[line];
     if (count == 0) {
         for (int64_t k = 0; k < column->count; k++) {
-            NAME(add_selected)(blocks, c, dy, taps, tap, k, n, acc);
+            NAME(add_selected)(blocks, c, dy, taps, (uint8_t)(tap + column->tap[k]), k, n, acc);
         }
     } else {
-        CP_EACH(k, count, NAME(add_selected)(blocks, c, dy, taps, tap, k, n, acc));
+        CP_EACH(k, count, NAME(add_selected)(blocks, c, dy, taps, (uint8_t)(tap + column->tap[k]), k, n, acc));
     }
 }
 
@@ -463,9 +463,9 @@ CP_TEMPLATE void NAME(collect_pixels)(int select, const cp_collect *c, const cha
     for (int64_t r = 0; r < c->row_count; r++) {
         NAME(lines) lines;
         if (select) {
-            NAME(find_lines)(&lines, c, &c->rows[r], dy, taps, c->plane_step, c->row_step);
+            NAME(find_lines)(&lines, &c->rows[r], dy, taps, c->plane_step, c->row_step);
         } else {
-            NAME(find_lines)(&lines, c, &c->rows[r], (const char *)(scratch + c->margin), NULL, plane_step, row_step);
+            NAME(find_lines)(&lines, &c->rows[r], (const char *)(scratch + c->margin), NULL, plane_step, row_step);
         }
         for (int64_t i = 0; i < c->width; i++) {
             const cp_collect_column *column = &c->columns[i];

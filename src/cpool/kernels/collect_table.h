@@ -10,13 +10,20 @@ enum { CP_COLLECT_WINDOW = 8, CP_COLLECT_HOLDERS = 64 }; /* taps along an axis, 
 typedef struct cp_collect_row {
     int64_t target; /* bytes from the plane's beginning */
     int32_t first_plane, planes, first_row, rows;
-    int32_t tap; /* number of the first tap of a window's row that holds it, in the first of these results */
+    uint8_t deep[CP_COLLECT_WINDOW], down[CP_COLLECT_WINDOW]; /* see cp_collect_tap */
 } cp_collect_row;
 
-/* A column of elements: the results of a row that hold it, and which tap it is in the first of them. */
+/* A column of elements: the results of a row that hold it, and for selections which tap it is in each of them. */
 typedef struct cp_collect_column {
-    int32_t first, count, tap;
+    int32_t first, count;
+    uint8_t tap[CP_COLLECT_WINDOW];
 } cp_collect_column;
+
+/* For selections: number of the first tap of a window's row that holds these elements, in row b of plane a of results. */
+static inline int64_t cp_collect_tap(const cp_collect_row *row, int64_t a, int64_t b)
+{
+    return row->deep[a] + row->down[b];
+}
 
 typedef struct cp_collect {
     int32_t pixels; /* the elements of a pixel are lanes; else neighbouring columns are */
@@ -26,7 +33,6 @@ typedef struct cp_collect {
     int64_t row_count, width;     /* of elements; without pixels, width and pad count lanes */
     int64_t lanes, target_column; /* of a pixel; bytes from one to the next */
     int64_t window, stride, pad;  /* along the row; without pixels, stride is 1 or 2, apart 2 or 4 */
-    int32_t tap_row, tap_plane;   /* what the number of a tap falls by, from one row or plane of results to the next */
     const cp_collect_column *columns;
 
     /* Results at hand: `planes` of `results` rows, `across` columns, and where they lie; bytes. */
