@@ -13,7 +13,7 @@ enum { UNIT = 128 * 1024, RING = 32 * 1024, WIDEST = 2048, MOST_LANES = 2048, FE
 
 /* Planes that become lanes: bytes of them in scratch, and of scratch that is quick for small ones; planes, results of a row
  * that vectors of columns are well filled with, and how far apart windows that share nothing have to be. */
-enum { TURN = 320 * 1024, SMALL_TURN = 16 * 1024, FEWEST_PLANES = 8, MOST_PLANES = 64, FEWEST_COLUMNS = 8, FAR_APART = 4 };
+enum { TURN = 320 * 1024, SMALL_TURN = 48 * 1024, FEWEST_PLANES = 8, MOST_PLANES = 64, FEWEST_COLUMNS = 8, FAR_APART = 4 };
 
 /* Shared folds: bytes of them, and lanes where the elements of a pixel are lanes; lanes of a pixel where windows along the row
  * share nothing; tiles of a pixel at least where the first may be a shorter one; lanes of a row whose columns are lanes at
