@@ -6,7 +6,8 @@
 #include "integers.h"
 
 /* Bytes of the gradient of x that are written at once, roughly, and of lanes of a plane; results of a row, planes at once;
- * bytes of scratch, and taps in a table, at most. */
+ * bytes of scratch, and taps in a table, at most; elements of each of few results, and then taps in a table, and lanes of a
+ * pixel. */
 enum {
     BAND = 128 * 1024,
     NEAR_CACHE = 24 * 1024,
@@ -14,7 +15,10 @@ enum {
     FEWEST_PLANES = 4,
     MOST_PLANES = 16,
     MOST_FIELD = 512 * 1024,
-    MOST_NEAR = 128 * 128
+    MOST_NEAR = 128 * 128,
+    FEW = 64,
+    FEW_TAPS = 1024,
+    FEW_LANES = 256
 };
 
 enum { ARRAYS = 3 }; /* the gradients of x and y, taps */
@@ -61,7 +65,9 @@ static void plan_field(cp_scatters *s)
         s->field[a] = a == s->cut ? cp_min64(extent, s->band + 2 * reach(axis)) : extent;
         bytes *= (double)s->field[a];
     }
-    s->is_near = s->taps <= MOST_NEAR && farthest < 0x1p62 && (!s->has_field || bytes <= MOST_FIELD);
+    s->has_field = s->has_field && !s->are_few;
+    int64_t most = s->are_few ? FEW_TAPS : MOST_NEAR;
+    s->is_near = s->taps <= most && farthest < 0x1p62 && (!s->has_field || bytes <= MOST_FIELD);
     s->has_field = s->has_field && s->is_near;
     if (s->has_field) {
         int lanes_together = s->layout.lane >= 0 && s->layout.grid[0].batch[s->layout.lane] == size;
@@ -105,11 +111,12 @@ void cp_scatters_plan(cp_scatters *s, const cp_pool *pool)
     }
     int64_t item = layout->grid[0].item, rows = 1;
     int together = layout->lane >= 0 && layout->grid[0].batch[layout->lane] == item;
-    double taps = 1;
+    double taps = 1, results = 1;
     s->cut = pool->in[0] > 1 ? 0 : pool->in[1] > 1 ? 1 : 2;
     for (int a = 0; a < CP_SPACE; a++) {
         rows *= a == s->cut ? 1 : pool->in[a]; /* elements of one position along the cut */
         taps *= (double)pool->axis[a].taps;
+        results *= (double)pool->out[a];
     }
     s->taps = taps < 0x1p62 ? (int64_t)taps : INT64_MAX;
     /* Lanes of whole cache lines, of which a plane stays in the nearest cache; of two, one of which comes with the other, if
@@ -118,9 +125,13 @@ void cp_scatters_plan(cp_scatters *s, const cp_pool *pool)
     int64_t pair = 2 * CP_LINE / item, line = plane * (double)pair <= BAND ? pair : pair / 2;
     int64_t least = together ? line : FEWEST_PLANES, most = together ? NEAR_CACHE : MOST_PLANES;
     s->tile = plane < NEAR_CACHE / (double)least ? (int64_t)(NEAR_CACHE / plane) / least * least : least;
+    s->are_few = results * FEW <= (double)rows * (double)pool->in[s->cut];
+    if (together && s->are_few) { /* mostly zeros, which are quicker in one piece */
+        s->tile = cp_max64(s->tile, FEW_LANES);
+    }
     int64_t tile = cp_max64(1, cp_min64(layout->lanes, cp_min64(s->tile, most)));
     plan_bands(s, tile);
-    while (!s->is_near && s->tile > 1) { /* looking for the place of each tap takes longer than fewer lanes do */
+    while (!s->is_near && !s->are_few && s->tile > 1) { /* looking for the place of each tap takes longer than fewer lanes do */
         plan_bands(s, s->tile / 2);
     }
     if (!s->is_near) {
@@ -174,6 +185,7 @@ static void begin_scatter(cp_scatter_work *w, char *memory)
         }
     }
     scatter->near = s->is_near ? w->near : NULL;
+    scatter->is_open = s->are_few;
     w->starts = scatter->advance == 0 ? (int64_t *)(void *)memory : NULL;
     w->column = -1;
 }
@@ -215,11 +227,16 @@ static void settle(const cp_scatter_work *w, char *dx, const char *from)
     const int64_t *field = from != NULL ? s->field_step : grid->space;
     const int64_t lane = s->layout.lane >= 0 ? grid->batch[s->layout.lane] : 0, to_step[2] = {grid->space[2], lane};
     const int64_t from_step[2] = {field[2], from != NULL ? s->field_lane : lane}, first = scatter->lo[2];
+    int64_t columns = scatter->hi[2] - first, rows = scatter->hi[1];
+    if (grid->space[1] == columns * grid->space[2] && field[1] == columns * field[2]) { /* one long row */
+        columns *= rows - scatter->lo[1];
+        rows = scatter->lo[1] + 1;
+    }
     for (int64_t d = scatter->lo[0]; d < scatter->hi[0]; d++) {
-        for (int64_t h = scatter->lo[1]; h < scatter->hi[1]; h++) {
+        for (int64_t h = scatter->lo[1]; h < rows; h++) {
             const char *row = from == NULL ? NULL : from + d * field[0] + h * field[1] + first * field[2];
             cp_scatter_settle(grid->item, dx + d * grid->space[0] + h * grid->space[1] + first * to_step[0], to_step, row,
-                              from_step, scatter->hi[2] - first, scatter->lanes);
+                              from_step, columns, scatter->lanes);
         }
     }
 }

@@ -14,6 +14,7 @@ typedef struct cp_scatters {
     int64_t band, bands; /* so many positions, and how many times that */
     int64_t units;
     int64_t taps;            /* of a window, at most what an integer counts */
+    int32_t are_few;         /* results: hardly any element was selected */
     int32_t is_near;         /* where taps lie is in a table */
     int32_t has_field;       /* sums are made in scratch, where windows that reach beyond the plane have room */
     int64_t field[CP_SPACE]; /* positions of that along each axis, at most */

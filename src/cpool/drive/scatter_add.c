@@ -28,6 +28,12 @@ static inline char *tap_place(const cp_scatter *s, char *origin, const int64_t *
     return origin;
 }
 
+/* Whether a window that begins at position `first` is among those to be written, along an axis. */
+static inline int is_within(const cp_scatter *s, const int64_t *first, int a)
+{
+    return first[a] >= s->lo[a] && first[a] + (s->window[a] - 1) * s->dilation[a] < s->hi[a];
+}
+
 /* `count` results one behind the other, taps of which have known places, of so many planes by turns: sums of the same element
  * wait for each other. bits: 8 or 0, those of the scatter; step: bytes from one result to the next. */
 CP_TEMPLATE void scatter_run(cp_add add, int bits, int planes, const int64_t *step, const cp_scatter *s, char *to, int64_t at,
@@ -79,18 +85,24 @@ CP_TEMPLATE void scatter(cp_add add, int64_t size, const cp_scatter *given, char
                          const int64_t *first, const int64_t *starts, int64_t columns)
 {
     const cp_scatter own = *given, *s = &own; /* that no store can be thought to change */
-    if (s->near != NULL && s->bits == 8) {
+    if (s->near != NULL && !s->is_open && s->bits == 8) {
         scatter_near(add, 8, size, s, to, dy, taps, first, starts, columns);
         return;
     }
-    if (s->near != NULL) {
+    if (s->near != NULL && !s->is_open) {
         scatter_near(add, 0, size, s, to, dy, taps, first, starts, columns);
         return;
     }
     int64_t begin[3] = {first[0], first[1], first[2]};
+    const int rows_within = s->near != NULL && is_within(s, first, 0) && is_within(s, first, 1);
     for (int64_t c = 0; c < columns; c++, begin[2] += s->advance) {
         const char *pixel = dy + c * s->column_step[1], *taps_pixel = taps + c * s->column_step[2];
         begin[2] = starts == NULL ? begin[2] : starts[c];
+        if (rows_within && is_within(s, begin, 2)) {
+            const int64_t at = begin[0] * s->step[0] + begin[1] * s->step[1] + begin[2] * s->step[2];
+            scatter_run(add, 0, 1, s->lane_step, s, to, at, pixel, taps_pixel, s->lanes);
+            continue;
+        }
         for (int64_t l = 0; l < s->lanes; l++) {
             char *place = tap_place(s, to, begin, cp_read_tap(taps_pixel + l * s->lane_step[2], s->bits));
             if (place != NULL) {

@@ -20,8 +20,8 @@ typedef struct cp_scatter {
     int64_t column_step[3]; /* bytes between columns; [0]: none */
     int32_t bits;           /* of a tap */
     int64_t taps;           /* of a window, at most what an integer counts */
-    const int64_t
-        *near; /* bytes from the start of a window to each tap, all of which have a place; NULL: look where they are */
+    const int64_t *near;    /* bytes from the start of a window to each tap; NULL: look where they are */
+    int32_t is_open;        /* not all of them have a place */
 } cp_scatter;
 
 /* Neighbouring results of a row, whose windows begin at (first[0], first[1]) and

@@ -17,7 +17,8 @@ enum { TURN = 320 * 1024, SMALL_TURN = 48 * 1024, FEWEST_PLANES = 8, MOST_PLANES
 
 /* Shared folds: bytes of them, and lanes where the elements of a pixel are lanes; lanes of a pixel where windows along the row
  * share nothing; tiles of a pixel at least where the first may be a shorter one; lanes of a row whose columns are lanes at
- * least, as identities at its ends are folded, too; rows of these that are folded along at once, and their lanes. */
+ * least, as identities at its ends are folded, too; rows of these that are folded along at once, and their lanes; windows that
+ * hold an element at most where each is folded by itself. */
 enum {
     SHARED = 256 * 1024,
     SHARED_LANES = 32 * 1024,
@@ -25,7 +26,8 @@ enum {
     FEWEST_TILES = 4,
     FEWEST_SHARED = 32,
     MOST_AT_ONCE = 16,
-    LANES_AT_ONCE = 512
+    LANES_AT_ONCE = 512,
+    MOST_HOLDERS = 3
 };
 
 /* ---- Planning ---- */
@@ -65,8 +67,8 @@ static int has_blocks(const cp_strips *s, const cp_axis *axis)
     return s->fold == CP_SUM && axis->taps > CP_STRIP_SUM;
 }
 
-/* Sums of many taps, and selections whose windows overlap a lot, or whose taps a byte cannot number. Numbers of taps count on
- * through a plane. */
+/* Sums of many taps, and selections whose windows overlap a lot, that no other form holds, or whose taps a byte cannot number.
+ * Numbers of taps count on through a plane. */
 static int is_shared(const cp_strips *s)
 {
     const cp_axis *axis = s->pool->axis;
@@ -75,9 +77,8 @@ static int is_shared(const cp_strips *s)
         if (axis[a].taps > CP_STRIP_SHARED || (has_blocks(s, &axis[a]) && axis[a].kind != CP_AXIS_SLIDING)) {
             return 0;
         }
-        gains =
-            gains || has_blocks(s, &axis[a]) ||
-            (s->fold != CP_SUM && axis[a].kind == CP_AXIS_SLIDING && axis[a].taps > 4 && axis[a].taps / 4 >= axis[a].stride);
+        int overlap = axis[a].kind == CP_AXIS_SLIDING && axis[a].taps > 4 && axis[a].taps / 4 >= axis[a].stride;
+        gains = gains || has_blocks(s, &axis[a]) || (s->fold != CP_SUM && (overlap || axis[a].taps > CP_STRIP_WINDOW));
     }
     return gains && axis[0].taps == 1 && (!carries_tap(s) || s->pool->in[1] < (1 << 24) / CP_STRIP_SHARED / 2);
 }
@@ -127,6 +128,12 @@ static int column_form(const cp_strips *s, int64_t stride)
 static int shares_folds(const cp_strips *s)
 {
     return s->form == CP_STRIP_PIXELS_SHARED || s->form == CP_STRIP_COLUMNS_SHARED;
+}
+
+/* Whether windows along an axis share so little that folding each by itself is quicker. */
+static int are_apart(const cp_axis *axis)
+{
+    return axis->kind == CP_AXIS_BINS || axis->targets == 1 || axis->stride >= axis->taps / MOST_HOLDERS;
 }
 
 static int is_picked(const cp_strips *s)
@@ -214,6 +221,8 @@ static int64_t plan_shared(cp_strips *s, int64_t width)
             levels->step[a - 1][k] = cp_max64(1, cp_min64(odd, INT64_C(1) << k));
         }
     }
+    levels->apart = pixels && are_apart(&s->pool->axis[2]);
+    levels->last[1] = levels->apart ? 0 : levels->last[1];
     levels->row = pixels ? reach * s->span : to_whole_vectors(s, reach * s->span);
     levels->at_once = pixels ? 1 : cp_max64(1, cp_min64(MOST_AT_ONCE, LANES_AT_ONCE / levels->row));
     /* Behind columns, vectors that are not full are read and written. */
@@ -255,10 +264,10 @@ static void choose_shared(cp_strips *s)
 {
     const cp_axis *along = &s->pool->axis[2];
     int64_t columns = s->pool->out[2], line = to_whole_vectors(s, 1), least = 1, most = MOST_LANES;
-    int apart = along->stride >= along->taps;
+    int nothing = along->kind == CP_AXIS_SLIDING && along->stride >= along->taps;
     if (is_pixels(s)) {
-        least = apart || s->turned ? 1 : along->taps / 2;
-        most = apart ? APART_LANES : s->turned ? FEWEST_LANES : carries_tap(s) ? 2 * line : 4 * line;
+        least = nothing || s->turned ? 1 : along->taps / 2;
+        most = nothing ? APART_LANES : s->turned ? FEWEST_LANES : carries_tap(s) ? 2 * line : 4 * line;
     }
     for (s->tile = cp_max64(1, cp_min64(s->row_lanes, most));; s->tile = to_whole_vectors(s, s->tile / 2)) {
         s->width = cp_fitting(columns, WIDEST, s->tile);
@@ -294,7 +303,8 @@ static int choose_turn(cp_strips *s)
     while (plan_turn(s) > TURN && s->width > 1) {
         s->width = (s->width + 1) / 2;
     }
-    while (s->tile < run && s->tile < MOST_PLANES && s->form != CP_STRIP_PIXELS_SHARED && 2 * plan_turn(s) <= SMALL_TURN) {
+    int keeps = s->form == CP_STRIP_PIXELS_SHARED && !are_apart(&s->pool->axis[2]);
+    while (s->tile < run && s->tile < MOST_PLANES && !keeps && 2 * plan_turn(s) <= SMALL_TURN) {
         s->tile *= 2;
     }
     if (plan_turn(s) > TURN) {

@@ -135,6 +135,52 @@ CP_TEMPLATE void NAME(shared_run)(int fold, int count, int most, const cp_strip 
     }
 }
 
+/* Element i of the fold of 2^k pixels, of which `at` is the first, by halves; k is even, as it is in sums. */
+CP_TEMPLATE NAME(element)
+    NAME(apart_block)(int fold, const cp_strip *s, NAME(shared_level) level, int64_t at, int32_t k, int64_t i)
+{
+    enum { FOURS = 1 << (CP_STRIP_LEVELS - 1 - 2) };
+    NAME(element) part[FOURS], four[4];
+    if (k == 0) {
+        return NAME(shared_element)(fold, NAME(shared_pixel)(s, level, at), i);
+    }
+    int fours = 1 << (k - 2);
+    for (int b = 0; b < fours; b++, at += 4) {
+        CP_EACH(e, 4, four[e] = NAME(shared_element)(fold, NAME(shared_pixel)(s, level, at + e), i));
+        part[b] = NAME(combine_elements)(fold, NAME(combine_elements)(fold, four[0], four[1]),
+                                         NAME(combine_elements)(fold, four[2], four[3]));
+    }
+    for (; fours > 1; fours /= 2) {
+        for (int b = 0; b < fours / 2; b++) {
+            part[b] = NAME(combine_elements)(fold, part[2 * b], part[2 * b + 1]);
+        }
+    }
+    return part[0];
+}
+
+/* A source row, folded along for every target, of windows that share little. */
+CP_TEMPLATE void NAME(apart_along)(int fold, const cp_strip *s, NAME(shared_level) level, double number, CP_ELEMENT *to)
+{
+    cp_strip_terms terms = {0, {0}, {0}};
+    int64_t known = -1;
+    for (int64_t i = 0; i < s->end - s->begin; i++, to += s->span) {
+        const cp_strip_pixel *pixel = &s->pixels[i];
+        if (pixel->window != known) {
+            known = pixel->window;
+            terms = cp_strip_find_terms(1, known);
+        }
+        for (int64_t l = 0; l < s->span; l += V(N)) {
+            NAME(element) x = NAME(apart_block)(fold, s, level, pixel->source, terms.level[0], l);
+            for (int t = 1; t < terms.count; t++) {
+                x = NAME(combine_elements)(fold, x,
+                                           NAME(apart_block)(fold, s, level, pixel->source + terms.at[t], terms.level[t], l));
+            }
+            x.tap = NAME(carries_tap)(fold) ? V(add)(x.tap, V(set1)((CP_ELEMENT)number)) : x.tap;
+            NAME(shared_store)(fold, s, to + l, x);
+        }
+    }
+}
+
 /* A source row, folded along for every target, with the number of its taps. */
 CP_TEMPLATE void NAME(shared_along)(int fold, const cp_strip *s, const char *source, int64_t row, CP_ELEMENT *memory,
                                     CP_ELEMENT *to)
@@ -142,6 +188,10 @@ CP_TEMPLATE void NAME(shared_along)(int fold, const cp_strip *s, const char *sou
     const double number = (double)(row * s->tap_row);
     NAME(shared_level) level[CP_STRIP_LEVELS];
     level[0] = NAME(shared_source)(fold, s, source, NAME(shared_row_count)(fold, s, row), memory);
+    if (s->levels->apart) {
+        NAME(apart_along)(fold, s, level[0], number, to);
+        return;
+    }
     for (int k = 0; k < s->levels->last[1]; k++) {
         const int64_t half = INT64_C(1) << k, step = s->levels->step[1][k + 1], places = s->reach - 2 * half + 1;
         const int64_t run = step == 1 && level[k].pitch == s->span ? places : 1;

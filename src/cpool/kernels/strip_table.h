@@ -89,9 +89,10 @@ typedef struct cp_strip_pixel {
 } cp_strip_pixel;
 
 /* Levels of shared folds, along and downwards ([0]: down): the largest, the places from one fold that is wanted to the next, in
- * the ring's memory where each level of rows is and how many are kept, powers of two. */
+ * the ring's memory where each level of rows is and how many are kept, powers of two. Apart: there are none along, as windows
+ * share little; each is folded from the row itself. */
 typedef struct cp_strip_levels {
-    int32_t last[2];
+    int32_t last[2], apart;
     int64_t step[2][CP_STRIP_LEVELS], at[CP_STRIP_LEVELS], slots[CP_STRIP_LEVELS];
     int64_t at_once, row, pitch; /* columns: rows that are folded along at once, lanes of each, of a level of all of them */
 } cp_strip_levels;
