@@ -211,7 +211,7 @@ def _onnxruntime(problem: Problem) -> Iterator[tuple[str, Call]]:
     if problem.op == "lp" and problem.p != int(problem.p):
         return
     attributes: dict[str, Any] = {"p": int(problem.p)} if problem.op == "lp" else {}
-    if problem.kind == "whole":
+    if problem.kind == "whole" and problem.form == "call":  # indices come from a window as large as the plane
         name = "Global" + name
     else:
         attributes |= {"kernel_shape": problem.window, "strides": problem.stride, "pads": problem.padding * 2}
@@ -267,7 +267,7 @@ def _openvino(problem: Problem) -> Iterator[tuple[str, Call]]:
     if problem.form == "training" and problem.x.nbytes > 4e6:  # with indices 40 to 300 times slower: large cases take minutes
         return
     x = ops.parameter(problem.x.shape, problem.x.dtype)
-    if problem.kind == "whole":
+    if problem.kind == "whole" and problem.form == "call":
         reduce = ops.reduce_max if problem.op == "max" else ops.reduce_mean
         node = reduce(x, ops.constant(np.arange(2, problem.x.ndim)), True)
     elif problem.kind == "adaptive":

@@ -81,6 +81,7 @@ CASES = [
     Case("YOLO-SPP",      "max", 512,  (20, 20),     9, 1, 4),
     Case("YOLO-SPP",      "max", 512,  (20, 20),     13, 1, 6),
     Case("global",        "avg", 2048, (7, 7),       7, kind="whole"),
+    Case("global",        "max", 512,  (14, 14),     14, kind="whole"),
     Case("DenseNet",      "avg", 128,  (56, 56),     2),
     Case("DenseNet",      "avg", 128,  (56, 56),     2, dtype="float64"),
     Case("U-Net 3-d",     "max", 32,   (32, 32, 32), 2),
@@ -105,6 +106,7 @@ CASES = [
     Case("large plane",   "max", 1,    (8192, 8192), 2, batches=(1,), layouts=("first",)),
     Case("over 255 taps", "max", 64,   (64, 64),     17, 1, 8, batches=(1,)),
     Case("over 255 taps", "avg", 64,   (224, 224),   16, batches=(1,)),
+    Case("over 255 taps", "max", 64,   (224, 224),   16, batches=(1,)),
     Case("lp",            "lp",  64,   (112, 112),   3, 2, forms=("call",), batches=(8,)),
     Case("lp",            "lp",  64,   (112, 112),   3, 2, forms=("call",), batches=(1,), p=2.5),
 ]

@@ -342,7 +342,8 @@ def test_few_channels(channels, dtype):
 
 
 @pytest.mark.parametrize("kind", ["subnormal", "large", "nan", "nan and inf", "-inf", "zeros", "equal", "close"])
-@pytest.mark.parametrize("geometry", ["stride 1", "tree", "few columns", "adaptive", "empty windows", "large, stride 1"])
+@pytest.mark.parametrize("geometry", ["stride 1", "tree", "few columns", "adaptive", "empty windows", "large, stride 1",
+                                      "whole", "whole, small"])
 def test_kinds_of_data(geometry, kind):
     spatial, window, kwargs = GEOMETRIES[geometry]
     for dtype, operator in product(DTYPES, OPERATORS):
@@ -351,6 +352,20 @@ def test_kinds_of_data(geometry, kind):
         expected = run(operator, x, dy, window, kwargs)
         for layout, isa in product(("first", "last"), ISAS):
             assert_same(run(operator, x, dy, window, kwargs, layout=layout, isa=isa), expected, (operator, layout, isa))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("spatial", [(1, 1), (1, 3), (5, 7), (14, 14), (9, 50)])
+def test_zeros_of_whole_planes(spatial, dtype, isa):
+    """A largest or smallest element that is zero is +0, whatever zeros there are."""
+    rng = np.random.default_rng(7)
+    x = rng.choice([-0.0, 0.0, -1.0, -2.0], (3, 13, *spatial), p=[0.04, 0.04, 0.46, 0.46]).astype(dtype)
+    largest = x.reshape(3, 13, -1).max(-1)
+    assert np.any(largest == 0)
+    with cpool.using_isa(isa):
+        assert_same({"y": cpool.global_max_pool(x).reshape(3, 13)}, {"y": largest + 0}, "max")
+        assert_same({"y": cpool.min_pool(-x, cpool.whole).reshape(3, 13)}, {"y": -largest + 0}, "min")
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 31, 33, 63, 65, 130])

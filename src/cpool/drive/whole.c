@@ -1,5 +1,6 @@
 #include "drive/whole.h"
 
+#include "drive/window.h"
 #include "integers.h"
 
 /* Bytes of x that a unit reads or writes, roughly, and of sums that it keeps; lanes of a pixel, and planes at once, at least;
@@ -23,16 +24,19 @@ int cp_wholes_plan(cp_wholes *w, const cp_pool *pool, int32_t direction)
     int forward = direction == CPOOL_FORWARD;
     const cpool_view *views[CP_GRIDS] = {forward ? pool->array[CPOOL_X] : pool->grad[CPOOL_X],
                                          forward ? pool->array[CPOOL_Y] : pool->grad[CPOOL_Y], NULL};
-    if (pool->op->family != CP_MEAN || pool->params.geometry != CPOOL_WHOLE) {
+    w->selects = pool->op->family == CP_BEST && forward && pool->array[CPOOL_TAPS] == NULL && cp_stored_as_lanes(pool);
+    if ((pool->op->family != CP_MEAN && !w->selects) || pool->params.geometry != CPOOL_WHOLE) {
         return 0;
     }
     cp_layout_make(&w->layout, pool, views, 0);
     w->direction = direction;
+    w->lane_kind = w->selects ? cp_element_lane(pool) : CP_LANE_f64;
+    w->fold = pool->op->fold;
     w->dtype = pool->dtype;
     w->units = 0;
     w->bytes = 0;
     if (cp_layout_planes(&w->layout) == 0) { /* their axes may be of any length */
-        return 1;
+        return !w->selects;
     }
     int32_t inner = w->layout.dims - 1; /* planes at equal distances, or lanes; -1: one plane */
     cp_whole *whole = &w->whole;
@@ -45,7 +49,7 @@ int cp_wholes_plan(cp_wholes *w, const cp_pool *pool, int32_t direction)
         whole->size[s] = pool->in[s];
         whole->step[s] = grid[0].space[s];
         w->elements *= pool->in[s];
-        whole->divisor *= cp_pool_divisor_along(pool, s, 0);
+        whole->divisor *= w->selects ? 1 : cp_pool_divisor_along(pool, s, 0);
     }
     whole->dense = is_dense(whole);
     for (int32_t dim = 0; dim < w->layout.dims; dim++) {
@@ -53,6 +57,9 @@ int cp_wholes_plan(cp_wholes *w, const cp_pool *pool, int32_t direction)
             inner = dim;
             whole->pixels = 1;
         }
+    }
+    if (w->selects && (!whole->dense || whole->pixels || w->elements == 0)) {
+        return 0;
     }
     cp_layout_take_lanes(&w->layout, inner);
     whole->x_step = inner >= 0 ? grid[0].batch[inner] : 0;
@@ -62,7 +69,7 @@ int cp_wholes_plan(cp_wholes *w, const cp_pool *pool, int32_t direction)
     for (int64_t blocks = w->blocks; blocks >= RADIX; blocks /= RADIX) {
         w->levels++;
     }
-    int64_t rows = w->blocks == 1 ? 1 : w->levels * RADIX + 1, lanes = w->layout.lanes;
+    int64_t rows = w->blocks == 1 || w->selects ? 1 : w->levels * RADIX + 1, lanes = w->layout.lanes;
     int64_t most = UNIT / (w->elements < UNIT ? w->elements * grid[0].item : UNIT);
     w->group = cp_max64(FEWEST_PLANES, most / FEWEST_PLANES * FEWEST_PLANES);
     w->group = whole->pixels && w->blocks > 1 ? cp_max64(w->group, SUMS / (rows * (int64_t)sizeof(double))) : w->group;
@@ -142,7 +149,7 @@ static char *sum_planes(const cp_wholes *w, const cp_whole *whole, const char *x
 void cp_wholes_run(void *arg, int64_t lo, int64_t hi, int worker)
 {
     const cp_wholes *w = arg;
-    const cp_lane_kernels *kernels = w->engine->kernels->lane[CP_LANE_f64];
+    const cp_lane_kernels *kernels = w->engine->kernels->lane[w->lane_kind];
     cp_whole whole = w->whole;
     char *memory = cp_engine_worker(w->engine, worker);
     for (int64_t unit = lo; unit < hi; unit++) {
@@ -154,8 +161,13 @@ void cp_wholes_run(void *arg, int64_t lo, int64_t hi, int worker)
             kernels->whole_gradient(&whole, y, x);
             continue;
         }
-        char *sums = sum_planes(w, &whole, x, memory);
-        kernels->divide(sums, whole.divisor, whole.count);
-        kernels->store[w->dtype](y, sums, whole.count, whole.y_step, 1, 0);
+        char *results = memory;
+        if (w->selects) {
+            (w->fold == CP_MAX ? kernels->whole_max : kernels->whole_min)(&whole, x, w->elements, results);
+        } else {
+            results = sum_planes(w, &whole, x, memory);
+            kernels->divide(results, whole.divisor, whole.count);
+        }
+        kernels->store[w->dtype](y, results, whole.count, whole.y_step, 1, 0);
     }
 }

@@ -1,4 +1,4 @@
-/* Averages over whole planes, and their gradient. */
+/* Averages over whole planes, and their gradient; the largest or smallest elements of planes that lie in one piece. */
 #ifndef CP_DRIVE_WHOLE_H
 #define CP_DRIVE_WHOLE_H
 
@@ -8,6 +8,7 @@
 typedef struct cp_wholes {
     const cp_engine *engine;
     int32_t direction, dtype;
+    int32_t fold, selects, lane_kind; /* elements, in lanes of their kind; else there are averages */
     cp_layout layout;
     cp_whole whole;
     int64_t group, groups; /* planes at equal distances, or lanes, at once */
@@ -16,7 +17,7 @@ typedef struct cp_wholes {
     size_t row_bytes, bytes;          /* of a sum of each plane; per worker */
 } cp_wholes;
 
-/* Whether this is an average over whole planes. All of them are done this way. */
+/* Whether this is to be done this way, as all averages are. */
 int cp_wholes_plan(cp_wholes *wholes, const cp_pool *pool, int32_t direction);
 
 /* A body for cp_engine_run over wholes->units; arg is the wholes. */

@@ -7,6 +7,7 @@
 #include "kernels/turn.h"
 #include "kernels/collect.h"
 #include "kernels/strip.h"
+#include "kernels/extreme.h"
 #include "kernels/lane_table.h"
 #undef CP_ELEMENT
 #undef CP_LANE

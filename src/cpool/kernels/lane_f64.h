@@ -9,6 +9,7 @@
 #include "kernels/turn.h"
 #include "kernels/collect.h"
 #include "kernels/strip.h"
+#include "kernels/extreme.h"
 #include "kernels/draw.h"
 #include "kernels/weigh.h"
 #include "kernels/whole.h"

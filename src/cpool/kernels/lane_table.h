@@ -14,6 +14,8 @@ static const cp_lane_kernels NAME(lane) = {.fold[CP_SUM] = NAME(fold_sum),
                                            .whole_sums = NAME(whole_sums),
                                            .whole_gradient = NAME(whole_gradient),
 #endif
+                                           .whole_max = NAME(whole_max),
+                                           .whole_min = NAME(whole_min),
                                            .gather = NAME(gather),
                                            .fill = NAME(fill),
                                            .iota = NAME(iota),

@@ -1,4 +1,4 @@
-/* What the kernels of averages over whole planes are told: see kernels/whole.h. */
+/* What the kernels of whole planes are told: see kernels/whole.h, kernels/extreme.h. */
 #ifndef CP_KERNELS_WHOLE_TABLE_H
 #define CP_KERNELS_WHOLE_TABLE_H
 
