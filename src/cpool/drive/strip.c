@@ -264,10 +264,10 @@ static void choose_shared(cp_strips *s)
 {
     const cp_axis *along = &s->pool->axis[2];
     int64_t columns = s->pool->out[2], line = to_whole_vectors(s, 1), least = 1, most = MOST_LANES;
-    int nothing = along->kind == CP_AXIS_SLIDING && along->stride >= along->taps;
+    int shares_nothing = along->kind == CP_AXIS_SLIDING && along->stride >= along->taps;
     if (is_pixels(s)) {
-        least = nothing || s->turned ? 1 : along->taps / 2;
-        most = nothing ? APART_LANES : s->turned ? FEWEST_LANES : carries_tap(s) ? 2 * line : 4 * line;
+        least = shares_nothing || s->turned ? 1 : along->taps / 2;
+        most = shares_nothing ? APART_LANES : s->turned ? FEWEST_LANES : carries_tap(s) ? 2 * line : 4 * line;
     }
     for (s->tile = cp_max64(1, cp_min64(s->row_lanes, most));; s->tile = to_whole_vectors(s, s->tile / 2)) {
         s->width = cp_fitting(columns, WIDEST, s->tile);

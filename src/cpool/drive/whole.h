@@ -8,7 +8,7 @@
 typedef struct cp_wholes {
     const cp_engine *engine;
     int32_t direction, dtype;
-    int32_t fold, selects, lane_kind; /* elements, in lanes of their kind; else there are averages */
+    int32_t selects, fold, lane_kind; /* the largest or smallest elements are wanted, in lanes of their kind; else averages */
     cp_layout layout;
     cp_whole whole;
     int64_t group, groups; /* planes at equal distances, or lanes, at once */

@@ -65,17 +65,7 @@ CP_TEMPLATE void NAME(sum_planes)(int floats, const cp_whole *w, const char *x, 
                 v[i] = NAME(sum_plane)(0, (const char *)own, n);
             }
         }
-        /* The lanes of N planes by halves as well, until each has one. */
-        CP_UNROLL for (int half = V(N) / 2; half > 0; half /= 2)
-        {
-            CP_UNROLL for (int i = 0; i < half; i++)
-            {
-                CP_VECTOR low, high;
-                V(zip)(v[i], v[i + half], &low, &high);
-                v[i] = V(add)(low, high);
-            }
-        }
-        NAME(save)(sums + p, v[0], w->count - p < V(N) ? w->count - p : V(N));
+        NAME(save)(sums + p, NAME(fold_across)(CP_SUM, v), w->count - p < V(N) ? w->count - p : V(N));
     }
 }
 
