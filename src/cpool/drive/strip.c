@@ -133,7 +133,7 @@ static int shares_folds(const cp_strips *s)
 /* Whether windows along an axis share so little that folding each by itself is quicker. */
 static int are_apart(const cp_axis *axis)
 {
-    return axis->kind == CP_AXIS_BINS || axis->targets == 1 || axis->stride >= axis->taps / MOST_HOLDERS;
+    return axis->kind == CP_AXIS_BINS || axis->targets == 1 || axis->stride >= cp_ceil_div(axis->taps, MOST_HOLDERS);
 }
 
 static int is_picked(const cp_strips *s)

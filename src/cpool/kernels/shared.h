@@ -99,6 +99,11 @@ CP_TEMPLATE NAME(shared_level)
     if (s->there == s->reach && s->lanes == s->span && s->step_bytes % size == 0 && !s->floats && s->source_counts == NULL) {
         level.row.value = (const CP_ELEMENT *)(const void *)source;
         level.pitch = s->step_bytes / size;
+        for (int64_t j = 0; j < s->there && level.pitch > s->span; j++, source += s->step_bytes) {
+            for (int64_t l = 0; l < s->span; l += V(N)) { /* pieces of pixels, which processors do not foresee */
+                CP_PREFETCH(source + s->source_row + l * size);
+            }
+        }
         return level;
     }
     const int64_t behind = s->before + s->there;

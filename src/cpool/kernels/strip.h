@@ -61,30 +61,45 @@ CP_TEMPLATE CP_VECTOR NAME(pick_targets)(int extent, const CP_ELEMENT *p, const 
     return V(pick)(a, some ? V(load_lanes)(p + V(N), at->there[2 * j + 1], fill) : V(load)(p + V(N)), *at->places);
 }
 
-CP_TEMPLATE NAME(element)
-    NAME(along)(int fold, int extent, int64_t window, int log_stride, const char *row, const NAME(place) *at)
+/* Taps from j on of a stride that is separated, or tap j: combined with `acc`, the fold of those before. */
+CP_TEMPLATE NAME(element) NAME(along_group)(int fold, int extent, int64_t window, int log_stride, const char *row,
+                                            const NAME(place) *at, int64_t j, NAME(element) acc)
 {
     const int picked = log_stride == NAME(PICKED), stride = picked ? 1 : 1 << log_stride;
     CP_VECTOR fill = V(set1)((CP_ELEMENT)cp_fold_identity(fold, 0)), v[8];
-    NAME(element) acc = {fill, at->first_tap};
+    for (int k = 0; k < stride; k++) {
+        int64_t offset = stride == 1 ? j * at->step : (j + k * V(N))*(int64_t)sizeof(CP_ELEMENT);
+        const CP_ELEMENT *p = (const CP_ELEMENT *)(const void *)(row + at->source + offset);
+        v[k] = picked                       ? NAME(pick_targets)(extent, p, at, j, fill)
+               : extent == NAME(FULL)       ? V(load)(p)
+               : extent == NAME(SOME_LANES) ? V(load_lanes)(p, at->there[j + k], fill)
+                                            : NAME(load)(p, at->n, 0.0);
+    }
+    NAME(separate)(log_stride, v);
+    for (int k = 0; k < stride && j + k < window; k++) {
+        NAME(element) x = {v[k], V(set1)((CP_ELEMENT)(j + k))};
+        if (extent != NAME(SOME_LANES)) { /* else absent taps are there, as identities */
+            x.tap = V(add)(x.tap, at->first_tap);
+        }
+        acc.value = j + k == 0 ? x.value : acc.value;
+        acc = j + k == 0 ? acc : NAME(combine_elements)(fold, acc, x);
+    }
+    return acc;
+}
+
+CP_TEMPLATE NAME(element)
+    NAME(along)(int fold, int extent, int64_t window, int log_stride, const char *row, const NAME(place) *at)
+{
+    const int stride = log_stride == NAME(PICKED) ? 1 : 1 << log_stride;
+    NAME(element) acc = {V(set1)((CP_ELEMENT)cp_fold_identity(fold, 0)), at->first_tap};
+    if (CP_IS_CONSTANT(window) && window <= 4) { /* gcc would leave the loop one */
+        CP_EACH(
+            j, 4,
+            if (j < window && j % stride == 0) { acc = NAME(along_group)(fold, extent, window, log_stride, row, at, j, acc); });
+        return acc;
+    }
     for (int64_t j = 0; j < window; j += stride) {
-        for (int k = 0; k < stride; k++) {
-            int64_t offset = stride == 1 ? j * at->step : (j + k * V(N))*(int64_t)sizeof(CP_ELEMENT);
-            const CP_ELEMENT *p = (const CP_ELEMENT *)(const void *)(row + at->source + offset);
-            v[k] = picked                       ? NAME(pick_targets)(extent, p, at, j, fill)
-                   : extent == NAME(FULL)       ? V(load)(p)
-                   : extent == NAME(SOME_LANES) ? V(load_lanes)(p, at->there[j + k], fill)
-                                                : NAME(load)(p, at->n, 0.0);
-        }
-        NAME(separate)(log_stride, v);
-        for (int k = 0; k < stride && j + k < window; k++) {
-            NAME(element) x = {v[k], V(set1)((CP_ELEMENT)(j + k))};
-            if (extent != NAME(SOME_LANES)) { /* else absent taps are there, as identities */
-                x.tap = V(add)(x.tap, at->first_tap);
-            }
-            acc.value = j + k == 0 ? x.value : acc.value;
-            acc = j + k == 0 ? acc : NAME(combine_elements)(fold, acc, x);
-        }
+        acc = NAME(along_group)(fold, extent, window, log_stride, row, at, j, acc);
     }
     return acc;
 }

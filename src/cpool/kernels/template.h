@@ -115,6 +115,13 @@ enum { CP_AHEAD = 4096 };
 #  define CP_UNROLL
 #endif
 
+/* Whether a template got x as a constant; compilers that do not say so take the way of variables. */
+#if defined(__GNUC__)
+#  define CP_IS_CONSTANT(x) __builtin_constant_p(x)
+#else
+#  define CP_IS_CONSTANT(x) 0
+#endif
+
 #define CP_VECTOR CP_GLUE(v, CP_LANE)
 #define V(operation) CP_GLUE(CP_VECTOR, _##operation)
 #define NAME(kernel) CP_GLUE(CP_GLUE(kernel##_, CP_LANE), CP_GLUE(_, CP_ISA_NAME))

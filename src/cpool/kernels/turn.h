@@ -24,11 +24,18 @@ CP_TEMPLATE int64_t NAME(turn_from)(int64_t c, int64_t count)
     return count - c < V(N) &&count >= V(N) ? count - V(N) : c;
 }
 
+/* Bytes from what is turned to what memory is told of meanwhile: the next planes, if they are turned soon; 0 if not. */
+CP_TEMPLATE int64_t NAME(turn_ahead)(int64_t plane_step)
+{
+    enum { SOON = 64 * 1024 };
+    return plane_step > 0 && plane_step <= SOON / V(N) ? V(N) *plane_step : 0;
+}
+
 /* bytes: elements are taps. */
 CP_TEMPLATE void NAME(turn_planes)(int bytes, void *to, const char *from, int64_t plane_step, int64_t planes, int64_t lanes,
                                    int64_t count)
 {
-    const int64_t size = bytes ? 1 : (int64_t)sizeof(CP_ELEMENT);
+    const int64_t size = bytes ? 1 : (int64_t)sizeof(CP_ELEMENT), ahead = NAME(turn_ahead)(plane_step);
     for (int64_t l = 0; l < lanes; l += V(N)) {
         const char *row[V(N)];
         for (int64_t i = 0; i < V(N); i++) {
@@ -40,6 +47,7 @@ CP_TEMPLATE void NAME(turn_planes)(int bytes, void *to, const char *from, int64_
             CP_UNROLL for (int i = 0; i < V(N); i++)
             {
                 const char *place = row[i] + at * size;
+                CP_PREFETCH(place + ahead);
                 v[i] =
                     bytes ? V(load_u8)((const uint8_t *)place, n) : NAME(load)((const CP_ELEMENT *)(const void *)place, n, 0.0);
             }
@@ -70,7 +78,8 @@ static void NAME(turn_in_u8)(void *to, const char *from, int64_t plane_step, int
 CP_TEMPLATE void NAME(turn_back)(int bytes, char *to, int64_t plane_step, const void *from, int64_t planes, int64_t lanes,
                                  int64_t count)
 {
-    const int64_t size = bytes ? 1 : (int64_t)sizeof(CP_ELEMENT);
+    const int64_t size = bytes ? 1 : (int64_t)sizeof(CP_ELEMENT), next = NAME(turn_ahead)(plane_step);
+    const int64_t ahead = next == 0 ? CP_AHEAD : next;
     for (int64_t l = 0; l < planes; l += V(N)) {
         for (int64_t c = 0; c < count; c += V(N)) {
             const int64_t at = NAME(turn_from)(c, count), n = count < V(N) ? count : V(N);
@@ -85,7 +94,7 @@ CP_TEMPLATE void NAME(turn_back)(int bytes, char *to, int64_t plane_step, const 
             {
                 if (l + i < planes) {
                     char *place = to + (l + i) * plane_step + at * size;
-                    CP_PREFETCH_WRITE(place + CP_AHEAD);
+                    CP_PREFETCH_WRITE(place + ahead);
                     if (bytes) {
                         V(store_u8)((uint8_t *)place, v[i], n);
                     } else {
