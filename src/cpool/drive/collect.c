@@ -19,7 +19,8 @@ enum {
 };
 
 /* Planes that become lanes: their number, and bytes of them in scratch; how long rows may be where windows are not small, of
- * shares and of selections, how many elements a result of these may have, and how long rows of small ones of 2x2 may be. */
+ * shares and of selections, and how many elements a result of these may have; how long they may be where windows are small, of
+ * selections, of more than 3 taps, of 2x2. */
 enum {
     FEWEST_PLANES = 8,
     MOST_PLANES = 64,
@@ -27,6 +28,8 @@ enum {
     MOST_COLUMNS = 256,
     MOST_SELECTED = 32,
     MOST_A_RESULT = 12,
+    FEWEST_SELECTED = 24,
+    FEWEST_OF_LONG = 32,
     FEWEST_OF_PAIRS = 12
 };
 
@@ -70,11 +73,30 @@ static int are_pairs(const cp_pool *pool)
     return down->taps == 2 && down->stride == 2 && down->pad == 0 && along->taps == 2 && along->stride == 2 && along->pad == 0;
 }
 
+/* Whether an element compares with so many results that scattering these is quicker than columns are. */
+static int compares_many(const cp_collects *c)
+{
+    return c->select && c->held[0].taps * c->held[1].taps * c->held[2].taps > MOST_COMPARED;
+}
+
+/* How long rows of small windows are, at least. Selections by windows of 3 in steps of 1 suit columns best. */
+static int64_t fewest_of_small(const cp_collects *c)
+{
+    const cp_axis *along = &c->pool->axis[2];
+    if (are_pairs(c->pool)) {
+        return FEWEST_OF_PAIRS;
+    }
+    if (along->taps > 3 && !compares_many(c)) {
+        return FEWEST_OF_LONG;
+    }
+    return c->select && (along->taps < 3 || along->stride > 1) && !compares_many(c) ? FEWEST_SELECTED : FEWEST_LANES;
+}
+
 /* How long rows are, at least, that do not become lanes of pixels. Few results are scattered sooner than planes are turned. */
 static int64_t fewest_columns(const cp_collects *c, int small)
 {
     if (small) {
-        return are_pairs(c->pool) ? FEWEST_OF_PAIRS : FEWEST_LANES;
+        return fewest_of_small(c);
     }
     double elements = 1, results = 1;
     for (int s = 0; s < CP_SPACE; s++) {
@@ -106,10 +128,7 @@ static int choose_lanes(cp_collects *c)
         c->pixels = c->turned = 1;
         return 1;
     }
-    if (!small) {
-        return 0;
-    }
-    if (c->select && c->held[0].taps * c->held[1].taps * c->held[2].taps > MOST_COMPARED) {
+    if (!small || compares_many(c)) {
         return 0;
     }
     c->apart =

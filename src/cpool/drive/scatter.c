@@ -41,6 +41,12 @@ static int window_starts(const cp_axis *axis, int64_t lo, int64_t hi, int64_t *f
     return 1;
 }
 
+/* Bytes from one row to the next, so that the same column of many rows is not in the same place of the nearest cache. */
+static int64_t row_pitch(int64_t bytes)
+{
+    return bytes % (64 * CP_LINE) == 0 ? bytes + 8 * CP_LINE : bytes;
+}
+
 /* Taps by table, and where they are added to: the gradient itself if no window reaches beyond, else scratch. */
 static void plan_field(cp_scatters *s)
 {
@@ -71,13 +77,12 @@ static void plan_field(cp_scatters *s)
     s->has_field = s->has_field && s->is_near;
     if (s->has_field) {
         int lanes_together = s->layout.lane >= 0 && s->layout.grid[0].batch[s->layout.lane] == size;
-        int64_t positions = s->field[0] * s->field[1] * s->field[2];
         s->field_step[2] = lanes_together ? lanes * size : size;
-        s->field_step[1] = s->field[2] * s->field_step[2];
+        s->field_step[1] = row_pitch(s->field[2] * s->field_step[2]);
         s->field_step[0] = s->field[1] * s->field_step[1];
         /* An odd number of lines, so that the same position of two planes is not in the same place of the nearest cache. */
-        s->field_lane = lanes_together ? size : (int64_t)cp_row_bytes(positions, size) / CP_LINE * CP_LINE | CP_LINE;
-        s->field_bytes = cp_round_up((size_t)(lanes_together ? positions * lanes * size : s->field_lane * lanes));
+        s->field_lane = lanes_together ? size : (int64_t)cp_round_up((size_t)(s->field[0] * s->field_step[0])) | CP_LINE;
+        s->field_bytes = cp_round_up((size_t)(lanes_together ? s->field[0] * s->field_step[0] : s->field_lane * lanes));
     }
 }
 
@@ -169,7 +174,9 @@ static void begin_scatter(cp_scatter_work *w, char *memory)
     for (int g = 0; g < ARRAYS; g++) {
         scatter->lane_step[g] = s->layout.lane >= 0 ? grid[g].batch[s->layout.lane] : 0;
         scatter->column_step[g] = grid[g].space[2];
+        scatter->row_step[g] = grid[g].space[1];
     }
+    scatter->row_advance = cp_axis_advance(&pool->axis[1]);
     scatter->lane_step[0] = s->has_field ? s->field_lane : scatter->lane_step[0];
     scatter->advance = cp_axis_advance(&pool->axis[2]);
     scatter->bits = grid[2].bits;
@@ -202,8 +209,8 @@ static void find_starts(cp_scatter_work *w, int64_t column, int64_t count)
     }
 }
 
-/* Columns `begin` to `end` of a row of results. */
-static void scatter_row(cp_scatter_work *w, char *const *at, int64_t d, int64_t h, int64_t begin, int64_t end)
+/* Columns `begin` to `end` of some rows of results. */
+static void scatter_rows(cp_scatter_work *w, char *const *at, int64_t d, int64_t h, int64_t rows, int64_t begin, int64_t end)
 {
     const cp_scatters *s = w->scatters;
     const cp_pool *pool = s->pool;
@@ -214,7 +221,7 @@ static void scatter_row(cp_scatter_work *w, char *const *at, int64_t d, int64_t 
                                   cp_axis_span(&pool->axis[2], c).first};
         find_starts(w, c, count);
         cp_scatter_add[pool->dtype](&w->scatter, at[0], at[1] + d * y[0] + h * y[1] + c * y[2],
-                                    at[2] + d * taps[0] + h * taps[1] + c * taps[2], first, w->starts, count);
+                                    at[2] + d * taps[0] + h * taps[1] + c * taps[2], first, w->starts, rows, count);
     }
 }
 
@@ -269,9 +276,10 @@ static void run_unit(cp_scatter_work *w, int64_t unit)
     } else {
         settle(w, dx, NULL);
     }
+    int64_t rows = scatter->row_advance == 0 ? 1 : to[1] - from[1]; /* at once */
     for (int64_t d = from[0]; d < to[0]; d++) {
-        for (int64_t h = from[1]; h < to[1]; h++) {
-            scatter_row(w, at, d, h, from[2], to[2]);
+        for (int64_t h = from[1]; h < to[1]; h += rows) {
+            scatter_rows(w, at, d, h, rows, from[2], to[2]);
         }
     }
     if (s->has_field) {

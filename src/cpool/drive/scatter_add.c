@@ -5,8 +5,12 @@
 
 #include <string.h>
 
+#include "integers.h"
 #include "kernels/taps.h"
 #include "kernels/template.h"
+
+/* Bytes of a row of sums that are not worth a call. */
+enum { FEW_BYTES = 512 };
 
 /* Adds the element at `value` to that at `at`. */
 typedef void (*cp_add)(char *at, const char *value);
@@ -35,72 +39,92 @@ static inline int is_within(const cp_scatter *s, const int64_t *first, int a)
 }
 
 /* `count` results one behind the other, taps of which have known places, of so many planes by turns: sums of the same element
- * wait for each other. bits: 8 or 0, those of the scatter; step: bytes from one result to the next. */
-CP_TEMPLATE void scatter_run(cp_add add, int bits, int planes, const int64_t *step, const cp_scatter *s, char *to, int64_t at,
+ * wait for each other. bits: 8 or 0, those of the scatter; step: bytes from one result to the next; to: where the window of the
+ * first one begins. */
+CP_TEMPLATE void scatter_run(cp_add add, int bits, int planes, const int64_t *step, const cp_scatter *s, char *to,
                              const char *dy, const char *taps, int64_t count)
 {
     const uint64_t known = (uint64_t)s->taps;
     const int64_t *near = s->near, to_plane = s->lane_step[0], dy_plane = s->lane_step[1], taps_plane = s->lane_step[2];
-    for (int64_t i = 0; i < count; i++, at += step[0]) {
+    for (int64_t i = 0; i < count; i++, to += step[0], dy += step[1], taps += step[2]) {
         CP_UNROLL
         for (int p = 0; p < planes; p++) {
-            const char *tap_at = taps + i * step[2] + p * taps_plane;
+            const char *tap_at = taps + p * taps_plane;
             const uint64_t tap = bits == 8 ? *(const uint8_t *)tap_at : (uint64_t)cp_read_tap(tap_at, s->bits);
             if (tap < known) {
-                add(to + p * to_plane + (at + near[tap]), dy + i * step[1] + p * dy_plane);
+                add(to + p * to_plane + near[tap], dy + p * dy_plane);
             }
         }
     }
 }
 
-/* Taps whose place is known. bits: 8 or 0, those of the scatter; size: of an element. */
-CP_TEMPLATE void scatter_near(cp_add add, int bits, int64_t size, const cp_scatter *s, char *to, const char *dy,
-                              const char *taps, const int64_t *first, const int64_t *starts, int64_t columns)
+/* Rows of some planes by turns, columns of which lie side by side and slide, taps of which have known places. */
+CP_TEMPLATE void scatter_planes(cp_add add, int bits, int planes, int64_t size, const cp_scatter *s, char *to, const char *dy,
+                                const char *taps, int64_t rows, int64_t columns)
 {
-    const int64_t *column = s->column_step, *lane = s->lane_step, line = first[0] * s->step[0] + first[1] * s->step[1];
-    /* Columns lie side by side. The step of a single one may be anything. */
-    if (starts == NULL && columns > 1 && column[1] == size && column[2] * 8 == s->bits) {
-        const int64_t step[3] = {s->advance * s->step[2], size, bits == 8 ? 1 : column[2]}, at = line + first[2] * s->step[2];
-        int64_t l = 0;
-        for (; l + 2 <= s->lanes; l += 2) {
-            scatter_run(add, bits, 2, step, s, to + l * lane[0], at, dy + l * lane[1], taps + l * lane[2], columns);
-        }
-        for (; l < s->lanes; l++) {
-            scatter_run(add, bits, 1, step, s, to + l * lane[0], at, dy + l * lane[1], taps + l * lane[2], columns);
-        }
-        return;
-    }
-    for (int64_t c = 0; c < columns; c++) {
-        const char *pixel = dy + c * column[1], *taps_pixel = taps + c * column[2];
-        const int64_t at = line + (starts == NULL ? first[2] + c * s->advance : starts[c]) * s->step[2];
-        if (columns - c > CP_SCATTER_AHEAD) { /* pixels far apart */
-            CP_PREFETCH(pixel + CP_SCATTER_AHEAD * column[1]);
-            CP_PREFETCH(taps_pixel + CP_SCATTER_AHEAD * column[2]);
-        }
-        scatter_run(add, bits, 1, lane, s, to, at, pixel, taps_pixel, s->lanes);
+    const int64_t step[3] = {s->advance * s->step[2], size, bits == 8 ? 1 : s->column_step[2]};
+    for (int64_t r = 0; r < rows; r++) {
+        scatter_run(add, bits, planes, step, s, to, dy, taps, columns);
+        to += s->row_advance * s->step[1];
+        dy += s->row_step[1];
+        taps += s->row_step[2];
     }
 }
 
-CP_TEMPLATE void scatter(cp_add add, int64_t size, const cp_scatter *given, char *to, const char *dy, const char *taps,
-                         const int64_t *first, const int64_t *starts, int64_t columns)
+/* A row of pixels, taps of which have known places. */
+CP_TEMPLATE void scatter_pixels(cp_add add, int bits, int64_t size, const cp_scatter *s, char *to, const char *dy,
+                                const char *taps, const int64_t *first, const int64_t *starts, int64_t columns)
 {
-    const cp_scatter own = *given, *s = &own; /* that no store can be thought to change */
-    if (s->near != NULL && !s->is_open && s->bits == 8) {
-        scatter_near(add, 8, size, s, to, dy, taps, first, starts, columns);
+    const int64_t *column = s->column_step;
+    for (int64_t c = 0; c < columns; c++) {
+        const char *pixel = dy + c * column[1], *taps_pixel = taps + c * column[2];
+        const int64_t at = (starts == NULL ? first[2] + c * s->advance : starts[c]) * s->step[2];
+        if (columns - c > CP_SCATTER_AHEAD) { /* pixels far apart */
+            for (int64_t byte = 0; byte < s->lanes * size; byte += CP_LINE) {
+                CP_PREFETCH(pixel + CP_SCATTER_AHEAD * column[1] + byte);
+            }
+            CP_PREFETCH(taps_pixel + CP_SCATTER_AHEAD * column[2]);
+        }
+        scatter_run(add, bits, 1, s->lane_step, s, to + at, pixel, taps_pixel, s->lanes);
+    }
+}
+
+/* Taps whose place is known. bits: 8 or 0, those of the scatter; size: of an element. */
+CP_TEMPLATE void scatter_near(cp_add add, int bits, int64_t size, const cp_scatter *s, char *to, const char *dy,
+                              const char *taps, const int64_t *first, const int64_t *starts, int64_t rows, int64_t columns)
+{
+    const int64_t *lane = s->lane_step;
+    to += first[0] * s->step[0] + first[1] * s->step[1];
+    /* Columns lie side by side. The step of a single one may be anything. */
+    if (starts == NULL && columns > 1 && s->column_step[1] == size && s->column_step[2] * 8 == s->bits) {
+        to += first[2] * s->step[2];
+        int64_t l = 0;
+        for (; l + 4 <= s->lanes; l += 4) {
+            scatter_planes(add, bits, 4, size, s, to + l * lane[0], dy + l * lane[1], taps + l * lane[2], rows, columns);
+        }
+        for (; l < s->lanes; l++) {
+            scatter_planes(add, bits, 1, size, s, to + l * lane[0], dy + l * lane[1], taps + l * lane[2], rows, columns);
+        }
         return;
     }
-    if (s->near != NULL && !s->is_open) {
-        scatter_near(add, 0, size, s, to, dy, taps, first, starts, columns);
-        return;
+    for (int64_t r = 0; r < rows; r++) {
+        scatter_pixels(add, bits, size, s, to + r * s->row_advance * s->step[1], dy + r * s->row_step[1],
+                       taps + r * s->row_step[2], first, starts, columns);
     }
-    int64_t begin[3] = {first[0], first[1], first[2]};
-    const int rows_within = s->near != NULL && is_within(s, first, 0) && is_within(s, first, 1);
+}
+
+/* A row of taps, some of which have no place that is known. */
+CP_TEMPLATE void scatter_open(cp_add add, const cp_scatter *s, char *to, const char *dy, const char *taps, int64_t plane,
+                              int64_t row, const int64_t *first, const int64_t *starts, int64_t columns)
+{
+    int64_t begin[3] = {plane, row, first[2]};
+    const int rows_within = s->near != NULL && is_within(s, begin, 0) && is_within(s, begin, 1);
     for (int64_t c = 0; c < columns; c++, begin[2] += s->advance) {
         const char *pixel = dy + c * s->column_step[1], *taps_pixel = taps + c * s->column_step[2];
         begin[2] = starts == NULL ? begin[2] : starts[c];
         if (rows_within && is_within(s, begin, 2)) {
             const int64_t at = begin[0] * s->step[0] + begin[1] * s->step[1] + begin[2] * s->step[2];
-            scatter_run(add, 0, 1, s->lane_step, s, to, at, pixel, taps_pixel, s->lanes);
+            scatter_run(add, 0, 1, s->lane_step, s, to + at, pixel, taps_pixel, s->lanes);
             continue;
         }
         for (int64_t l = 0; l < s->lanes; l++) {
@@ -109,6 +133,39 @@ CP_TEMPLATE void scatter(cp_add add, int64_t size, const cp_scatter *given, char
                 add(place + l * s->lane_step[0], pixel + l * s->lane_step[1]);
             }
         }
+    }
+}
+
+CP_TEMPLATE void scatter(cp_add add, int64_t size, const cp_scatter *given, char *to, const char *dy, const char *taps,
+                         const int64_t *first, const int64_t *starts, int64_t rows, int64_t columns)
+{
+    const cp_scatter own = *given, *s = &own; /* that no store can be thought to change */
+    if (s->near != NULL && !s->is_open && s->bits == 8) {
+        scatter_near(add, 8, size, s, to, dy, taps, first, starts, rows, columns);
+        return;
+    }
+    if (s->near != NULL && !s->is_open) {
+        scatter_near(add, 0, size, s, to, dy, taps, first, starts, rows, columns);
+        return;
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        scatter_open(add, s, to, dy + r * s->row_step[1], taps + r * s->row_step[2], first[0], first[1] + r * s->row_advance,
+                     first, starts, columns);
+    }
+}
+
+/* Whole elements of 4 bytes or more, few of them: calling memcpy takes longer than that. Memory is told of as many as lie
+ * `ahead` bytes further. */
+static inline void copy_few(char *to, const char *from, int64_t bytes, int64_t ahead)
+{
+    for (int64_t byte = 0; byte < bytes; byte += CP_LINE) {
+        CP_PREFETCH_WRITE(to + ahead + byte);
+    }
+    for (; bytes >= 16; bytes -= 16, to += 16, from += 16) {
+        memcpy(to, from, 16);
+    }
+    for (; bytes > 0; bytes -= 4, to += 4, from += 4) {
+        memcpy(to, from, 4);
     }
 }
 
@@ -131,11 +188,14 @@ void cp_scatter_settle(int64_t size, char *to, const int64_t *to_step, const cha
         length *= outer;
         outer = 1;
     }
+    const int64_t ahead = outer > CP_SCATTER_AHEAD ? CP_SCATTER_AHEAD * outer_to : CP_AHEAD; /* pieces far apart, or not */
     for (int64_t o = 0; o < outer; o++) {
         for (int64_t i = 0; i < inner; i++) {
             char *at = to + o * outer_to + i * inner_to;
             if (from == NULL) {
                 memset(at, 0, (size_t)(length * size));
+            } else if (length * size <= FEW_BYTES) {
+                copy_few(at, from + o * outer_from + i * inner_from, length * size, ahead);
             } else {
                 memcpy(at, from + o * outer_from + i * inner_from, (size_t)(length * size));
             }
@@ -145,9 +205,9 @@ void cp_scatter_settle(int64_t size, char *to, const int64_t *to_step, const cha
 
 #define CP_ROW(name, code, bits, lane) \
     static void scatter_##name(const cp_scatter *s, char *to, const char *dy, const char *taps, const int64_t *first, \
-                               const int64_t *starts, int64_t columns) \
+                               const int64_t *starts, int64_t rows, int64_t columns) \
     { \
-        scatter(cp_add_##name, (bits) / 8, s, to, dy, taps, first, starts, columns); \
+        scatter(cp_add_##name, (bits) / 8, s, to, dy, taps, first, starts, rows, columns); \
     }
 CP_DTYPE_LIST(CP_ROW)
 #undef CP_ROW
