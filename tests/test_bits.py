@@ -256,6 +256,9 @@ PIECES = {
     "bins of one plane": ((1, 2, 1, 8, 40), cpool.adaptive(3, 4, 20), {}),
     "bins of small planes": ((2, 20, 13, 13), cpool.adaptive(7, 7), {}),
     "bins of small planes, deep": ((1, 20, 5, 9, 13), cpool.adaptive(3, 5, 7), {}),
+    "planes of 20 columns": ((1, 37, 20, 20), (4, 4), {"stride": 1, "padding": 1}),
+    "planes of 21 columns, stride 2": ((2, 20, 9, 21), (3, 3), {"stride": 2, "padding": 1}),
+    "large windows, rows that share places of a cache": ((1, 40, 30, 120), (9, 9), {"stride": 1, "padding": 4}),
     "large windows, held by few": ((1, 40, 60, 30), (12, 13), {"stride": (6, 9), "padding": (5, 0)}),
 }
 
@@ -366,6 +369,37 @@ def test_zeros_of_whole_planes(spatial, dtype, isa):
     with cpool.using_isa(isa):
         assert_same({"y": cpool.global_max_pool(x).reshape(3, 13)}, {"y": largest + 0}, "max")
         assert_same({"y": cpool.min_pool(-x, cpool.whole).reshape(3, 13)}, {"y": -largest + 0}, "min")
+
+
+TIES = [(-0.0, 0.0), (1, 2, 3), (-np.inf, -np.inf), (np.inf, 5, -7), (np.nan, 1, np.inf), (np.nan, np.nan)]
+
+
+def first_of_largest(plane):
+    best = 0
+    for i, value in enumerate(plane):
+        if value > plane[best] or (np.isnan(value) and not np.isnan(plane[best])):
+            best = i
+    return best
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("spatial", [(1, 1), (1, 3), (5, 7), (14, 14), (9, 50), (3, 4, 31)])
+@pytest.mark.parametrize("values", TIES, ids=str)
+def test_first_of_equals_in_whole_planes(values, spatial, dtype, isa):
+    rng = np.random.default_rng(11)
+    x = rng.choice(np.array(values, dtype), (2, 37, *spatial))
+    x[0, :5] = values[-1]
+    elements = x.reshape(74, -1)
+    expected = np.array([first_of_largest(plane) for plane in elements])
+    y = elements[np.arange(74), expected] + 0
+    for layout, (op, sign) in product(LAYOUTS, ((cpool.max_pool, 1), (cpool.min_pool, -1))):
+        flags, arrange, restore = LAYOUTS[layout]
+        axes = tuple(range(1, x.ndim - 1)) if flags else tuple(range(2, x.ndim))
+        with cpool.using_isa(isa):
+            actual, saved = op.forward(arrange(sign * x), cpool.whole, axes=axes)
+        assert_same({"y": restore(actual).reshape(74)}, {"y": sign * y + 0}, (layout, op))
+        assert_same({"taps": restore(saved.indices).reshape(74)}, {"taps": expected}, (layout, op))
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 31, 33, 63, 65, 130])

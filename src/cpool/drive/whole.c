@@ -4,8 +4,8 @@
 #include "integers.h"
 
 /* Bytes of x that a unit reads or writes, roughly, and of sums that it keeps; lanes of a pixel, and planes at once, at least;
- * sums of a level. */
-enum { UNIT = 128 * 1024, SUMS = 64 * 1024, FEWEST_LANES = 8, FEWEST_PLANES = 16, RADIX = 16 };
+ * lanes that extremes are looked for of; sums of a level. */
+enum { UNIT = 128 * 1024, SUMS = 64 * 1024, FEWEST_LANES = 8, FEWEST_PLANES = 16, MOST_LANES = 512, RADIX = 16 };
 
 /* Of a plane that lies in rows, whether these lie behind each other. */
 static int is_dense(const cp_whole *whole)
@@ -23,15 +23,17 @@ int cp_wholes_plan(cp_wholes *w, const cp_pool *pool, int32_t direction)
 {
     int forward = direction == CPOOL_FORWARD;
     const cpool_view *views[CP_GRIDS] = {forward ? pool->array[CPOOL_X] : pool->grad[CPOOL_X],
-                                         forward ? pool->array[CPOOL_Y] : pool->grad[CPOOL_Y], NULL};
-    w->selects = pool->op->family == CP_BEST && forward && pool->array[CPOOL_TAPS] == NULL && cp_stored_as_lanes(pool);
+                                         forward ? pool->array[CPOOL_Y] : pool->grad[CPOOL_Y],
+                                         forward ? pool->array[CPOOL_TAPS] : NULL};
+    w->selects = pool->op->family == CP_BEST && forward && cp_stored_as_lanes(pool) &&
+                 cp_window_lane(pool, pool->axis) == cp_element_lane(pool);
     if ((pool->op->family != CP_MEAN && !w->selects) || pool->params.geometry != CPOOL_WHOLE) {
         return 0;
     }
     cp_layout_make(&w->layout, pool, views, 0);
     w->direction = direction;
     w->lane_kind = w->selects ? cp_element_lane(pool) : CP_LANE_f64;
-    w->fold = pool->op->fold;
+    w->fold = views[2] != NULL ? pool->op->tap_fold : pool->op->fold;
     w->dtype = pool->dtype;
     w->units = 0;
     w->bytes = 0;
@@ -58,21 +60,24 @@ int cp_wholes_plan(cp_wholes *w, const cp_pool *pool, int32_t direction)
             whole->pixels = 1;
         }
     }
-    if (w->selects && (!whole->dense || whole->pixels || w->elements == 0)) {
+    if (w->selects && (w->elements == 0 || !(whole->dense || whole->pixels))) {
         return 0;
     }
     cp_layout_take_lanes(&w->layout, inner);
     whole->x_step = inner >= 0 ? grid[0].batch[inner] : 0;
     whole->y_step = inner >= 0 ? grid[1].batch[inner] : 0;
+    w->taps_step = inner >= 0 && views[2] != NULL ? grid[2].batch[inner] : 0;
     w->blocks = cp_ceil_div(w->elements, CP_WHOLE_BLOCK);
     w->levels = 1;
     for (int64_t blocks = w->blocks; blocks >= RADIX; blocks /= RADIX) {
         w->levels++;
     }
-    int64_t rows = w->blocks == 1 || w->selects ? 1 : w->levels * RADIX + 1, lanes = w->layout.lanes;
+    int64_t rows = w->selects ? 2 : w->blocks == 1 ? 1 : w->levels * RADIX + 1, lanes = w->layout.lanes;
     int64_t most = UNIT / (w->elements < UNIT ? w->elements * grid[0].item : UNIT);
     w->group = cp_max64(FEWEST_PLANES, most / FEWEST_PLANES * FEWEST_PLANES);
-    w->group = whole->pixels && w->blocks > 1 ? cp_max64(w->group, SUMS / (rows * (int64_t)sizeof(double))) : w->group;
+    if (whole->pixels && (w->selects || w->blocks > 1)) {
+        w->group = cp_max64(w->group, w->selects ? MOST_LANES : SUMS / (rows * (int64_t)sizeof(double)));
+    }
     w->group = cp_max64(1, cp_min64(lanes, w->group));
     w->groups = cp_ceil_div(lanes, w->group);
     w->units = w->layout.outer * w->groups;
@@ -146,6 +151,20 @@ static char *sum_planes(const cp_wholes *w, const cp_whole *whole, const char *x
     return total;
 }
 
+/* The extremes of `whole->count` planes from `first` on, and the numbers of their elements to where these belong. */
+static void select_extremes(const cp_wholes *w, const cp_whole *whole, const char *x, int64_t outer, int64_t first, char *best)
+{
+    const cp_lane_kernels *kernels = w->engine->kernels->lane[w->lane_kind];
+    const cp_grid *taps = &w->layout.grid[2];
+    char *numbers = best + w->row_bytes;
+    kernels->whole_extreme[w->fold](whole, x, best, numbers);
+    if (taps->item != 0) {
+        int64_t channel;
+        char *to = taps->data + cp_layout_offset(&w->layout, 2, outer, &channel) + first * w->taps_step;
+        kernels->store_taps(to, taps->bits, numbers, 1, 0, whole->count, w->taps_step);
+    }
+}
+
 void cp_wholes_run(void *arg, int64_t lo, int64_t hi, int worker)
 {
     const cp_wholes *w = arg;
@@ -163,7 +182,7 @@ void cp_wholes_run(void *arg, int64_t lo, int64_t hi, int worker)
         }
         char *results = memory;
         if (w->selects) {
-            (w->fold == CP_MAX ? kernels->whole_max : kernels->whole_min)(&whole, x, w->elements, results);
+            select_extremes(w, &whole, x, unit / w->groups, first, results);
         } else {
             results = sum_planes(w, &whole, x, memory);
             kernels->divide(results, whole.divisor, whole.count);

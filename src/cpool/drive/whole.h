@@ -1,4 +1,4 @@
-/* Averages over whole planes, and their gradient; the largest or smallest elements of planes that lie in one piece. */
+/* Averages over whole planes, and their gradient; the largest or smallest elements of planes in one piece, and of pixels. */
 #ifndef CP_DRIVE_WHOLE_H
 #define CP_DRIVE_WHOLE_H
 
@@ -11,6 +11,7 @@ typedef struct cp_wholes {
     int32_t selects, fold, lane_kind; /* the largest or smallest elements are wanted, in lanes of their kind; else averages */
     cp_layout layout;
     cp_whole whole;
+    int64_t taps_step;     /* bytes from the number of one plane's element to that of the next */
     int64_t group, groups; /* planes at equal distances, or lanes, at once */
     int64_t units;
     int64_t elements, blocks, levels; /* of a plane; sums of blocks are kept in so many levels */

@@ -107,9 +107,9 @@ typedef struct cp_lane_kernels {
     void (*whole_sums)(const cp_whole *whole, const char *x, const int64_t *place, int64_t n, double *sums);
     void (*whole_gradient)(const cp_whole *whole, const char *dy, char *dx);
 
-    /* Of planes of n elements side by side, at least one, the largest or smallest. */
-    void (*whole_max)(const cp_whole *whole, const char *x, int64_t n, void *best);
-    void (*whole_min)(const cp_whole *whole, const char *x, int64_t n, void *best);
+    /* Of dense planes, or of pixels, the largest or smallest elements, and the numbers of the first of these for folds that
+     * carry them. */
+    void (*whole_extreme[CP_FOLDS])(const cp_whole *whole, const char *x, void *best, void *taps);
 
     /* Gradients of small windows. Scratch has its margins filled once. */
     void (*collect_margins)(const cp_collect *collect, void *scratch);

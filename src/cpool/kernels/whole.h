@@ -48,24 +48,25 @@ CP_TEMPLATE CP_VECTOR NAME(sum_plane)(int floats, const char *x, int64_t n)
 CP_TEMPLATE void NAME(sum_planes)(int floats, const cp_whole *w, const char *x, const int64_t *place, int64_t n, double *sums)
 {
     for (int64_t p = 0; p < w->count; p += V(N)) {
-        CP_VECTOR v[V(N)];
+        NAME(element) v[V(N)];
         for (int64_t i = 0; i < V(N); i++) {
+            v[i].tap = V(set1)(0);
             if (p + i >= w->count) {
-                v[i] = V(set1)(0);
+                v[i].value = V(set1)(0);
                 continue;
             }
             const char *plane = x + (p + i) * w->x_step;
             if (w->dense) {
-                v[i] = NAME(sum_plane)(floats, plane + place[0], n);
+                v[i].value = NAME(sum_plane)(floats, plane + place[0], n);
             } else {
                 double own[CP_WHOLE_BLOCK] = {0};
                 for (int64_t e = 0; e < n; e++) {
                     own[e] = floats ? cp_read_f32(plane + place[e]) : cp_read_f64(plane + place[e]);
                 }
-                v[i] = NAME(sum_plane)(0, (const char *)own, n);
+                v[i].value = NAME(sum_plane)(0, (const char *)own, n);
             }
         }
-        NAME(save)(sums + p, NAME(fold_across)(CP_SUM, v), w->count - p < V(N) ? w->count - p : V(N));
+        NAME(save)(sums + p, NAME(fold_across)(CP_SUM, v).value, w->count - p < V(N) ? w->count - p : V(N));
     }
 }
 
