@@ -114,8 +114,8 @@ static int column_form(const cp_strips *s, int64_t stride)
     const cp_axis *axis = pool->axis;
     int64_t window = axis[2].taps;
     int usual = s->lane_kind == CP_LANE_f32 && is_usual(s);
-    int square =
-        usual && axis[1].kind == CP_AXIS_SLIDING && axis[1].taps == window && axis[1].stride == stride && is_flat(pool);
+    int square = is_usual(s) && axis[1].kind == CP_AXIS_SLIDING && axis[1].taps == window && axis[1].stride == stride &&
+                 is_flat(pool) && !s->floats;
     switch (stride) {
     case 1: return square && window == 3 ? CP_STRIP_3_BY_1 : CP_STRIP_ANY_BY_1;
     case 2: return square && window == 2 ? CP_STRIP_2_BY_2 : square && window == 3 ? CP_STRIP_3_BY_2 : CP_STRIP_ANY_BY_2;

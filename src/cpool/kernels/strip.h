@@ -626,12 +626,25 @@ CP_TEMPLATE void NAME(pixels)(int fold, int depth, const cp_strip *s, const cp_s
 
 #include "kernels/shared_columns.h"
 
+/* Vectors of two doubles gain too little by forms of their own for the code that these take. */
+enum { NAME(MARCHES) = sizeof(CP_ELEMENT) < sizeof(double) || V(N) >= 4 };
+
+CP_TEMPLATE int NAME(known_form)(int form)
+{
+    switch (form) {
+    case CP_STRIP_2_BY_2:
+    case CP_STRIP_3_BY_2: return NAME(MARCHES) ? form : CP_STRIP_ANY_BY_2;
+    case CP_STRIP_3_BY_1: return NAME(MARCHES) ? form : CP_STRIP_ANY_BY_1;
+    default: return form;
+    }
+}
+
 CP_TEMPLATE void NAME(strip)(int fold, const cp_strip *given, const cp_strip_planes *planes, void *memory)
 {
     const cp_strip own = *given, *s = &own; /* that no store can be thought to change */
     CP_ELEMENT *ring = memory;
-    const int is_usual = fold == CP_SUM || fold == CP_MAX || fold == CP_MAX_TAP;
-    switch (s->form) {
+    const int is_usual = fold == CP_SUM || fold == CP_MAX || fold == CP_MAX_TAP, has_own = is_usual && NAME(MARCHES);
+    switch (NAME(known_form)(s->form)) {
     case CP_STRIP_PIXELS_DEEP: NAME(pixels)(fold, NAME(DEEP), s, planes, ring); break;
     case CP_STRIP_ANY_BY_1: NAME(columns)(fold, s->window, 0, NAME(DEEP), s, planes, ring); break;
     case CP_STRIP_ANY_BY_2: NAME(columns)(fold, s->window, 1, NAME(DEEP), s, planes, ring); break;
@@ -645,6 +658,23 @@ CP_TEMPLATE void NAME(strip)(int fold, const cp_strip *given, const cp_strip_pla
     case CP_STRIP_PIXELS_KEPT:
         if (is_usual) {
             NAME(pixels)(fold, NAME(KEPT), s, planes, ring);
+        }
+        break;
+    case CP_STRIP_2_BY_2:
+        if (has_own && NAME(fits_pairs)(s, planes)) {
+            NAME(march_pairs)(fold, s, planes);
+        } else if (has_own) {
+            NAME(march_all)(fold, 2, 1, 2, s, planes);
+        }
+        break;
+    case CP_STRIP_3_BY_1:
+        if (has_own) {
+            NAME(march_all)(fold, 3, 0, 1, s, planes);
+        }
+        break;
+    case CP_STRIP_3_BY_2:
+        if (has_own) {
+            NAME(march_all)(fold, 3, 1, 2, s, planes);
         }
         break;
 #ifndef CP_LANE_IS_F64
@@ -661,23 +691,6 @@ CP_TEMPLATE void NAME(strip)(int fold, const cp_strip *given, const cp_strip_pla
     case CP_STRIP_ANY_BY_8:
         if (is_usual) {
             NAME(columns)(fold, s->window, 3, NAME(DEEP), s, planes, ring);
-        }
-        break;
-    case CP_STRIP_2_BY_2:
-        if (is_usual && NAME(fits_pairs)(s, planes)) {
-            NAME(march_pairs)(fold, s, planes);
-        } else if (is_usual) {
-            NAME(march_all)(fold, 2, 1, 2, s, planes);
-        }
-        break;
-    case CP_STRIP_3_BY_1:
-        if (is_usual) {
-            NAME(march_all)(fold, 3, 0, 1, s, planes);
-        }
-        break;
-    case CP_STRIP_3_BY_2:
-        if (is_usual) {
-            NAME(march_all)(fold, 3, 1, 2, s, planes);
         }
         break;
 #endif
