@@ -64,10 +64,8 @@ CP_TEMPLATE void scatter_planes(cp_add add, int bits, int planes, int64_t size, 
 {
     const int64_t step[3] = {s->advance * s->step[2], size, bits == 8 ? 1 : s->column_step[2]};
     for (int64_t r = 0; r < rows; r++) {
-        scatter_run(add, bits, planes, step, s, to, dy, taps, columns);
-        to += s->row_advance * s->step[1];
-        dy += s->row_step[1];
-        taps += s->row_step[2];
+        scatter_run(add, bits, planes, step, s, to + r * s->row_advance * s->step[1], dy + r * s->row_step[1],
+                    taps + r * s->row_step[2], columns);
     }
 }
 

@@ -94,14 +94,14 @@ CP_TEMPLATE NAME(shared_level)
     NAME(shared_source)(int fold, const cp_strip *s, const char *source, double row_count, CP_ELEMENT *memory)
 {
     const double identity = cp_fold_identity(fold, 0);
-    const int64_t size = NAME(element_size)(s->floats);
+    const int64_t size = NAME(element_size)(s->floats), ahead = s->source_rows > 1 ? s->source_row : 0;
     NAME(shared_level) level = {NAME(shared_at)(s, memory), s->span};
     if (s->there == s->reach && s->lanes == s->span && s->step_bytes % size == 0 && !s->floats && s->source_counts == NULL) {
         level.row.value = (const CP_ELEMENT *)(const void *)source;
         level.pitch = s->step_bytes / size;
         for (int64_t j = 0; j < s->there && level.pitch > s->span; j++, source += s->step_bytes) {
             for (int64_t l = 0; l < s->span; l += V(N)) { /* pieces of pixels, which processors do not foresee */
-                CP_PREFETCH(source + s->source_row + l * size);
+                CP_PREFETCH(source + ahead + l * size);
             }
         }
         return level;
@@ -113,7 +113,7 @@ CP_TEMPLATE NAME(shared_level)
     for (int64_t j = 0; j < s->there; j++, source += s->step_bytes, memory += s->span) {
         for (int64_t l = 0; l < s->span; l += V(N)) {
             const int64_t n = s->lanes - l < V(N) ? s->lanes - l : V(N);
-            CP_PREFETCH(source + s->source_row + l * size);
+            CP_PREFETCH(source + ahead + l * size);
             V(store)(memory + l, n > 0 ? NAME(shared_load)(fold, s, source + l * size, j, row_count, n) : V(set1)(0));
         }
     }
