@@ -102,9 +102,9 @@ CP_TEMPLATE void NAME(extremes_of_pixels)(int fold, const cp_whole *w, const cha
 {
     NAME(fill)(best, cp_fold_identity(fold, 0), w->count);
     NAME(fill)(taps, 0.0, w->count);
-    double tap = 0;
     for (int64_t d = 0; d < w->size[0]; d++) {
-        for (int64_t h = 0; h < w->size[1]; h++, tap += (double)w->size[2]) {
+        for (int64_t h = 0; h < w->size[1]; h++) {
+            const double tap = (double)((d * w->size[1] + h) * w->size[2]);
             const char *row = x + d * w->step[0] + h * w->step[1];
             int64_t l = 0;
             for (; l + V(N) <= w->count; l += V(N)) {
