@@ -38,32 +38,35 @@ enum {
 /* Where an element compares with more results than that, adding each result where it belongs is quicker. */
 enum { MOST_COMPARED = 16 };
 
+/* Results that hold an element, at most, where those along each axis are known to be few. */
+static int64_t holders(const cp_axis *held)
+{
+    return held[0].taps * held[1].taps * held[2].taps;
+}
+
 /* Windows that slide and are small: what results are prepared for where columns are lanes. */
 static int are_small(const cp_pool *pool, const cp_axis *held)
 {
-    int64_t holders = 1, taps = 1;
+    int64_t taps = 1;
     for (int s = 0; s < CP_SPACE; s++) {
         const cp_axis *axis = &pool->axis[s];
         if (axis->kind != CP_AXIS_SLIDING || axis->dilation != 1 || axis->taps > CP_COLLECT_WINDOW) {
             return 0;
         }
-        holders *= held[s].taps;
         taps *= axis->taps;
     }
-    return holders <= CP_COLLECT_HOLDERS && taps <= 255;
+    return holders(held) <= CP_COLLECT_HOLDERS && taps <= 255;
 }
 
 /* Any others that are next to each other, few of which hold an element: pixels are added up whatever the windows are. */
 static int are_held_by_few(const cp_pool *pool, const cp_axis *held)
 {
-    int64_t holders = 1;
     for (int s = 0; s < CP_SPACE; s++) {
         if (pool->axis[s].dilation != 1 || held[s].taps > CP_COLLECT_WINDOW) {
             return 0;
         }
-        holders *= held[s].taps;
     }
-    return pool->params.geometry != CPOOL_WHOLE && holders <= MOST_COMPARED;
+    return pool->params.geometry != CPOOL_WHOLE && holders(held) <= MOST_COMPARED;
 }
 
 /* Windows of 2x2 side by side, whose rows of results are two rows of elements each: rows may be short. */
@@ -76,7 +79,7 @@ static int are_pairs(const cp_pool *pool)
 /* Whether an element compares with so many results that scattering these is quicker than columns are. */
 static int compares_many(const cp_collects *c)
 {
-    return c->select && c->held[0].taps * c->held[1].taps * c->held[2].taps > MOST_COMPARED;
+    return c->select && holders(c->held) > MOST_COMPARED;
 }
 
 /* How long rows of small windows are, at least. Selections by windows of 3 in steps of 1 suit columns best. */
@@ -86,10 +89,13 @@ static int64_t fewest_of_small(const cp_collects *c)
     if (are_pairs(c->pool)) {
         return FEWEST_OF_PAIRS;
     }
-    if (along->taps > 3 && !compares_many(c)) {
+    if (compares_many(c)) {
+        return FEWEST_LANES;
+    }
+    if (along->taps > 3) {
         return FEWEST_OF_LONG;
     }
-    return c->select && (along->taps < 3 || along->stride > 1) && !compares_many(c) ? FEWEST_SELECTED : FEWEST_LANES;
+    return c->select && (along->taps < 3 || along->stride > 1) ? FEWEST_SELECTED : FEWEST_LANES;
 }
 
 /* How long rows are, at least, that do not become lanes of pixels. Few results are scattered sooner than planes are turned. */
