@@ -186,6 +186,11 @@ def rows(log, isa):
                         channels = shape[-1] if "axes" in kwargs else shape[0]
                         further["p"] = np.where(np.arange(channels) % 3, 2.5, np.inf).astype(dtype)
                     check_operator(log, memory, name, further, x, window, kwargs, ways, isa)
+            x = rng.normal(size=(2, 5, length)).astype(dtype)
+            for stride, padding in product((1, 2), (0, 1)):
+                if length + 2 * padding >= 3:
+                    kwargs = {"stride": stride, "padding": (1 - padding, padding)}
+                    check_operator(log, memory, "max_pool", {}, x, (3, 3), kwargs, ways, isa)
 
 
 def paths(log, isa):

@@ -168,6 +168,27 @@ static void LANE(check_lanes)(int lo, int hi)
     }
 }
 
+/* Likewise of N bytes, which are 1, 2, ..., and 0 where there is none. */
+static void LANE(check_code_lanes)(int lo, int hi)
+{
+    const int n = LANE(LANES), from = lo < 0 ? 0 : lo > n ? n : lo, to = hi < from ? from : hi > n ? n : hi;
+    for (int side = 0; side < 2; side++) {
+        uint8_t *place = (uint8_t *)(side == 0 ? arena.begin - from : arena.end - to);
+        for (int lane = from; lane < to; lane++) {
+            place[lane] = (uint8_t)(lane + 1);
+        }
+        const V(codes) codes = V(load_codes_lanes)(place, V(lanes_from)(lo, hi));
+        for (int code = 0; code <= n; code++) {
+            CP_ELEMENT out[CHECK_LANES];
+            V(store)(out, V(select)(V(is_code)(codes, code), V(set1)(1), V(set1)(0)));
+            for (int lane = 0; lane < n; lane++) {
+                CP_ELEMENT want = (lane >= from && lane < to ? lane + 1 : 0) == code ? 1 : 0;
+                LANE(expect)("load_codes_lanes", LANE(same_bits)(out[lane], want), &want, &want, out[lane], want);
+            }
+        }
+    }
+}
+
 static void LANE(check_bytes)(int n)
 {
     for (int side = 0; side < 2; side++) {
@@ -187,10 +208,10 @@ static void LANE(check_bytes)(int n)
                 good &= p >= place && p < place + n ? *(uint8_t *)p == (uint8_t)(int)row[p - place] : *p == CHECK_UNTOUCHED;
             }
             LANE(expect)("store_u8", good, row, row, row[0], row[0]);
-            V(store)(out, V(select)(V(eq_u8)(bytes, n, (uint8_t)code), V(set1)(1), V(set1)(0)));
+            V(store)(out, V(select)(V(is_code)(V(load_codes)(bytes, n), code), V(set1)(1), V(set1)(0)));
             for (int lane = 0; lane < LANE(LANES); lane++) {
-                CP_ELEMENT want = lane < n && bytes[lane] == code ? 1 : 0;
-                LANE(expect)("eq_u8", LANE(same_bits)(out[lane], want), row + lane, row + lane, out[lane], want);
+                CP_ELEMENT want = (lane < n ? bytes[lane] : 0) == code ? 1 : 0;
+                LANE(expect)("load_codes", LANE(same_bits)(out[lane], want), row + lane, row + lane, out[lane], want);
             }
             V(store)(out, V(load_u8)(bytes, n));
             for (int lane = 0; lane < LANE(LANES); lane++) {
@@ -337,6 +358,7 @@ static void LANE(check)(void)
     for (int lo = -CHECK_LANES - 2; lo <= CHECK_LANES + 2; lo++) {
         for (int hi = -CHECK_LANES - 2; hi <= CHECK_LANES + 2; hi++) {
             LANE(check_lanes)(lo, hi);
+            LANE(check_code_lanes)(lo, hi);
         }
     }
 #if CHECK_INTEGERS

@@ -20,7 +20,7 @@ enum {
 
 /* Planes that become lanes: their number, and bytes of them in scratch; how long rows may be where windows are not small, of
  * shares and of selections, and how many elements a result of these may have; how long they may be where windows are small, of
- * selections, of more than 3 taps, of 2x2. */
+ * selections, of more than 3 taps, of 2x2, of selections of 3x3 that are read where they lie. */
 enum {
     FEWEST_PLANES = 8,
     MOST_PLANES = 64,
@@ -30,7 +30,9 @@ enum {
     MOST_A_RESULT = 12,
     FEWEST_SELECTED = 24,
     FEWEST_OF_LONG = 32,
-    FEWEST_OF_PAIRS = 12
+    FEWEST_OF_PAIRS = 12,
+    FEWEST_OF_THREES = 13,
+    FEWEST_OF_THREES_BY_2 = 11
 };
 
 /* ---- Planning ---- */
@@ -82,7 +84,16 @@ static int compares_many(const cp_collects *c)
     return c->select && holders(c->held) > MOST_COMPARED;
 }
 
-/* How long rows of small windows are, at least. Selections by windows of 3 in steps of 1 suit columns best. */
+/* Selections by windows of 3x3 in a plane of its own, in steps of 1, or of 2 where each column is a pixel. */
+static int are_threes(const cp_collects *c)
+{
+    const cp_axis *axis = c->pool->axis;
+    return c->select && c->pool->in[0] == 1 && c->pool->out[0] == 1 && axis[0].taps == 1 && axis[1].taps == 3 &&
+           axis[2].taps == 3 && axis[1].stride == axis[2].stride &&
+           (axis[2].stride == 1 || (axis[2].stride == 2 && c->layout.lanes == 1));
+}
+
+/* How long rows of small windows are, at least. */
 static int64_t fewest_of_small(const cp_collects *c)
 {
     const cp_axis *along = &c->pool->axis[2];
@@ -92,10 +103,13 @@ static int64_t fewest_of_small(const cp_collects *c)
     if (compares_many(c)) {
         return FEWEST_LANES;
     }
+    if (are_threes(c)) {
+        return along->stride == 1 ? FEWEST_OF_THREES : FEWEST_OF_THREES_BY_2;
+    }
     if (along->taps > 3) {
         return FEWEST_OF_LONG;
     }
-    return c->select && (along->taps < 3 || along->stride > 1) ? FEWEST_SELECTED : FEWEST_LANES;
+    return c->select ? FEWEST_SELECTED : FEWEST_LANES;
 }
 
 /* How long rows are, at least, that do not become lanes of pixels. Few results are scattered sooner than planes are turned. */
@@ -121,25 +135,25 @@ static int choose_lanes(cp_collects *c)
             cp_layout_take_lanes(layout, dim);
         }
     }
-    c->pixels = layout->lanes >= FEWEST_LANES;
-    c->apart = 0;
+    c->form = CP_COLLECT_PIXELS;
     c->spread = 1;
-    if (c->pixels) {
+    if (layout->lanes >= FEWEST_LANES) {
         return 1;
     }
     int64_t step[CP_GRIDS];
     int small = are_small(c->pool, c->held);
     if (layout->lanes == 1 && c->pool->in[2] < fewest_columns(c, small) && cp_layout_is_dense(layout, 1) &&
         cp_layout_run(layout, step) >= FEWEST_PLANES) {
-        c->pixels = c->turned = 1;
+        c->turned = 1;
         return 1;
     }
     if (!small || compares_many(c)) {
         return 0;
     }
-    c->apart =
+    int apart =
         layout->lanes == 1 && (along->stride == 2 || along->stride == 4) && along->taps <= along->stride && along->pad == 0;
-    c->spread = c->apart || (along->stride <= 2 && along->stride <= along->taps) ? 1 : along->stride;
+    c->form = are_threes(c) ? CP_COLLECT_THREES : apart ? CP_COLLECT_APART : CP_COLLECT_PREPARED;
+    c->spread = apart || (along->stride <= 2 && along->stride <= along->taps) ? 1 : along->stride;
     return c->spread <= MOST_SPREAD && cp_layout_is_dense(layout, layout->lanes);
 }
 
@@ -165,7 +179,7 @@ static double scratch_bytes(const cp_collects *c)
 
 static int has_scratch(const cp_collects *c)
 {
-    return !c->apart && (!c->pixels || !c->select);
+    return c->form == CP_COLLECT_PREPARED || (c->form == CP_COLLECT_PIXELS && !c->select);
 }
 
 static void set_box(cp_collects *c, int64_t planes, int64_t rows, int64_t columns)
@@ -178,7 +192,7 @@ static void set_box(cp_collects *c, int64_t planes, int64_t rows, int64_t column
     }
     const cp_axis *along = &c->pool->axis[2];
     int64_t across = c->results[2] * c->tile * c->spread;
-    if (!c->pixels && !c->apart) { /* a kernel reads what elements of the last vector would be held by */
+    if (c->form == CP_COLLECT_PREPARED) { /* a kernel reads what elements of the last vector would be held by */
         across = cp_max64(across, (columns + along->pad) * c->tile * c->spread / along->stride) + BEHIND;
     }
     c->pitch = (int64_t)cp_row_bytes(c->margin + across, cp_lane_size(c->lane_kind)) / cp_lane_size(c->lane_kind);
@@ -188,7 +202,7 @@ static void set_box(cp_collects *c, int64_t planes, int64_t rows, int64_t column
 static void choose_box(cp_collects *c)
 {
     const int64_t *in = c->pool->in;
-    int64_t columns = cp_min64(in[2], c->pixels && has_scratch(c) ? cp_max64(1, WIDEST / c->tile) : WIDEST);
+    int64_t columns = cp_min64(in[2], c->form == CP_COLLECT_PIXELS && has_scratch(c) ? cp_max64(1, WIDEST / c->tile) : WIDEST);
     int64_t rows = in[1];
     set_box(c, in[0], rows, columns);
     if (has_scratch(c) && scratch_bytes(c) > SCRATCH && in[0] > 1) {
@@ -266,7 +280,7 @@ int cp_collects_plan(cp_collects *c, const cp_pool *pool)
     c->tile = cp_min64(c->row_lanes, MOST_LANES);
     c->tiles = c->tile == 0 ? 0 : cp_ceil_div(c->row_lanes, c->tile);
     c->tile = cp_max64(c->tile, 1);
-    c->margin = c->pixels ? 0 : (int64_t)cp_row_bytes(CP_COLLECT_WINDOW * c->tile, size) / size;
+    c->margin = c->form == CP_COLLECT_PIXELS ? 0 : (int64_t)cp_row_bytes(CP_COLLECT_WINDOW * c->tile, size) / size;
     c->run = cp_layout_run(&c->layout, c->run_step);
     for (int g = 0; g < CP_COLLECT_GRIDS; g++) {
         for (int a = 0; a < CP_SPACE; a++) {
@@ -286,11 +300,11 @@ int cp_collects_plan(cp_collects *c, const cp_pool *pool)
     c->groups = cp_ceil_div(c->run, c->group);
     c->units = c->run == 0 ? 0 : c->layout.outer / c->run * c->groups * c->tiles * boxes;
     c->row_bytes = cp_row_bytes(c->box[0] * c->box[1], sizeof(cp_collect_row));
-    c->column_bytes = c->pixels ? cp_row_bytes(c->box[2], sizeof(cp_collect_column)) : 0;
+    c->column_bytes = c->form == CP_COLLECT_PIXELS ? cp_row_bytes(c->box[2], sizeof(cp_collect_column)) : 0;
     c->count_bytes =
         c->select ? 0
                   : cp_row_bytes(c->results[0] * c->results[1], sizeof(double)) + cp_row_bytes(c->results[2] * c->tile, size);
-    c->code_bytes = c->select ? cp_row_bytes(512, size) : 0;
+    c->code_bytes = c->select && (c->form == CP_COLLECT_APART || c->form == CP_COLLECT_PREPARED) ? cp_row_bytes(512, size) : 0;
     c->bytes = c->row_bytes + c->column_bytes + c->count_bytes + c->code_bytes;
     c->scratch_bytes = has_scratch(c) ? cp_round_up((size_t)scratch_bytes(c)) : 0;
     c->bytes += c->scratch_bytes;
@@ -337,8 +351,11 @@ static void fill_rows(cp_collect_work *w)
     cp_collect_row *row = w->rows;
     for (int64_t d = begin[0]; d < end[0]; d++) {
         for (int64_t h = begin[1]; h < end[1]; h++, row++) {
-            cp_collect_column deep = find_holders(w, 0, d), down = find_holders(w, 1, h);
             row->target = d * space[0] + h * space[1] + begin[2] * space[2] - origin;
+            if (c->form == CP_COLLECT_THREES) {
+                continue;
+            }
+            cp_collect_column deep = find_holders(w, 0, d), down = find_holders(w, 1, h);
             row->first_plane = deep.first;
             row->planes = deep.count;
             row->first_row = down.first;
@@ -369,7 +386,7 @@ static void fill_columns(cp_collect_work *w, int64_t begin)
     const cp_collects *c = w->collects;
     cp_collect *collect = &w->collect;
     const cp_lane_kernels *kernels = c->engine->kernels->lane[c->lane_kind];
-    for (int64_t i = 0; c->pixels && i < collect->width; i++) {
+    for (int64_t i = 0; c->form == CP_COLLECT_PIXELS && i < collect->width; i++) {
         w->columns[i] = find_holders(w, 2, begin + i);
     }
     if (c->select) {
@@ -406,15 +423,16 @@ static void find_box(cp_collect_work *w, int64_t box)
         cp_axis_holders(&c->pool->axis[s], begin[s], end[s], &w->first[s], &count[s]);
         count[s] = cp_max64(0, count[s] - w->first[s]);
     }
-    if (!c->pixels && !c->apart && w->across != begin[2]) {
+    if (c->form == CP_COLLECT_PREPARED && w->across != begin[2]) {
         fill_margins(w);
     }
     collect->planes = count[0];
     collect->results = count[1];
     collect->across = count[2];
-    int64_t step = c->pixels ? 1 : c->tile;
+    int64_t step = c->form == CP_COLLECT_PIXELS ? 1 : c->tile;
     collect->width = (end[2] - begin[2]) * step;
     collect->pad = (begin[2] + c->pool->axis[2].pad - w->first[2] * c->pool->axis[2].stride) * step;
+    collect->pad_down = begin[1] + c->pool->axis[1].pad - w->first[1] * c->pool->axis[1].stride;
     fill_rows(w);
     if (!c->select) {
         fill_row_counts(w);
@@ -444,9 +462,8 @@ static void begin_collect(cp_collect_work *w, char *memory)
     }
     w->box = w->across = -1;
     memset(collect, 0, sizeof *collect);
-    collect->pixels = c->pixels;
+    collect->form = c->form;
     collect->select = c->select;
-    collect->apart = c->apart;
     collect->rows = w->rows;
     collect->columns = w->columns;
     collect->target_column = c->space[0][2];
@@ -466,7 +483,7 @@ static void begin_collect(cp_collect_work *w, char *memory)
     collect->second = scratch_rows(c) * c->pitch;
     collect->close = (scratch_rows(c) - 1) * c->pitch;
     collect->codes = w->codes;
-    if (c->select) {
+    if (c->code_bytes > 0) {
         kernels->iota(w->codes, 0, 512);
     }
 }

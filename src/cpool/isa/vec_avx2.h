@@ -158,24 +158,32 @@ CP_VEC vf32 vf32_pick(vf32 a, vf32 b, vf32_places places)
 CP_VEC vf64 vf64_pick(vf64 a, vf64 b, vf64_places places)
 { return _mm256_castps_pd(vf32_pick(_mm256_castpd_ps(a), _mm256_castpd_ps(b), places)); }
 
-typedef __m256i vf32_lanes;
-typedef __m256i vf64_lanes;
-CP_VEC int cp_clamp_lane(int64_t lane) { return lane < 0 ? 0 : lane > 16 ? 16 : (int)lane; }
+typedef struct cp_lanes {
+    __m256i there; /* all bits of a lane, or none */
+    int lo, hi;
+} cp_lanes;
+typedef cp_lanes vf32_lanes;
+typedef cp_lanes vf64_lanes;
+CP_VEC int cp_clamp_lane(int64_t lane, int most) { return lane < 0 ? 0 : lane > most ? most : (int)lane; }
 CP_VEC vf32_lanes vf32_lanes_from(int64_t lo, int64_t hi)
 {
-    return _mm256_andnot_si256(cp_first_f32(cp_clamp_lane(lo)), cp_first_f32(cp_clamp_lane(hi)));
+    vf32_lanes lanes = {.lo = cp_clamp_lane(lo, 8), .hi = cp_clamp_lane(hi, 8)};
+    lanes.there = _mm256_andnot_si256(cp_first_f32(lanes.lo), cp_first_f32(lanes.hi));
+    return lanes;
 }
 CP_VEC vf64_lanes vf64_lanes_from(int64_t lo, int64_t hi)
 {
-    return _mm256_andnot_si256(cp_first_f64(cp_clamp_lane(lo)), cp_first_f64(cp_clamp_lane(hi)));
+    vf64_lanes lanes = {.lo = cp_clamp_lane(lo, 4), .hi = cp_clamp_lane(hi, 4)};
+    lanes.there = _mm256_andnot_si256(cp_first_f64(lanes.lo), cp_first_f64(lanes.hi));
+    return lanes;
 }
 CP_VEC vf32 vf32_load_lanes(const float *p, vf32_lanes lanes, vf32 fill)
 {
-    return _mm256_blendv_ps(fill, _mm256_maskload_ps(p, lanes), _mm256_castsi256_ps(lanes));
+    return _mm256_blendv_ps(fill, _mm256_maskload_ps(p, lanes.there), _mm256_castsi256_ps(lanes.there));
 }
 CP_VEC vf64 vf64_load_lanes(const double *p, vf64_lanes lanes, vf64 fill)
 {
-    return _mm256_blendv_pd(fill, _mm256_maskload_pd(p, lanes), _mm256_castsi256_pd(lanes));
+    return _mm256_blendv_pd(fill, _mm256_maskload_pd(p, lanes.there), _mm256_castsi256_pd(lanes.there));
 }
 
 CP_VEC __m128i cp_load_bytes(const uint8_t *p, int64_t n, int64_t most)
@@ -200,18 +208,38 @@ CP_VEC void cp_store_bytes(uint8_t *p, uint64_t bytes, int64_t n, int64_t most)
         }
     }
 }
-CP_VEC vf32_mask vf32_eq_u8(const uint8_t *p, int64_t n, uint8_t code)
+/* Bytes lo to hi - 1, each where it is in 8 of them. Of 4 and more two words are read that overlap. */
+CP_VEC uint64_t cp_load_between(const uint8_t *p, int lo, int hi)
 {
-    __m128i equal = _mm_cmpeq_epi8(cp_load_bytes(p, n, 8), _mm_set1_epi8((char)code));
-    __m256 mask = _mm256_castsi256_ps(_mm256_cvtepi8_epi32(equal));
-    return n == 8 ? mask : _mm256_and_ps(mask, _mm256_castsi256_ps(cp_first_f32(n)));
+    uint64_t bytes = 0;
+    uint32_t low, high;
+    if (hi - lo == 8) {
+        memcpy(&bytes, p, sizeof bytes);
+        return bytes;
+    }
+    if (hi - lo >= 4) {
+        memcpy(&low, p + lo, sizeof low);
+        memcpy(&high, p + hi - 4, sizeof high);
+        return (uint64_t)low << (8 * lo) | (uint64_t)high << (8 * (hi - 4));
+    }
+    for (int l = lo; l < hi; l++) {
+        bytes |= (uint64_t)p[l] << (8 * l);
+    }
+    return bytes;
 }
-CP_VEC vf64_mask vf64_eq_u8(const uint8_t *p, int64_t n, uint8_t code)
-{
-    __m128i equal = _mm_cmpeq_epi8(cp_load_bytes(p, n, 4), _mm_set1_epi8((char)code));
-    __m256d mask = _mm256_castsi256_pd(_mm256_cvtepi8_epi64(equal));
-    return n == 4 ? mask : _mm256_and_pd(mask, _mm256_castsi256_pd(cp_first_f64(n)));
-}
+/* Widened to lanes, where several comparisons take no longer than one. */
+typedef __m256i vf32_codes;
+typedef __m256i vf64_codes;
+CP_VEC vf32_codes vf32_load_codes(const uint8_t *p, int64_t n) { return _mm256_cvtepu8_epi32(cp_load_bytes(p, n, 8)); }
+CP_VEC vf64_codes vf64_load_codes(const uint8_t *p, int64_t n) { return _mm256_cvtepu8_epi64(cp_load_bytes(p, n, 4)); }
+CP_VEC vf32_codes vf32_load_codes_lanes(const uint8_t *p, vf32_lanes lanes)
+{ return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)cp_load_between(p, lanes.lo, lanes.hi))); }
+CP_VEC vf64_codes vf64_load_codes_lanes(const uint8_t *p, vf64_lanes lanes)
+{ return _mm256_cvtepu8_epi64(_mm_cvtsi64_si128((long long)cp_load_between(p, lanes.lo, lanes.hi))); }
+CP_VEC vf32_mask vf32_is_code(vf32_codes codes, int code)
+{ return _mm256_castsi256_ps(_mm256_cmpeq_epi32(codes, _mm256_set1_epi32(code))); }
+CP_VEC vf64_mask vf64_is_code(vf64_codes codes, int code)
+{ return _mm256_castsi256_pd(_mm256_cmpeq_epi64(codes, _mm256_set1_epi64x(code))); }
 CP_VEC void vf32_store_u8(uint8_t *p, vf32 v, int64_t n)
 {
     const __m256i low_bytes = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, /**/

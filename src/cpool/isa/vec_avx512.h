@@ -140,18 +140,21 @@ CP_VEC vf64_lanes vf64_lanes_from(int64_t lo, int64_t hi) { return (__mmask8)(cp
 CP_VEC vf32 vf32_load_lanes(const float *p, vf32_lanes lanes, vf32 fill) { return _mm512_mask_loadu_ps(fill, lanes, p); }
 CP_VEC vf64 vf64_load_lanes(const double *p, vf64_lanes lanes, vf64 fill) { return _mm512_mask_loadu_pd(fill, lanes, p); }
 
-CP_VEC vf32_mask vf32_eq_u8(const uint8_t *p, int64_t n, uint8_t code)
+typedef __m128i vf32_codes;
+typedef __m128i vf64_codes;
+CP_VEC vf32_codes vf32_load_codes(const uint8_t *p, int64_t n)
 {
-    __mmask16 there = (__mmask16)cp_first_lanes(n);
-    __m128i bytes = n == 16 ? _mm_loadu_si128((const __m128i *)(const void *)p) : _mm_maskz_loadu_epi8(there, p);
-    return _mm_mask_cmpeq_epi8_mask(there, bytes, _mm_set1_epi8((char)code));
+    return n == 16 ? _mm_loadu_si128((const __m128i *)(const void *)p) : _mm_maskz_loadu_epi8((__mmask16)cp_first_lanes(n), p);
 }
-CP_VEC vf64_mask vf64_eq_u8(const uint8_t *p, int64_t n, uint8_t code)
+CP_VEC vf64_codes vf64_load_codes(const uint8_t *p, int64_t n)
 {
-    __mmask16 there = (__mmask16)cp_first_lanes(n);
-    __m128i bytes = n == 8 ? _mm_loadl_epi64((const __m128i *)(const void *)p) : _mm_maskz_loadu_epi8(there, p);
-    return (__mmask8)_mm_mask_cmpeq_epi8_mask(there, bytes, _mm_set1_epi8((char)code));
+    return n == 8 ? _mm_loadl_epi64((const __m128i *)(const void *)p) : _mm_maskz_loadu_epi8((__mmask16)cp_first_lanes(n), p);
 }
+CP_VEC vf32_codes vf32_load_codes_lanes(const uint8_t *p, vf32_lanes lanes) { return _mm_maskz_loadu_epi8(lanes, p); }
+CP_VEC vf64_codes vf64_load_codes_lanes(const uint8_t *p, vf64_lanes lanes) { return _mm_maskz_loadu_epi8(lanes, p); }
+CP_VEC vf32_mask vf32_is_code(vf32_codes codes, int code) { return _mm_cmpeq_epi8_mask(codes, _mm_set1_epi8((char)code)); }
+CP_VEC vf64_mask vf64_is_code(vf64_codes codes, int code)
+{ return (__mmask8)_mm_cmpeq_epi8_mask(codes, _mm_set1_epi8((char)code)); }
 CP_VEC void vf32_store_u8(uint8_t *p, vf32 v, int64_t n)
 {
     _mm_mask_storeu_epi8(p, (__mmask16)cp_first_lanes(n), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));

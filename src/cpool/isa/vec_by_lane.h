@@ -1,4 +1,8 @@
-/* Primitives that an instruction set without masks has lane by lane, for the lane type at hand. */
+/* Primitives that an instruction set without masks has lane by lane, for the lane type at hand. It defines besides
+ *   widen(word)                   bytes of a word as codes
+ *   numbers(codes)                codes as lanes
+ *   narrow(v)                     lanes, integers of -1 to 255, as bytes of a word
+ */
 
 typedef struct V(places) {
     int32_t index[V(N)];
@@ -48,33 +52,34 @@ CP_VEC CP_VECTOR V(load_lanes)(const CP_ELEMENT *p, V(lanes) lanes, CP_VECTOR fi
     return V(load)(row);
 }
 
-CP_VEC V(mask) V(eq_u8)(const uint8_t *p, int64_t n, uint8_t code)
+/* Bytes of a word, the first one lowest: what an instruction set makes codes of, and of lanes. */
+CP_VEC uint32_t V(word)(const uint8_t *p, int lo, int hi)
 {
-    CP_ELEMENT row[V(N)];
-    for (int l = 0; l < V(N); l++) {
-        row[l] = l < n ? (CP_ELEMENT)p[l] : (CP_ELEMENT)-1;
+    uint32_t word = 0;
+    if (V(N) > 1 && hi - lo == V(N)) { /* more than one lane have only processors that store the lowest byte first */
+        memcpy(&word, p, V(N));
+        return word;
     }
-    return V(eq)(V(load)(row), V(set1)(code));
+    for (int l = lo; l < hi; l++) {
+        word |= (uint32_t)p[l] << (8 * l);
+    }
+    return word;
 }
+
+CP_VEC V(codes) V(load_codes)(const uint8_t *p, int64_t n) { return V(widen)(V(word)(p, 0, (int)n)); }
+CP_VEC V(codes) V(load_codes_lanes)(const uint8_t *p, V(lanes) lanes) { return V(widen)(V(word)(p, lanes.lo, lanes.hi)); }
+CP_VEC CP_VECTOR V(load_u8)(const uint8_t *p, int64_t n) { return V(numbers)(V(load_codes)(p, n)); }
 
 CP_VEC void V(store_u8)(uint8_t *p, CP_VECTOR v, int64_t n)
 {
-    CP_ELEMENT row[V(N)];
-    V(store)(row, v);
-    for (int l = 0; l < V(N); l++) {
-        if (l < n) {
-            p[l] = (uint8_t)(int)row[l];
-        }
+    const uint32_t word = V(narrow)(v);
+    if (V(N) > 1 && n == V(N)) {
+        memcpy(p, &word, V(N));
+        return;
     }
-}
-
-CP_VEC CP_VECTOR V(load_u8)(const uint8_t *p, int64_t n)
-{
-    CP_ELEMENT row[V(N)];
-    for (int l = 0; l < V(N); l++) {
-        row[l] = l < n ? (CP_ELEMENT)p[l] : 0;
+    for (int64_t l = 0; l < n; l++) {
+        p[l] = (uint8_t)(word >> (8 * l));
     }
-    return V(load)(row);
 }
 
 CP_VEC CP_VECTOR V(add_where)(V(mask) m, CP_VECTOR a, CP_VECTOR b) { return V(add)(a, V(select)(m, b, V(set1)(0))); }

@@ -127,6 +127,26 @@ CP_VEC void vf32_unzip(vf32 a, vf32 b, vf32 *even, vf32 *odd) { *even = vuzp1q_f
 CP_VEC void vf64_unzip(vf64 a, vf64 b, vf64 *even, vf64 *odd) { *even = vuzp1q_f64(a, b); *odd = vuzp2q_f64(a, b); }
 CP_VEC void vf32_zip(vf32 even, vf32 odd, vf32 *a, vf32 *b) { *a = vzip1q_f32(even, odd); *b = vzip2q_f32(even, odd); }
 CP_VEC void vf64_zip(vf64 even, vf64 odd, vf64 *a, vf64 *b) { *a = vzip1q_f64(even, odd); *b = vzip2q_f64(even, odd); }
+typedef uint32x4_t vf32_codes;
+typedef uint64x2_t vf64_codes;
+CP_VEC vf32_codes vf32_widen(uint32_t word)
+{ return vmovl_u16(vget_low_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(word))))); }
+CP_VEC vf64_codes vf64_widen(uint32_t word) { return vmovl_u32(vget_low_u32(vf32_widen(word))); }
+CP_VEC vf32_mask vf32_is_code(vf32_codes codes, int code) { return vceqq_u32(codes, vdupq_n_u32((uint32_t)code)); }
+CP_VEC vf64_mask vf64_is_code(vf64_codes codes, int code) { return vceqq_u64(codes, vdupq_n_u64((uint64_t)code)); }
+CP_VEC vf32 vf32_numbers(vf32_codes codes) { return vcvtq_f32_u32(codes); }
+CP_VEC vf64 vf64_numbers(vf64_codes codes) { return vcvtq_f64_u64(codes); }
+CP_VEC uint32_t cp_low_bytes(uint32x4_t lanes)
+{
+    const uint16x4_t half = vmovn_u32(lanes);
+    return vget_lane_u32(vreinterpret_u32_u8(vmovn_u16(vcombine_u16(half, half))), 0);
+}
+CP_VEC uint32_t vf32_narrow(vf32 v) { return cp_low_bytes(vreinterpretq_u32_s32(vcvtq_s32_f32(v))); }
+CP_VEC uint32_t vf64_narrow(vf64 v)
+{
+    const uint32x2_t half = vmovn_u64(vreinterpretq_u64_s64(vcvtq_s64_f64(v)));
+    return cp_low_bytes(vcombine_u32(half, half));
+}
 /* clang-format on */
 
 #define CP_LANE f32

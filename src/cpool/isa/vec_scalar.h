@@ -22,7 +22,9 @@
  *   pick(a, b, places)            of the 2 N lanes a, b: those at these places
  *   vL_lanes, lanes_from(lo, hi)  lanes lo to hi - 1, of any two integers
  *   load_lanes(p, lanes, fill)    these lanes of N elements, the others from the vector `fill`; touches nothing else
- *   eq_u8(p, n, code)             lanes below n where byte p[lane] is code; false beyond, 0 < n <= N
+ *   vL_codes, load_codes(p, n)    n bytes, beyond them 0, 0 < n <= N; touches nothing else
+ *   load_codes_lanes(p, lanes)    bytes p[lane] of these lanes, of others 0; touches nothing else
+ *   is_code(codes, code)          where the byte is `code`, of 0 to 255
  *   load_u8(p, n)                 n bytes as numbers, 0 beyond, 0 < n <= N
  *   add_where(m, a, b)            a + b where m, else a, for an a that is not -0
  *   store_u8(p, v, n)             n lanes, integers of -1 to 255, as bytes
@@ -143,6 +145,16 @@ CP_VEC void vf32_unzip(vf32 a, vf32 b, vf32 *even, vf32 *odd) { *even = a; *odd 
 CP_VEC void vf64_unzip(vf64 a, vf64 b, vf64 *even, vf64 *odd) { *even = a; *odd = b; }
 CP_VEC void vf32_zip(vf32 even, vf32 odd, vf32 *a, vf32 *b) { *a = even; *b = odd; }
 CP_VEC void vf64_zip(vf64 even, vf64 odd, vf64 *a, vf64 *b) { *a = even; *b = odd; }
+typedef uint32_t vf32_codes;
+typedef uint32_t vf64_codes;
+CP_VEC vf32_codes vf32_widen(uint32_t word) { return word; }
+CP_VEC vf64_codes vf64_widen(uint32_t word) { return word; }
+CP_VEC vf32_mask vf32_is_code(vf32_codes codes, int code) { return codes == (uint32_t)code; }
+CP_VEC vf64_mask vf64_is_code(vf64_codes codes, int code) { return codes == (uint32_t)code; }
+CP_VEC vf32 vf32_numbers(vf32_codes codes) { return (float)codes; }
+CP_VEC vf64 vf64_numbers(vf64_codes codes) { return codes; }
+CP_VEC uint32_t vf32_narrow(vf32 v) { return (uint8_t)(int)v; }
+CP_VEC uint32_t vf64_narrow(vf64 v) { return (uint8_t)(int)v; }
 /* clang-format on */
 
 #define CP_LANE f32

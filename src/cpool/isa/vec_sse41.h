@@ -131,6 +131,23 @@ CP_VEC void vf32_zip(vf32 even, vf32 odd, vf32 *a, vf32 *b)
 { *a = _mm_unpacklo_ps(even, odd); *b = _mm_unpackhi_ps(even, odd); }
 CP_VEC void vf64_zip(vf64 even, vf64 odd, vf64 *a, vf64 *b)
 { *a = _mm_unpacklo_pd(even, odd); *b = _mm_unpackhi_pd(even, odd); }
+typedef __m128i vf32_codes;
+typedef __m128i vf64_codes;
+CP_VEC vf32_codes vf32_widen(uint32_t word) { return _mm_cvtepu8_epi32(_mm_cvtsi32_si128((int)word)); }
+CP_VEC vf64_codes vf64_widen(uint32_t word) { return _mm_cvtepu8_epi64(_mm_cvtsi32_si128((int)word)); }
+CP_VEC vf32_mask vf32_is_code(vf32_codes codes, int code)
+{ return _mm_castsi128_ps(_mm_cmpeq_epi32(codes, _mm_set1_epi32(code))); }
+CP_VEC vf64_mask vf64_is_code(vf64_codes codes, int code)
+{ return _mm_castsi128_pd(_mm_cmpeq_epi64(codes, _mm_set1_epi64x(code))); }
+CP_VEC vf32 vf32_numbers(vf32_codes codes) { return _mm_cvtepi32_ps(codes); }
+CP_VEC vf64 vf64_numbers(vf64_codes codes) { return _mm_cvtepi32_pd(_mm_shuffle_epi32(codes, _MM_SHUFFLE(3, 1, 2, 0))); }
+CP_VEC uint32_t cp_low_bytes(__m128i lanes)
+{
+    const __m128i low = _mm_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    return (uint32_t)_mm_cvtsi128_si32(_mm_shuffle_epi8(lanes, low));
+}
+CP_VEC uint32_t vf32_narrow(vf32 v) { return cp_low_bytes(_mm_cvtps_epi32(v)); }
+CP_VEC uint32_t vf64_narrow(vf64 v) { return cp_low_bytes(_mm_cvtpd_epi32(v)); }
 /* clang-format on */
 
 #define CP_LANE f32

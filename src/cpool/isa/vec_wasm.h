@@ -133,6 +133,23 @@ CP_VEC void vf64_zip(vf64 even, vf64 odd, vf64 *a, vf64 *b)
     *a = wasm_i64x2_shuffle(even, odd, 0, 2);
     *b = wasm_i64x2_shuffle(even, odd, 1, 3);
 }
+typedef v128_t vf32_codes;
+typedef v128_t vf64_codes;
+CP_VEC vf32_codes vf32_widen(uint32_t word)
+{ return wasm_u32x4_extend_low_u16x8(wasm_u16x8_extend_low_u8x16(wasm_i32x4_splat((int32_t)word))); }
+CP_VEC vf64_codes vf64_widen(uint32_t word) { return wasm_u64x2_extend_low_u32x4(vf32_widen(word)); }
+CP_VEC vf32_mask vf32_is_code(vf32_codes codes, int code) { return wasm_i32x4_eq(codes, wasm_i32x4_splat(code)); }
+CP_VEC vf64_mask vf64_is_code(vf64_codes codes, int code) { return wasm_i64x2_eq(codes, wasm_i64x2_splat(code)); }
+CP_VEC vf32 vf32_numbers(vf32_codes codes) { return wasm_f32x4_convert_i32x4(codes); }
+CP_VEC vf64 vf64_numbers(vf64_codes codes)
+{ return wasm_f64x2_convert_low_i32x4(wasm_i32x4_shuffle(codes, codes, 0, 2, 0, 2)); }
+CP_VEC uint32_t cp_low_bytes(v128_t lanes)
+{
+    v128_t low = wasm_i8x16_shuffle(lanes, lanes, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
+    return (uint32_t)wasm_i32x4_extract_lane(low, 0);
+}
+CP_VEC uint32_t vf32_narrow(vf32 v) { return cp_low_bytes(wasm_i32x4_trunc_sat_f32x4(v)); }
+CP_VEC uint32_t vf64_narrow(vf64 v) { return cp_low_bytes(wasm_i32x4_trunc_sat_f64x2_zero(v)); }
 /* clang-format on */
 
 #define CP_LANE f32

@@ -18,7 +18,7 @@ CP_TEMPLATE CP_VECTOR NAME(share)(const cp_collect *c, CP_VECTOR dy, double row_
 /* Stores n lanes, or without pixels also zeros behind them, which is quicker: nothing is selected or shared there. */
 CP_TEMPLATE void NAME(keep)(const cp_collect *c, CP_ELEMENT *to, CP_VECTOR v, int64_t n)
 {
-    if (c->pixels) {
+    if (c->form == CP_COLLECT_PIXELS) {
         NAME(save)(to, v, n);
     } else {
         V(store)(to, v);
@@ -369,7 +369,7 @@ CP_TEMPLATE void NAME(add_selected)(int blocks, const cp_collect *c, const char 
     const uint8_t *codes = (const uint8_t *)taps + k * c->column_step[1];
     CP_EACH(u, blocks, {
         CP_VECTOR value = NAME(load)(values + u * V(N), n, 0.0);
-        acc[u] = V(add_where)(V(eq_u8)(codes + u * V(N), n, code), acc[u], value);
+        acc[u] = V(add_where)(V(is_code)(V(load_codes)(codes + u * V(N), n), code), acc[u], value);
     });
 }
 
@@ -487,6 +487,8 @@ CP_TEMPLATE void NAME(collect_pixels)(int select, const cp_collect *c, const cha
     }
 }
 
+#include "kernels/collect_threes.h"
+
 /* ---- All planes ---- */
 
 CP_TEMPLATE void NAME(collect_planes)(int select, const cp_collect *c, const cp_collect_planes *planes, CP_ELEMENT *scratch)
@@ -494,17 +496,25 @@ CP_TEMPLATE void NAME(collect_planes)(int select, const cp_collect *c, const cp_
     for (int64_t p = 0; p < planes->count; p++) {
         const char *dy = planes->dy + p * planes->dy_step, *taps = select ? planes->taps + p * planes->taps_step : NULL;
         char *dx = planes->dx + p * planes->dx_step;
-        if (!c->apart && (!c->pixels || !select)) {
+        if (c->form == CP_COLLECT_PREPARED || (c->form == CP_COLLECT_PIXELS && !select)) {
             NAME(prepare_results)(c, select, dy, taps, scratch);
         }
-        if (c->apart && c->stride == 2) {
-            NAME(collect_rows_apart)(select, 2, c, dy, taps, dx);
-        } else if (c->apart) {
-            NAME(collect_rows_apart)(select, 4, c, dy, taps, dx);
-        } else if (c->pixels) {
-            NAME(collect_pixels)(select, c, dy, taps, scratch, dx);
-        } else {
-            NAME(collect_plane_columns)(select, c, scratch, dx);
+        switch (c->form) {
+        case CP_COLLECT_PIXELS: NAME(collect_pixels)(select, c, dy, taps, scratch, dx); break;
+        case CP_COLLECT_PREPARED: NAME(collect_plane_columns)(select, c, scratch, dx); break;
+        case CP_COLLECT_APART:
+            if (c->stride == 2) {
+                NAME(collect_rows_apart)(select, 2, c, dy, taps, dx);
+            } else {
+                NAME(collect_rows_apart)(select, 4, c, dy, taps, dx);
+            }
+            break;
+        case CP_COLLECT_THREES:
+            if (select) {
+                NAME(collect_plane_threes)(c, dy, taps, dx);
+            }
+            break;
+        default: break;
         }
     }
 }

@@ -8,7 +8,7 @@ enum { CP_COLLECT_WINDOW = 8, CP_COLLECT_HOLDERS = 64 }; /* taps along an axis, 
 
 /* A row of elements, and the rows of results that hold it: `planes` times `rows` of those at hand, from the first ones on. */
 typedef struct cp_collect_row {
-    int64_t target; /* bytes from the plane's beginning */
+    int64_t target; /* bytes from the plane's beginning; for CP_COLLECT_THREES the only one */
     int32_t first_plane, planes, first_row, rows;
     uint8_t deep[CP_COLLECT_WINDOW], down[CP_COLLECT_WINDOW]; /* see cp_collect_tap */
 } cp_collect_row;
@@ -25,14 +25,22 @@ static inline int64_t cp_collect_tap(const cp_collect_row *row, int64_t a, int64
     return row->deep[a] + row->down[b];
 }
 
+/* How elements collect. */
+enum {
+    CP_COLLECT_PIXELS,  /* the elements of a pixel are lanes; else neighbouring columns are: */
+    CP_COLLECT_APART,   /* a row has one result at most that holds an element, the stride is 2 or 4 */
+    CP_COLLECT_THREES,  /* selections by windows of 3x3 in one plane, the stride is 1 or 2 along both axes */
+    CP_COLLECT_PREPARED /* results are prepared in scratch; the only one of these that has any */
+};
+
 typedef struct cp_collect {
-    int32_t pixels; /* the elements of a pixel are lanes; else neighbouring columns are */
+    int32_t form;
     int32_t select; /* taps say which results selected an element; else all that hold it have a share */
-    int32_t apart;  /* without pixels: a row has one result at most that holds an element, the stride is 2 or 4; no scratch */
     const cp_collect_row *rows;
     int64_t row_count, width;     /* of elements; without pixels, width and pad count lanes */
     int64_t lanes, target_column; /* of a pixel; bytes from one to the next */
-    int64_t window, stride, pad;  /* along the row; without pixels, stride is 1 or 2, apart 2 or 4 */
+    int64_t window, stride, pad;  /* along the row */
+    int64_t pad_down;             /* for CP_COLLECT_THREES */
     const cp_collect_column *columns;
 
     /* Results at hand: `planes` of `results` rows, `across` columns, and where they lie; bytes. */
