@@ -6,34 +6,39 @@
 #include "drive/window.h"
 #include "integers.h"
 
-/* Bytes of prepared results, of gradients that a unit writes, roughly; columns, lanes of a pixel, places of a
- * result at most; lanes that a kernel may read behind the last result. */
+/* Bytes of prepared results, of gradients that a unit writes, roughly; columns, lanes of a pixel at most; lanes that make a
+ * pixel, and as many as are quicker together than one by one; places of a result at most; lanes that a kernel may read behind
+ * the last result. */
 enum {
     SCRATCH = 64 * 1024,
     UNIT = 256 * 1024,
     WIDEST = 4096,
     MOST_LANES = 2048,
     FEWEST_LANES = 16,
+    MANY_LANES = 32,
     MOST_SPREAD = 8,
     BEHIND = 32
 };
 
 /* Planes that become lanes: their number, and bytes of them in scratch; how long rows may be where windows are not small, of
- * shares and of selections, and how many elements a result of these may have; how long they may be where windows are small, of
- * selections, of more than 3 taps, of 2x2, of selections of 3x3 that are read where they lie. */
+ * shares and of selections; how long they may be where windows are small, of selections, of more than 3 taps, of 2x2, of
+ * selections of 3x3 that are read where they lie. */
 enum {
     FEWEST_PLANES = 8,
     MOST_PLANES = 64,
     TURN = 128 * 1024,
     MOST_COLUMNS = 256,
     MOST_SELECTED = 32,
-    MOST_A_RESULT = 12,
     FEWEST_SELECTED = 24,
     FEWEST_OF_LONG = 32,
     FEWEST_OF_PAIRS = 12,
     FEWEST_OF_THREES = 13,
     FEWEST_OF_THREES_BY_2 = 11
 };
+
+/* What scattering a result is worth in comparisons, where it replaces preparing rows of results, and where it replaces what is
+ * quicker; what an element costs besides its comparisons. Where windows do not slide, elements of a result. */
+enum { SCATTERED = 20, SCATTERED_FROM_QUICK = 60, COLLECTED = 6, MOST_A_RESULT = 12 };
 
 /* ---- Planning ---- */
 
@@ -112,49 +117,66 @@ static int64_t fewest_of_small(const cp_collects *c)
     return c->select ? FEWEST_SELECTED : FEWEST_LANES;
 }
 
-/* How long rows are, at least, that do not become lanes of pixels. Few results are scattered sooner than planes are turned. */
+/* How long rows are, at least, that do not become lanes of pixels. */
 static int64_t fewest_columns(const cp_collects *c, int small)
 {
-    if (small) {
-        return fewest_of_small(c);
-    }
+    return small ? fewest_of_small(c) : c->select ? MOST_SELECTED : MOST_COLUMNS;
+}
+
+/* Whether adding each result of a selection to its element is quicker than what has been chosen. */
+static int scatters_sooner(const cp_collects *c)
+{
     double elements = 1, results = 1;
+    int slides = 1;
     for (int s = 0; s < CP_SPACE; s++) {
         elements *= (double)c->pool->in[s];
         results *= (double)c->pool->out[s];
+        slides &= c->pool->axis[s].kind == CP_AXIS_SLIDING;
     }
-    return !c->select ? MOST_COLUMNS : elements <= MOST_A_RESULT * results ? MOST_SELECTED : 0;
+    if (!c->select || c->form == CP_COLLECT_THREES || c->layout.lanes >= MANY_LANES) {
+        return 0;
+    }
+    if (!slides) {
+        return elements > MOST_A_RESULT * results;
+    }
+    int prepared = c->form == CP_COLLECT_PREPARED && c->layout.lanes == 1;
+    return elements * (double)(COLLECTED + holders(c->held)) > (prepared ? SCATTERED : SCATTERED_FROM_QUICK) * results;
 }
 
-static int choose_lanes(cp_collects *c)
+/* How rows of columns are done, where windows are small; 0: not here. */
+static int choose_columns(cp_collects *c)
+{
+    const cp_axis *along = &c->pool->axis[2];
+    int64_t lanes = c->layout.lanes;
+    if (along->taps <= along->stride && along->pad == 0 && lanes == 1 && (along->stride == 2 || along->stride == 4)) {
+        c->form = CP_COLLECT_APART;
+    } else if (are_threes(c)) {
+        c->form = CP_COLLECT_THREES;
+    } else {
+        c->form = CP_COLLECT_PREPARED;
+        c->spread = along->stride <= 2 && along->stride <= along->taps ? 1 : along->stride;
+    }
+    return c->spread <= (c->select ? 1 : MOST_SPREAD) && cp_layout_is_dense(&c->layout, lanes);
+}
+
+static int choose_form(cp_collects *c)
 {
     cp_layout *layout = &c->layout;
-    const cp_axis *along = &c->pool->axis[2];
     for (int32_t dim = 0; dim < layout->dims; dim++) {
         if (layout->length[dim] > 1 && cp_layout_is_together(layout, dim)) {
             cp_layout_take_lanes(layout, dim);
         }
     }
+    int64_t step[CP_GRIDS];
+    int small = are_small(c->pool, c->held), good = 1;
     c->form = CP_COLLECT_PIXELS;
     c->spread = 1;
-    if (layout->lanes >= FEWEST_LANES) {
-        return 1;
+    if (layout->lanes < FEWEST_LANES) {
+        c->turned = layout->lanes == 1 && c->pool->in[2] < fewest_columns(c, small) && cp_layout_is_dense(layout, 1) &&
+                    cp_layout_run(layout, step) >= FEWEST_PLANES;
+        good = c->turned || (small && !compares_many(c) && choose_columns(c));
     }
-    int64_t step[CP_GRIDS];
-    int small = are_small(c->pool, c->held);
-    if (layout->lanes == 1 && c->pool->in[2] < fewest_columns(c, small) && cp_layout_is_dense(layout, 1) &&
-        cp_layout_run(layout, step) >= FEWEST_PLANES) {
-        c->turned = 1;
-        return 1;
-    }
-    if (!small || compares_many(c)) {
-        return 0;
-    }
-    int apart =
-        layout->lanes == 1 && (along->stride == 2 || along->stride == 4) && along->taps <= along->stride && along->pad == 0;
-    c->form = are_threes(c) ? CP_COLLECT_THREES : apart ? CP_COLLECT_APART : CP_COLLECT_PREPARED;
-    c->spread = apart || (along->stride <= 2 && along->stride <= along->taps) ? 1 : along->stride;
-    return c->spread <= MOST_SPREAD && cp_layout_is_dense(layout, layout->lanes);
+    return good && !scatters_sooner(c);
 }
 
 /* Results along an axis that hold any of `box` neighbouring elements, at most. */
@@ -272,7 +294,7 @@ int cp_collects_plan(cp_collects *c, const cp_pool *pool)
     }
     c->lane_kind = cp_window_lane(pool, pool->axis);
     cp_layout_make(&c->layout, pool, views, 0);
-    if (!choose_lanes(c)) {
+    if (!choose_form(c)) {
         return 0;
     }
     int64_t size = cp_lane_size(c->lane_kind);

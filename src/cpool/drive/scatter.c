@@ -18,7 +18,7 @@ enum {
     MOST_NEAR = 128 * 128,
     FEW = 64,
     FEW_TAPS = 1024,
-    FEW_LANES = 256
+    FEW_LANES = 2048
 };
 
 enum { ARRAYS = 3 }; /* the gradients of x and y, taps */
@@ -131,8 +131,8 @@ void cp_scatters_plan(cp_scatters *s, const cp_pool *pool)
     int64_t least = together ? line : FEWEST_PLANES, most = together ? NEAR_CACHE : MOST_PLANES;
     s->tile = plane < NEAR_CACHE / (double)least ? (int64_t)(NEAR_CACHE / plane) / least * least : least;
     s->are_few = results * FEW <= (double)rows * (double)pool->in[s->cut];
-    if (together && s->are_few) { /* mostly zeros, which are quicker in one piece */
-        s->tile = cp_max64(s->tile, FEW_LANES);
+    if (s->are_few) { /* mostly zeros, which are quicker in one piece */
+        s->tile = most = together ? FEW_LANES : cp_max64(s->tile, plane < BAND ? (int64_t)(BAND / plane) : 1);
     }
     int64_t tile = cp_max64(1, cp_min64(layout->lanes, cp_min64(s->tile, most)));
     plan_bands(s, tile);

@@ -56,9 +56,6 @@ CP_TEMPLATE void NAME(prepare_results)(const cp_collect *c, int select, const ch
             if (c->spread > 1) {
                 NAME(move)(c->lanes, c->across, close, c->lanes, row, c->spread * c->lanes);
             }
-            if (c->spread > 1 && select) {
-                NAME(move)(c->lanes, c->across, close + c->second, c->lanes, row + c->second, c->spread * c->lanes);
-            }
         }
     }
 }
