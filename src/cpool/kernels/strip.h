@@ -135,7 +135,7 @@ CP_TEMPLATE void NAME(find_line)(NAME(line) *line, const cp_strip *s, const cp_s
     line->kept = row->kept;
     line->slots_of_plane = s->ring_slots * s->ring_pitch;
     line->second = s->ring_pitch / 2;
-    for (int64_t t = 0; t < (depth == NAME(KEPT) ? CP_STRIP_KEPT : CP_STRIP_WINDOW); t++) { /* also those that no window has */
+    for (int64_t t = 0; t < (depth == NAME(KEPT) ? CP_STRIP_KEPT : row->rows); t++) { /* of KEPT also one that no window has */
         line->slot[t] = ring + ((row->first + t) & (s->ring_slots - 1)) * s->ring_pitch;
     }
 }
