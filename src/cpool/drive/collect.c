@@ -36,8 +36,9 @@ enum {
     FEWEST_OF_THREES_BY_2 = 11
 };
 
-/* What scattering a result is worth in comparisons, where it replaces preparing rows of results, and where it replaces what is
- * quicker; what an element costs besides its comparisons. Where windows do not slide, elements of a result. */
+/* In comparisons of an element with a result: what adding a result to its element costs, where results would be prepared for
+ * columns else, and where they would be collected in a quicker way; and what an element costs besides its comparisons. Where
+ * windows do not slide: how many elements a result has at most that is collected. */
 enum { SCATTERED = 20, SCATTERED_FROM_QUICK = 60, COLLECTED = 6, MOST_A_RESULT = 12 };
 
 /* ---- Planning ---- */
@@ -126,15 +127,15 @@ static int64_t fewest_columns(const cp_collects *c, int small)
 /* Whether adding each result of a selection to its element is quicker than what has been chosen. */
 static int scatters_sooner(const cp_collects *c)
 {
+    if (!c->select || c->form == CP_COLLECT_THREES || c->layout.lanes >= MANY_LANES) {
+        return 0;
+    }
     double elements = 1, results = 1;
     int slides = 1;
     for (int s = 0; s < CP_SPACE; s++) {
         elements *= (double)c->pool->in[s];
         results *= (double)c->pool->out[s];
         slides &= c->pool->axis[s].kind == CP_AXIS_SLIDING;
-    }
-    if (!c->select || c->form == CP_COLLECT_THREES || c->layout.lanes >= MANY_LANES) {
-        return 0;
     }
     if (!slides) {
         return elements > MOST_A_RESULT * results;

@@ -39,21 +39,27 @@ static int64_t sources_of(const cp_axis *axis, int64_t results)
     return (results - 1) * axis->stride + axis->taps;
 }
 
+/* The smallest part of which no more are needed than of `most`: parts are of one size, and the last one overlaps. */
+static int64_t even_part(int64_t whole, int64_t most)
+{
+    return whole <= most ? whole : cp_ceil_div(whole, cp_ceil_div(whole, most));
+}
+
 static void plan_unit(cp_weighted *w)
 {
     const cp_pool *pool = w->pool;
     const cp_axis *axis = pool->axis;
-    enum { PAIR = 2 * sizeof(float) };
+    const int64_t item = w->parts * (int64_t)sizeof(float);
     int together = w->layout.lane >= 0;
-    w->lanes = together ? cp_min64(w->layout.lanes, MOST_LANES) : 1;
-    w->columns = cp_min64(pool->out[2], MOST_COLUMNS / w->lanes);
+    w->lanes = together ? even_part(w->layout.lanes, MOST_LANES) : 1;
+    w->columns = even_part(pool->out[2], MOST_COLUMNS / w->lanes);
     w->source[1] = sources_of(&axis[2], w->columns);
-    w->rows = cp_min64(pool->out[1], results_of(&axis[1], SCRATCH / (w->source[1] * w->lanes * PAIR)));
+    w->rows = even_part(pool->out[1], results_of(&axis[1], SCRATCH / (w->source[1] * w->lanes * item)));
     w->source[0] = sources_of(&axis[1], w->rows);
     int64_t step[CP_GRIDS];
     w->run = cp_layout_run(&w->layout, step);
     int whole = w->rows == pool->out[1] && w->columns == pool->out[2] && !together;
-    w->planes = whole ? cp_min64(w->run, cp_max64(1, SCRATCH / (w->source[0] * w->source[1] * PAIR))) : 1;
+    w->planes = whole ? even_part(w->run, cp_max64(1, SCRATCH / (w->source[0] * w->source[1] * item))) : 1;
     w->groups = together ? cp_ceil_div(w->layout.lanes, w->lanes) : cp_ceil_div(w->run, w->planes);
     w->blocks = cp_ceil_div(pool->out[1], w->rows);
     w->strips = cp_ceil_div(pool->out[2], w->columns);
