@@ -206,6 +206,7 @@ PIECES = {
     "windows of 3x3 in steps of 2, odd": ((2, 9, 61, 33), 3, {"stride": 2, "padding": (1, 0)}),
     "windows of 3x3 in steps of 2, beyond the plane": ((2, 9, 24, 14), 3, {"stride": 2, "ceil_mode": True}),
     "windows of 3x3 in steps of 1, few columns": ((2, 9, 15, 13), 3, {"stride": 1, "padding": (1, 0)}),
+    "windows of 3x3 in steps of 1, 20 channels": ((2, 20, 21, 19), 3, {"stride": 1, "padding": (1, 0)}),
     "many planes": ((1, 1, 40, 30, 31), (3, 3, 3), {"stride": 1, "padding": 1}),
     "many planes, without overlap": ((1, 2, 40, 40, 41), (2, 2, 2), {}),
     "many channels": ((1, 4500, 3, 5), (2, 3), {"stride": 1, "padding": (0, 1)}),

@@ -172,7 +172,10 @@ static int choose_form(cp_collects *c)
     int small = are_small(c->pool, c->held), good = 1;
     c->form = CP_COLLECT_PIXELS;
     c->spread = 1;
-    if (layout->lanes < FEWEST_LANES) {
+    if (layout->lanes >= FEWEST_LANES) {
+        int few = layout->lanes < MANY_LANES && small && cp_layout_is_dense(layout, layout->lanes);
+        c->form = few && are_threes(c) ? CP_COLLECT_THREES : CP_COLLECT_PIXELS;
+    } else {
         c->turned = layout->lanes == 1 && c->pool->in[2] < fewest_columns(c, small) && cp_layout_is_dense(layout, 1) &&
                     cp_layout_run(layout, step) >= FEWEST_PLANES;
         good = c->turned || (small && !compares_many(c) && choose_columns(c));
