@@ -6,8 +6,8 @@
 #include "integers.h"
 
 /* Bytes of the gradient of x that are written at once, roughly, and of lanes of a plane; results of a row, planes at once;
- * bytes of scratch, and taps in a table, at most; elements of each of few results, and then taps in a table, and lanes of a
- * pixel. */
+ * bytes of scratch, and taps in a table, at most; elements of each of few results, and then taps in a table, lanes of a pixel
+ * at least, and bytes of as many as are cleared together. */
 enum {
     BAND = 128 * 1024,
     NEAR_CACHE = 24 * 1024,
@@ -18,7 +18,8 @@ enum {
     MOST_NEAR = 128 * 128,
     FEW = 64,
     FEW_TAPS = 1024,
-    FEW_LANES = 2048
+    FEW_LANES = 256,
+    FEW_BYTES = 1024 * 1024
 };
 
 enum { ARRAYS = 3 }; /* the gradients of x and y, taps */
@@ -94,7 +95,7 @@ static void plan_bands(cp_scatters *s, int64_t tile)
     for (int a = 0; a < CP_SPACE; a++) {
         each *= a == s->cut ? 1 : (double)pool->in[a];
     }
-    double band = each < BAND ? BAND / each : 1;
+    double band = each >= 1 && each < BAND ? BAND / each : 1;
     int64_t shortest = cp_min64(pool->axis[s->cut].taps, pool->in[s->cut]);
     s->tile = tile;
     s->band = cp_max64(1, cp_min64(pool->in[s->cut], cp_max64((int64_t)band, shortest)));
@@ -126,13 +127,15 @@ void cp_scatters_plan(cp_scatters *s, const cp_pool *pool)
     s->taps = taps < 0x1p62 ? (int64_t)taps : INT64_MAX;
     /* Lanes of whole cache lines, of which a plane stays in the nearest cache; of two, one of which comes with the other, if
      * that is small enough for the next cache. */
-    double plane = (double)rows * (double)pool->in[s->cut] * (double)item;
+    double elements = (double)rows * (double)pool->in[s->cut], plane = (elements > 1 ? elements : 1) * (double)item;
     int64_t pair = 2 * CP_LINE / item, line = plane * (double)pair <= BAND ? pair : pair / 2;
     int64_t least = together ? line : FEWEST_PLANES, most = together ? NEAR_CACHE : MOST_PLANES;
     s->tile = plane < NEAR_CACHE / (double)least ? (int64_t)(NEAR_CACHE / plane) / least * least : least;
-    s->are_few = results * FEW <= (double)rows * (double)pool->in[s->cut];
+    s->are_few = results * FEW <= elements;
     if (s->are_few) { /* mostly zeros, which are quicker in one piece */
-        s->tile = most = together ? FEW_LANES : cp_max64(s->tile, plane < BAND ? (int64_t)(BAND / plane) : 1);
+        double piece = together ? FEW_BYTES : BAND;
+        int64_t lanes = plane < piece ? (int64_t)(piece / plane) : 1;
+        s->tile = most = cp_max64(together ? FEW_LANES : s->tile, lanes);
     }
     int64_t tile = cp_max64(1, cp_min64(layout->lanes, cp_min64(s->tile, most)));
     plan_bands(s, tile);

@@ -1,5 +1,5 @@
 /* Gradients of selections by windows of 3x3 in steps of 1 or 2 in a plane of its own, neighbouring columns being lanes. Results
- * are read where they lie, for two rows of elements at once; what is absent counts as 0. */
+ * are read where they lie, once on the way down; what is absent counts as 0. */
 
 /* A block of elements, and where results that hold it lie. */
 typedef struct NAME(hold) {
