@@ -173,8 +173,9 @@ static int choose_form(cp_collects *c)
     c->form = CP_COLLECT_PIXELS;
     c->spread = 1;
     if (layout->lanes >= FEWEST_LANES) {
-        int few = layout->lanes < MANY_LANES && small && cp_layout_is_dense(layout, layout->lanes);
-        c->form = few && are_threes(c) ? CP_COLLECT_THREES : CP_COLLECT_PIXELS;
+        if (layout->lanes < MANY_LANES && are_threes(c) && small && cp_layout_is_dense(layout, layout->lanes)) {
+            c->form = CP_COLLECT_THREES;
+        }
     } else {
         c->turned = layout->lanes == 1 && c->pool->in[2] < fewest_columns(c, small) && cp_layout_is_dense(layout, 1) &&
                     cp_layout_run(layout, step) >= FEWEST_PLANES;
@@ -306,7 +307,7 @@ int cp_collects_plan(cp_collects *c, const cp_pool *pool)
     c->tile = cp_min64(c->row_lanes, MOST_LANES);
     c->tiles = c->tile == 0 ? 0 : cp_ceil_div(c->row_lanes, c->tile);
     c->tile = cp_max64(c->tile, 1);
-    c->margin = c->form == CP_COLLECT_PIXELS ? 0 : (int64_t)cp_row_bytes(CP_COLLECT_WINDOW * c->tile, size) / size;
+    c->margin = c->form == CP_COLLECT_PREPARED ? (int64_t)cp_row_bytes(CP_COLLECT_WINDOW * c->tile, size) / size : 0;
     c->run = cp_layout_run(&c->layout, c->run_step);
     for (int g = 0; g < CP_COLLECT_GRIDS; g++) {
         for (int a = 0; a < CP_SPACE; a++) {

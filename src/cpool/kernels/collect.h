@@ -1,6 +1,7 @@
 /* Gradients whose results come to an element from windows that hold it: each element collects, from +0 and in ascending order
- * of the results, along the row first for shares. Where neighbouring columns are lanes, results are prepared in scratch with a
- * margin of such as hold nothing, so that no border is special. */
+ * of the results, along the row first for shares. Where neighbouring columns are lanes, and several results of a row
+ * hold an element, these are prepared in scratch with a margin of such as hold nothing, so that no border is special; those of
+ * collect_threes.h are read where they lie. */
 
 /* ---- Preparing ---- */
 
